@@ -1,0 +1,92 @@
+/* The graph: one source, lanes of stages, sinks and controls, built from a configuration and run until told to stop.
+ *
+ *   source thread -> ring -> assembler thread -> ring -> lane thread(s) -> ring -> publisher thread -> queue -> sink threads
+ */
+#ifndef SPECKLED_PIPELINE_H
+#define SPECKLED_PIPELINE_H
+
+#include <speckled/plugin.h>
+
+enum spk_mode {
+    SPK_MODE_STACK,   /* `count` samples make one map set */
+    SPK_MODE_ROLLING, /* each new sample replaces its scan position and makes a map set */
+    SPK_MODE_SINGLE,  /* one sample makes a map set */
+    SPK_MODE_TOMO,    /* as stack; stacks are angles of one reference */
+};
+
+enum spk_queue { SPK_QUEUE_BLOCK, SPK_QUEUE_DROP, SPK_QUEUE_LATEST };
+
+enum { SPK_CONTROLS_MAX = 4 };
+
+/* One plugin of the graph with its configuration (config_size bytes, owned by whoever made the node). */
+struct spk_node {
+    const struct spk_plugin *plugin;
+    void *config;
+    int64_t queue;      /* sinks: enum spk_queue */
+    int64_t queue_size; /* sinks */
+};
+
+/* The service's own options (section `pipeline` of the YAML): see spk_pipeline_options. */
+struct spk_pipeline_config {
+    int64_t mode;                /* enum spk_mode */
+    int64_t count;               /* scan positions; 0 = from the source */
+    int64_t reference_frames;    /* counting: reference frames at the start of a series; 0 = count */
+    int64_t dark_frames;         /* frames averaged into a dark */
+    int64_t flat_frames;         /* frames averaged into a flat */
+    int64_t roles;               /* 0 frame (header), 1 count, 2 context (PVs) */
+    bool count_dark, count_flat; /* counting: a series starts with darks, with flats */
+    int64_t incomplete;          /* 0 discard, 1 partial */
+    int64_t stack_timeout_ms;    /* an open stack is closed when no frame came for so long; 0 = never */
+    int64_t lanes, threads;      /* threads a lane, 0 = all processors */
+    int64_t frames;              /* capacity of the frame pool */
+    int64_t overflow;            /* 0 drop, 1 block */
+    int64_t results;             /* result buffers a lane */
+    bool acquire;                /* accept frames from the start */
+};
+
+SPK_API extern const struct spk_option spk_pipeline_options[];
+/* `geometry`: energy_kev, pixel_size_m, distance_m of struct spk_geometry. */
+SPK_API extern const struct spk_option spk_geometry_options[];
+/* Queue of a sink, common to all sinks: queue, queue_size of struct spk_node. */
+SPK_API extern const struct spk_option spk_queue_options[];
+
+struct spk_graph {
+    struct spk_pipeline_config options;
+    struct spk_geometry geometry; /* wins over what the source knows */
+    struct spk_node source;
+    uint32_t stages, sinks, controls;
+    struct spk_node stage[SPK_STAGES_MAX];
+    struct spk_node sink[SPK_SINKS_MAX];
+    struct spk_node control[SPK_CONTROLS_MAX];
+};
+
+struct spk_pipeline;
+
+/* Opens every plugin of `graph` (borrowed until destroy) and makes the threads' memory; nothing runs yet. The message
+ * of a failure names the plugin. [control] */
+SPK_API spk_status spk_pipeline_create(struct spk_pipeline **pipeline, const struct spk_graph *graph,
+                                       struct spk_error *error);
+/* Starts all threads. [control] */
+SPK_API spk_status spk_pipeline_start(struct spk_pipeline *pipeline, struct spk_error *error);
+/* Waits up to `timeout_ms` for the end of the input and of all work on it. SPK_END: it is over; SPK_AGAIN: still running.
+ * A final failure is returned as such. [control] */
+SPK_API spk_status spk_pipeline_wait(struct spk_pipeline *pipeline, int timeout_ms, struct spk_error *error);
+/* Stops: closes the source, lets complete stacks finish, drops open ones (counted), ends the sinks, joins all threads.
+ * Statistics stay readable; afterwards in_flight is 0. [control] */
+SPK_API void spk_pipeline_stop(struct spk_pipeline *pipeline);
+/* Stops if need be, closes the plugins, frees everything, sets *pipeline to NULL. [control] */
+SPK_API void spk_pipeline_destroy(struct spk_pipeline **pipeline);
+
+/* As the members of struct spk_host. Any thread. */
+SPK_API void spk_pipeline_stats(const struct spk_pipeline *pipeline, struct spk_stats *stats);
+SPK_API spk_status spk_pipeline_command(struct spk_pipeline *pipeline, enum spk_command command,
+                                        uint32_t count, struct spk_error *error);
+SPK_API spk_status spk_pipeline_set(struct spk_pipeline *pipeline, const char *key, const char *value,
+                                    struct spk_error *error);
+/* Facts of the source, as its describe() gave them. [control] */
+SPK_API const struct spk_source_info *spk_pipeline_source_info(const struct spk_pipeline *pipeline);
+
+/* True on a lane's thread while it processes: what tests use to catch allocations, locks and I/O there. Any thread. */
+SPK_API bool spk_lane_is_processing(void);
+
+#endif

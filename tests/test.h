@@ -1,0 +1,44 @@
+/* What every C test uses: checks that name the place and the values, and one closing line. */
+#ifndef SPECKLED_TEST_H
+#define SPECKLED_TEST_H
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static int test_failures;
+
+#define CHECK(condition, ...)                                                                                \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            test_failures++;                                                                                 \
+            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition);                                  \
+            fprintf(stderr, "" __VA_ARGS__);                                                                 \
+            fputc('\n', stderr);                                                                             \
+        }                                                                                                    \
+    } while (0)
+
+/* A check without which the rest makes no sense. */
+#define REQUIRE(condition, ...)                                                                              \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            CHECK(condition, __VA_ARGS__);                                                                   \
+            exit(1);                                                                                         \
+        }                                                                                                    \
+    } while (0)
+
+#define CHECK_NEAR(actual, expected, tolerance)                                                              \
+    do {                                                                                                     \
+        double near_a = (double)(actual), near_e = (double)(expected), near_t = (double)(tolerance);         \
+        CHECK(fabs(near_a - near_e) <= near_t, "got %.9g, expected %.9g within %.3g", near_a, near_e,        \
+              near_t);                                                                                       \
+    } while (0)
+
+static inline int test_end(void)
+{
+    if (test_failures)
+        fprintf(stderr, "%d checks failed\n", test_failures);
+    return test_failures != 0;
+}
+
+#endif
