@@ -6,7 +6,6 @@
 #define SPECKLED_FRAME_H
 
 #include <speckled/status.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -63,7 +62,7 @@ struct spk_frame {
     int64_t received_ns; /* CLOCK_MONOTONIC when its last byte had arrived; set by the pipeline if 0 */
     double angle_deg;    /* rotation angle (tomography), NAN when unknown */
     struct spk_pool *pool;
-    _Atomic uint32_t references;
+    SPK_ATOMIC(uint32_t) references;
 };
 
 /* Takes one more reference and returns `frame`. Any thread. */

@@ -3,7 +3,6 @@
 #define SPECKLED_LOG_H
 
 #include <speckled/api.h>
-#include <stdatomic.h>
 #include <stdint.h>
 
 enum spk_log_level { SPK_LOG_ERROR, SPK_LOG_WARNING, SPK_LOG_INFO, SPK_LOG_DEBUG };
@@ -17,8 +16,8 @@ SPK_API void spk_log(enum spk_log_level level, const char *component, const char
 
 /* Remembers when a repeated message was last printed; zero-initialise, one a message. */
 struct spk_log_limit {
-    _Atomic int64_t next_ns;
-    _Atomic uint64_t suppressed;
+    SPK_ATOMIC(int64_t) next_ns;
+    SPK_ATOMIC(uint64_t) suppressed;
 };
 
 /* As spk_log(), at most once a second for each `limit`; the next line says how many were suppressed. */

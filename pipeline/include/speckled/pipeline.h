@@ -44,11 +44,11 @@ struct spk_pipeline_config {
     bool acquire;                /* accept frames from the start */
 };
 
-SPK_API extern const struct spk_option spk_pipeline_options[];
+SPK_DATA const struct spk_option spk_pipeline_options[];
 /* `geometry`: energy_kev, pixel_size_m, distance_m of struct spk_geometry. */
-SPK_API extern const struct spk_option spk_geometry_options[];
+SPK_DATA const struct spk_option spk_geometry_options[];
 /* Queue of a sink, common to all sinks: queue, queue_size of struct spk_node. */
-SPK_API extern const struct spk_option spk_queue_options[];
+SPK_DATA const struct spk_option spk_queue_options[];
 
 struct spk_graph {
     struct spk_pipeline_config options;
