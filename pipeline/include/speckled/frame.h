@@ -70,6 +70,9 @@ SPK_API struct spk_frame *spk_frame_ref(struct spk_frame *frame);
 /* Drops a reference, sets *frame to NULL; the last one puts the frame back into its pool. NULL is allowed. Any thread. */
 SPK_API void spk_frame_unref(struct spk_frame **frame);
 
+/* Converts the image to float, `values` [height][width]. SPK_UNSUPPORTED on an unknown dtype. Any thread. */
+SPK_API spk_status spk_frame_to_float(const struct spk_frame *frame, float *values);
+
 /* Where frame memory comes from. */
 struct spk_allocator {
     void *(*allocate)(size_t bytes); /* 64-byte aligned; NULL when there is none */

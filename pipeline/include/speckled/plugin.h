@@ -45,6 +45,8 @@ struct spk_host {
                         struct spk_frame **frame);
     /* [source] Counts one received message that cannot become a frame. */
     void (*reject)(void *context, enum spk_reject reason);
+    /* [source] The detector says that its series is over: open stacks are closed, sinks finish their files. */
+    void (*end_series)(void *context);
 
     /* Sends a command to the running pipeline. `count` 0 = the configured number of frames. */
     spk_status (*command)(void *context, enum spk_command command, uint32_t count, struct spk_error *error);
@@ -102,7 +104,8 @@ struct spk_stage {
                           struct spk_error *error);
     /* [lane] A new reference is in force: compute what depends on it alone. Borrowed until the next call. Optional. */
     spk_status (*reference)(void *self, const struct spk_stack *reference, struct spk_error *error);
-    /* [lane] Adds this stage's maps to work->result. Optional for a prep stage. */
+    /* [lane] Adds this stage's maps to work->result and narrows its `valid`, which starts as the masks of reference and
+     * sample combined. Positions whose `present` is 0 on either side are left out. Optional for a prep stage. */
     spk_status (*process)(void *self, struct spk_work *work, struct spk_error *error);
     /* [lane] New values of live options; called between two results. Required when a live option exists. */
     spk_status (*set)(void *self, const void *config, struct spk_error *error);
