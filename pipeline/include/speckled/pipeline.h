@@ -26,22 +26,28 @@ struct spk_node {
     int64_t queue_size; /* sinks */
 };
 
-/* The service's own options (section `pipeline` of the YAML): see spk_pipeline_options. */
+enum spk_roles {
+    SPK_ROLES_FRAME,   /* as the frames say; what they leave open is counted */
+    SPK_ROLES_COUNT,   /* by counting frame numbers: darks, flats, reference, then samples */
+    SPK_ROLES_CONTEXT, /* as spk_host.frame_context last said (motor PVs); what that leaves open is counted */
+};
+
+/* The service's own options (section `pipeline` of the YAML), filled through spk_pipeline_options. */
 struct spk_pipeline_config {
     int64_t mode;                /* enum spk_mode */
-    int64_t count;               /* scan positions; 0 = from the source */
-    int64_t reference_frames;    /* counting: reference frames at the start of a series; 0 = count */
-    int64_t dark_frames;         /* frames averaged into a dark */
-    int64_t flat_frames;         /* frames averaged into a flat */
-    int64_t roles;               /* 0 frame (header), 1 count, 2 context (PVs) */
+    int64_t count;               /* scan positions; 0 = as the source says */
+    int64_t roles;               /* enum spk_roles */
+    bool count_reference;        /* counting: a series starts with `count` reference frames */
     bool count_dark, count_flat; /* counting: a series starts with darks, with flats */
-    int64_t incomplete;          /* 0 discard, 1 partial */
-    int64_t stack_timeout_ms;    /* an open stack is closed when no frame came for so long; 0 = never */
-    int64_t lanes, threads;      /* threads a lane, 0 = all processors */
-    int64_t frames;              /* capacity of the frame pool */
-    int64_t overflow;            /* 0 drop, 1 block */
-    int64_t results;             /* result buffers a lane */
-    bool acquire;                /* accept frames from the start */
+    int64_t
+        dark_frames; /* frames of a dark: averaged; 0 = all that come in a row (10 where they are counted) */
+    int64_t flat_frames;      /* the same for a flat */
+    bool publish_partial;     /* publish stacks that were closed incomplete */
+    int64_t stack_timeout_ms; /* an open stack is closed when no frame came for so long; 0 = never */
+    int64_t lanes, threads;   /* threads a lane, 0 = all processors */
+    int64_t frames;           /* capacity of the frame pool */
+    bool block;               /* a full pipeline makes the source wait instead of dropping */
+    bool acquire;             /* accept frames from the start */
 };
 
 SPK_DATA const struct spk_option spk_pipeline_options[];
