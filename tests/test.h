@@ -12,8 +12,8 @@ static int test_failures;
     do {                                                                                                     \
         if (!(condition)) {                                                                                  \
             test_failures++;                                                                                 \
-            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition);                                  \
-            fprintf(stderr, "" __VA_ARGS__);                                                                 \
+            fprintf(stderr, "%s:%d: %s:", __FILE__, __LINE__, #condition);                                   \
+            fprintf(stderr, " " __VA_ARGS__);                                                                \
             fputc('\n', stderr);                                                                             \
         }                                                                                                    \
     } while (0)
