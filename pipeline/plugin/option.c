@@ -246,6 +246,11 @@ static spk_status parse_value(const struct spk_option *option, const char *text,
     return spk_fail(error, SPK_INVALID, "%s: broken option table", option->key);
 }
 
+static const char *default_text(const struct spk_option *option)
+{
+    return option->default_value ? option->default_value : "";
+}
+
 spk_status spk_option_parse(const struct spk_option *option, const char *text, void *config,
                             struct spk_error *error)
 {
@@ -258,7 +263,7 @@ spk_status spk_option_parse(const struct spk_option *option, const char *text, v
     if (option->unsupported) {
         union value fallback;
         memset(&fallback, 0, sizeof fallback);
-        parse_value(option, option->default_value, &fallback, NULL);
+        parse_value(option, default_text(option), &fallback, NULL);
         if (memcmp(&value, &fallback, size) != 0)
             return spk_fail(error, SPK_UNSUPPORTED, "%s: %s", option->key, option->unsupported);
     }
@@ -269,8 +274,7 @@ spk_status spk_option_parse(const struct spk_option *option, const char *text, v
 spk_status spk_option_defaults(const struct spk_option *table, void *config, struct spk_error *error)
 {
     for (; table && table->key; table++) {
-        spk_status status =
-            spk_option_parse(table, table->default_value ? table->default_value : "", config, error);
+        spk_status status = spk_option_parse(table, default_text(table), config, error);
         if (status)
             return spk_fail_context(error, "default");
     }
