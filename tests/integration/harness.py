@@ -1,0 +1,267 @@
+"""What the integration tests are made of: processes of the real program, a detector and a client written with pyzmq, and a scene
+whose maps are known in closed form. Nothing here uses code of speckled itself."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import yaml
+import zmq
+
+PROGRAM = os.environ.get("SPECKLED_PROGRAM", "speckled")
+SANITIZED = bool(os.environ.get("SPECKLED_SANITIZE"))
+PATIENCE = 60.0 if SANITIZED else 20.0  # seconds until something that must happen counts as not happening
+SANITIZER_REPORTS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def endpoint():
+    return f"tcp://127.0.0.1:{free_port()}"
+
+
+def wait_for(what, condition, seconds=PATIENCE):
+    """Repeats condition() until it returns something true, which is returned; fails with the text `what` after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {seconds:g} s; last value {value!r}")
+        time.sleep(0.02)
+
+
+def environment():
+    """The tests' environment without anything of the user's own EPICS or speckled set-up, everything on loopback."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("EPICS_CA") and not key.startswith("EPICS_PVA")}
+    kept.pop("SPECKLED_PLUGIN_PATH", None)
+    kept["ASAN_OPTIONS"] = "abort_on_error=0:exitcode=99:detect_leaks=1"
+    kept["UBSAN_OPTIONS"] = "print_stacktrace=1:exitcode=99"
+    kept["TSAN_OPTIONS"] = "exitcode=99"
+    return kept
+
+
+class Process:
+    """A command of the program, its output in a file."""
+
+    def __init__(self, arguments, folder, name, extra_environment=None):
+        self.log = Path(folder, name + ".log")
+        self.name = name
+        with open(self.log, "wb") as log:
+            self.popen = subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                          cwd=folder, env={**environment(), **(extra_environment or {})})
+
+    def output(self):
+        return self.log.read_text(errors="replace")
+
+    def running(self):
+        return self.popen.poll() is None
+
+    def wait(self, seconds=PATIENCE):
+        """Exit code; fails when the process does not end in time."""
+        try:
+            return self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} did not end within {seconds:g} s:\n{self.output()[-4000:]}") from None
+
+    def interrupt(self):
+        self.popen.send_signal(signal.SIGINT)
+        return self.wait()
+
+    def kill(self):
+        if self.running():
+            self.popen.kill()
+        self.popen.wait()
+
+    def check_sanitizers(self):
+        text = self.output()
+        assert not any(report in text for report in SANITIZER_REPORTS), text[-8000:]
+
+
+def run(*arguments, seconds=120.0, folder=None):
+    """Runs a command to its end: exit code, stdout, stderr."""
+    done = subprocess.run([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds,
+                          check=False, cwd=folder, env=environment())
+    assert not any(report in done.stderr for report in SANITIZER_REPORTS), done.stderr[-8000:]
+    return done.returncode, done.stdout, done.stderr
+
+
+class Service(Process):
+    """`speckled run` with a configuration, and its control endpoint."""
+
+    def __init__(self, configuration, folder, name="service", extra_environment=None):
+        self.control = endpoint()
+        configuration = dict(configuration)
+        configuration["controls"] = [*configuration.get("controls", []), {"plugin": "ctl_zmq", "bind": self.control}]
+        self.file = Path(folder, name + ".yaml")
+        self.file.write_text(yaml.safe_dump(configuration, sort_keys=False))
+        super().__init__(["run", "-c", self.file], folder, name, extra_environment)
+        try:
+            wait_for(f"{name} answers", self.answers)
+        except AssertionError:
+            self.kill()
+            raise AssertionError(f"{name} does not answer:\n{self.output()[-4000:]}") from None
+
+    def answers(self):
+        assert self.running(), self.output()[-4000:]
+        return run("ctl", "--endpoint", self.control, "--timeout-ms", 500, "status")[0] == 0
+
+    def ctl(self, *arguments):
+        return run("ctl", "--endpoint", self.control, "--timeout-ms", int(PATIENCE * 1000), *arguments)
+
+    def command(self, *arguments):
+        """A control command that must succeed."""
+        code, out, err = self.ctl(*arguments)
+        assert code == 0, f"ctl {arguments}: {out}{err}"
+        return out
+
+    def status(self):
+        return json.loads(self.command("status"))
+
+    def wait_status(self, what, condition, seconds=PATIENCE):
+        """The first status for which condition(status) holds."""
+        last = {}
+
+        def met():
+            last.clear()
+            last.update(self.status())
+            return condition(last)
+
+        try:
+            wait_for(what, met, seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{json.dumps(last, indent=1)}") from None
+        return dict(last)
+
+    def wait_received(self, frames):
+        """The status once so many frames have come in and none is in flight any more."""
+        return self.wait_status(f"{frames} frames received and accounted for",
+                                lambda s: s["received"] >= frames and s["in_flight"] == 0)
+
+
+def total(value):
+    return sum(value.values()) if isinstance(value, dict) else value
+
+
+def nonzero(counters):
+    return {key: value for key, value in counters.items() if value}
+
+
+def check_account(status):
+    """The conservation law."""
+    parts = {part: total(status[part]) for part in ("published", "dropped", "rejected", "in_flight")}
+    assert status["received"] == sum(parts.values()), (status["received"], parts)
+
+
+class Detector:
+    """Sends array-1.0 as a detector does: PUSH, JSON header and raw bytes."""
+
+    def __init__(self, address, bind=False):
+        self.socket = zmq.Context.instance().socket(zmq.PUSH)
+        self.socket.sndhwm = 10000
+        self.socket.linger = 2000
+        (self.socket.bind if bind else self.socket.connect)(address)
+        self.frame = 0
+        self.series = 1
+
+    def send_raw(self, *parts):
+        self.socket.send_multipart([part if isinstance(part, bytes) else json.dumps(part).encode() for part in parts])
+
+    def header(self, image, **keys):
+        """The header of `image`; role, position, stack and the like go under `speckled`, htype, shape and the like to the top."""
+        own = {key: keys.pop(key) for key in ("role", "position", "stack", "angle_deg", "detector_ns") if key in keys}
+        return {"htype": "array-1.0", "shape": list(image.shape), "type": str(image.dtype), "frame": self.frame,
+                "speckled": {"series": self.series, **own}, **keys}
+
+    def send(self, image, **keys):
+        """One frame; its number counts on unless `frame=` is given."""
+        image = np.ascontiguousarray(image)
+        header = self.header(image, **keys)
+        self.socket.send_multipart([json.dumps(header).encode(), image.tobytes()])
+        self.frame = header["frame"] + 1
+
+    def send_stack(self, images, role, stack=None, skip=()):
+        for position, image in enumerate(images):
+            if position in skip:
+                self.frame += 1
+                continue
+            keys = {} if stack is None else {"stack": stack}
+            self.send(image, role=role, position=position, **keys)
+
+    def send_stop(self):
+        self.send_raw({"htype": "array-1.0"}, b"STOP")
+
+    def close(self):
+        self.socket.close()
+
+
+class Viewer:
+    """Receives maps as anybody's array-1.0 client does: SUB."""
+
+    def __init__(self, address):
+        self.socket = zmq.Context.instance().socket(zmq.SUB)
+        self.socket.rcvhwm = 0
+        self.socket.linger = 0
+        self.socket.connect(address)
+        self.socket.subscribe(b"")
+
+    def receive(self, seconds=PATIENCE):
+        """Header and image of the next message, None when none comes in time."""
+        if not self.socket.poll(seconds * 1000):
+            return None
+        header, payload = self.socket.recv_multipart()
+        header = json.loads(header)
+        return header, np.frombuffer(payload, dtype=header["type"]).reshape(header["shape"])
+
+    def result(self, seconds=PATIENCE):
+        """The maps of the next result, by name, and the header of one of them."""
+        maps, last = {}, None
+        while "valid" not in maps:
+            received = self.receive(seconds)
+            assert received, f"no further map within {seconds:g} s; so far {sorted(maps)}"
+            header, image = received
+            if last and header["speckled"]["number"] != last["speckled"]["number"]:
+                maps = {}
+            maps[header["speckled"]["map"]], last = image, header
+        return maps, last
+
+    def close(self):
+        self.socket.close()
+
+
+class Scene:
+    """A speckle pattern moved by whole pixels and attenuated: displacement, transmission and dark-field are exact."""
+
+    def __init__(self, count=5, height=48, width=56, shift=(1, -2), transmission=0.8, seed=1):
+        noise = np.random.default_rng(seed).normal(size=(count, height, width))
+        kernel = np.exp(-0.5 * (np.fft.fftfreq(height)[:, None] ** 2 + np.fft.fftfreq(width)[None] ** 2) / 0.12**2)
+        pattern = np.fft.ifft2(np.fft.fft2(noise) * kernel).real
+        self.reference = np.round(20000 + 4000 * pattern / pattern.std()).clip(1, 60000).astype(np.uint16)
+        self.transmission = transmission
+        self.dy, self.dx = shift
+        self.count = count
+
+    def sample(self, transmission=None):
+        factor = self.transmission if transmission is None else transmission
+        moved = np.roll(self.reference, (self.dy, self.dx), axis=(1, 2))
+        return np.round(moved * factor).astype(np.uint16)
+
+    def check(self, maps, transmission=None, border=10):
+        """Maps of this scene's sample agree with what they must be, away from the borders."""
+        inner = (slice(border, -border),) * 2
+        factor = self.transmission if transmission is None else transmission
+        assert maps["valid"][inner].mean() > 0.95
+        for name, value, tolerance in (("displacement_x", self.dx, 0.05), ("displacement_y", self.dy, 0.05),
+                                       ("transmission", factor, 0.01), ("dark_field", 1.0, 0.03)):
+            error = np.median(np.abs(maps[name][inner] - value))
+            assert error < tolerance, f"{name}: median error {error:.4g}, expected {value}"
