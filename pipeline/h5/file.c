@@ -1,0 +1,165 @@
+/* Opening, making, naming and closing files. */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static spk_status new_file(struct spk_h5 **file, const char *path, struct spk_error *error)
+{
+    *file = NULL;
+    if (!*path || strlen(path) >= PATH_SIZE - 32)
+        return spk_fail(error, SPK_INVALID, "\"%.80s\" is no usable file name", path);
+    struct spk_h5 *made = calloc(1, sizeof *made);
+    if (!made)
+        return spk_fail(error, SPK_NOMEM, "no memory to open %s", path);
+    made->id = H5I_INVALID_HID;
+    made->live.descriptor = -1;
+    snprintf(made->path, sizeof made->path, "%s", path);
+    *file = made;
+    return SPK_OK;
+}
+
+/* Files without a writer open plainly; one that is marked as being written opens with SWMR. */
+static hid_t open_either_way(const char *path)
+{
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    if (access < 0)
+        return access;
+    H5Pset_file_locking(access, true, true);
+    H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
+    hid_t id = H5Fopen(path, H5F_ACC_RDONLY, access);
+    if (id < 0) {
+        hid_t live = H5Fopen(path, H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access);
+        if (live >= 0)
+            id = live;
+        else
+            H5Fopen(path, H5F_ACC_RDONLY, access); /* for its message */
+    }
+    H5Pclose(access);
+    return id;
+}
+
+spk_status spk_h5_open(struct spk_h5 **file, const char *path, struct spk_error *error)
+{
+    spk_status status = new_file(file, path, error);
+    if (status)
+        return status;
+    if (access(path, R_OK)) {
+        status = spk_fail(error, SPK_IO, "cannot read %s: %s", path, strerror(errno));
+        goto fail;
+    }
+    h5_enter();
+    (*file)->id = open_either_way(path);
+    if ((*file)->id < 0)
+        status = h5_fail(error, NULL, SPK_IO, "%s is not a readable HDF5 file", path);
+    h5_leave();
+    if (!status)
+        return SPK_OK;
+fail:
+    free(*file);
+    *file = NULL;
+    return status;
+}
+
+/* A hidden name in the folder of `path`, so that taking the name is one rename. */
+static void hidden_name(struct spk_h5 *file)
+{
+    const char *slash = strrchr(file->path, '/');
+    int folder = slash ? (int)(slash - file->path) + 1 : 0;
+    snprintf(file->hidden, sizeof file->hidden, "%.*s.%s.%ld", folder, file->path, file->path + folder,
+             (long)getpid());
+}
+
+spk_status spk_h5_create(struct spk_h5 **file, const char *path, bool replace, struct spk_error *error)
+{
+    spk_status status = new_file(file, path, error);
+    if (status)
+        return status;
+    struct spk_h5 *made = *file;
+    made->writing = true;
+    made->replace = replace;
+    hidden_name(made);
+    if (!replace && access(path, F_OK) == 0) {
+        status =
+            spk_fail(error, SPK_STATE, "%s exists already; choose another name or allow overwriting", path);
+        goto fail;
+    }
+    unlink(made->hidden); /* left by an earlier process with this number */
+    h5_enter();
+    hid_t access_list = h5_live_access(&made->live);
+    if (access_list >= 0)
+        made->id = H5Fcreate(made->hidden, H5F_ACC_EXCL, H5P_DEFAULT, access_list);
+    if (made->id < 0)
+        status = h5_fail(error, made->live.failure ? made : NULL, SPK_IO, "cannot create %s", path);
+    if (access_list >= 0)
+        H5Pclose(access_list);
+    h5_leave();
+    if (!status)
+        return SPK_OK;
+    unlink(made->hidden);
+fail:
+    free(made);
+    *file = NULL;
+    return status;
+}
+
+spk_status h5_take_name(struct spk_h5 *file, struct spk_error *error)
+{
+    int failed = file->replace ? rename(file->hidden, file->path)
+                               : renameat2(AT_FDCWD, file->hidden, AT_FDCWD, file->path, RENAME_NOREPLACE);
+    /* Some file systems have no such rename: the small gap between looking and renaming stays. */
+    if (failed && (errno == EINVAL || errno == ENOSYS) && access(file->path, F_OK))
+        failed = rename(file->hidden, file->path);
+    if (failed)
+        return spk_fail(error, SPK_IO, "cannot name the finished file %s: %s", file->path, strerror(errno));
+    file->named = true;
+    return SPK_OK;
+}
+
+spk_status spk_h5_live(struct spk_h5 *file, struct spk_error *error)
+{
+    if (!file->writing || file->named)
+        return spk_fail(error, SPK_STATE, "%s is not being made", file->path);
+    h5_enter();
+    spk_status status = h5_check_writes(file, error);
+    if (!status && H5Fstart_swmr_write(file->id) < 0)
+        status = h5_fail(error, file, SPK_IO, "cannot make %s readable while it is written", file->path);
+    if (!status)
+        status = h5_check_writes(file, error);
+    if (!status)
+        status = h5_take_name(file, error);
+    h5_leave();
+    return status;
+}
+
+spk_status spk_h5_close(struct spk_h5 **file, struct spk_error *error)
+{
+    struct spk_h5 *self = *file;
+    if (!self)
+        return SPK_OK;
+    *file = NULL;
+    h5_enter();
+    bool closed = H5Fclose(self->id) >= 0;
+    spk_status status =
+        closed ? h5_check_writes(self, error) : h5_fail(error, self, SPK_IO, "cannot close %s", self->path);
+    if (self->writing && !self->named) {
+        if (!status)
+            status = h5_take_name(self, error);
+        if (status)
+            unlink(self->hidden);
+    }
+    h5_leave();
+    /* A file that the library cannot let go of still refers to its driver's state. */
+    if (closed)
+        free(self);
+    return status;
+}
+
+const char *spk_h5_path(const struct spk_h5 *file)
+{
+    return file->path;
+}
