@@ -1,0 +1,84 @@
+/* The rules that a graph obeys as a whole. */
+#include "configuration.h"
+
+#include <string.h>
+
+static bool has_prefix(const struct spk_node *node, const char *prefix)
+{
+    return strncmp(node->plugin->name, prefix, strlen(prefix)) == 0;
+}
+
+/* Position of a stage's kind in a lane; -1 for a kind that may stand anywhere. */
+static int rank_of(const struct spk_node *node)
+{
+    static const char *const kinds[] = {"prep_", "recon_", "post_"};
+    for (int rank = 0; rank < 3; rank++)
+        if (has_prefix(node, kinds[rank]))
+            return rank;
+    return -1;
+}
+
+/* Results are made unless every sink takes raw frames. */
+static bool makes_results(const struct spk_graph *graph)
+{
+    for (uint32_t i = 0; i < graph->sinks; i++)
+        if (graph->sink[i].plugin->sink->publish)
+            return true;
+    return graph->stages || !graph->sinks;
+}
+
+static void check_order(const struct spk_graph *graph, const struct spk_graph_marks *marks,
+                        struct spk_problems *problems)
+{
+    int last = -1;
+    uint32_t last_stage = 0;
+    for (uint32_t i = 0; i < graph->stages; i++) {
+        const struct spk_plugin *plugin = graph->stage[i].plugin;
+        int rank = rank_of(&graph->stage[i]);
+        if (rank >= 0 && rank < last)
+            spk_problems_add(problems, marks->stage[i],
+                             "%s stands behind %s; stages run in the order prep, recon, post", plugin->name,
+                             graph->stage[last_stage].plugin->name);
+        if (rank >= last && rank >= 0) {
+            last = rank;
+            last_stage = i;
+        }
+        if (i && plugin->stage->correct)
+            spk_problems_add(problems, marks->stage[i],
+                             "%s corrects raw frames: it can only be the first stage", plugin->name);
+    }
+}
+
+static void check_recon(const struct spk_graph *graph, const struct spk_graph_marks *marks,
+                        struct spk_problems *problems)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < graph->stages; i++) {
+        if (!has_prefix(&graph->stage[i], "recon_"))
+            continue;
+        if (++count > 1)
+            spk_problems_add(problems, marks->stage[i], "%s: there is a recon stage already; one is allowed",
+                             graph->stage[i].plugin->name);
+    }
+    if (!count && makes_results(graph))
+        spk_problems_add(problems, marks->stages,
+                         "no recon stage: one of the stages must be a plugin recon_* that makes the maps");
+}
+
+spk_status spk_configuration_check(const struct spk_configuration *configuration, unsigned parts,
+                                   struct spk_problems *problems)
+{
+    const struct spk_graph *graph = &configuration->graph;
+    size_t before = problems->count;
+    if ((parts & 1u << SPK_PART_SOURCE) && !graph->source.plugin)
+        spk_problems_add(problems, configuration->marks.source,
+                         "no source: frames come from a plugin source_*");
+    if ((parts & 1u << SPK_PART_SINKS) && !graph->sinks)
+        spk_problems_add(problems, configuration->marks.sinks,
+                         "no sink: maps go to at least one plugin sink_*");
+    if (parts & 1u << SPK_PART_STAGES) {
+        check_order(graph, &configuration->marks, problems);
+        check_recon(graph, &configuration->marks, problems);
+    }
+    return problems->count == before ? SPK_OK : SPK_INVALID;
+}
