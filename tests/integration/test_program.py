@@ -34,4 +34,6 @@ def test_unknown_argument_names_the_nearest():
 
 def test_plugins_are_listed():
     code, out, _ = run("plugins")
-    assert code == 0 and all(re.match(r"(source|prep|recon|post|ctl|sink)_", line) for line in out.split("\n") if line and line[0] != " ")
+    assert code == 0
+    names = re.findall(r"^  (\S+) ", out, re.MULTILINE)
+    assert names and all(re.match(r"(source|prep|recon|post|ctl|sink)_", name) for name in names), out
