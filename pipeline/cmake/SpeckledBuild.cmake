@@ -30,6 +30,10 @@ if(SPECKLED_SANITIZE)
     add_compile_options(-fsanitize=${SPECKLED_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
     add_link_options(-fsanitize=${SPECKLED_SANITIZE})
 endif()
+if(SPECKLED_FUZZ)
+    add_compile_options(-fsanitize=fuzzer-no-link)
+    add_link_options(-fsanitize=fuzzer-no-link)
+endif()
 
 # The build tree has the layout of the installation, so plugins are found the same way in both.
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
