@@ -1,0 +1,254 @@
+/* One raw frame to one corrected image: convert and correct, repair, bin, normalise. */
+#include "internal.h"
+#include "prep_px.h"
+
+struct correction {
+    struct spk_prep *prep;
+    const struct spk_frame *frame;
+    float *image;       /* [roi.height][roi.width] */
+    float scale;        /* 1 / intensity of the region */
+    float *out;         /* [out_height][out_width]; image itself without binning */
+    uint8_t *mask;      /* as out */
+    const float *local; /* as out, or NULL */
+};
+
+/* Corrects `count` raw pixels from element `at` of the frame; `values` keeps them as floats. */
+static uint32_t correct_part(const struct correction *c, size_t at, uint32_t count, float *values,
+                             float *image)
+{
+    const struct spk_prep *prep = c->prep;
+    prep_row_convert(c->frame->dtype, c->frame->data, at, count, values);
+    return prep_row_correct(values, prep->has_dark ? prep->dark + at : NULL,
+                            prep->has_gain ? prep->gain + at : NULL, c->scale, prep->limit, image, count);
+}
+
+static void correct_row(const struct correction *c, uint32_t y, float *values)
+{
+    struct spk_prep *prep = c->prep;
+    uint8_t *bad = prep->bad + raw_index(prep, y, 0);
+    if (prep->row_bad[y] & BAD_NOW)
+        for (uint32_t x = 0; x < prep->roi.width; x++)
+            bad[x] &= BAD_ALWAYS;
+    prep->row_bad[y] &= BAD_ALWAYS;
+    float *image = c->image + (size_t)y * prep->roi.width;
+    for (uint32_t x = 0; x < prep->roi.width; x += CHUNK) {
+        uint32_t count = prep->roi.width - x < CHUNK ? prep->roi.width - x : CHUNK;
+        if (!correct_part(c, raw_index(prep, y, x), count, values, image + x))
+            continue;
+        prep->row_bad[y] |= BAD_NOW;
+        for (uint32_t i = 0; i < count; i++)
+            if (!spk_prep_usable(values[i], image[x + i], prep->limit))
+                bad[x + i] |= BAD_NOW;
+    }
+}
+
+static void correct_band(void *context, unsigned band, unsigned worker)
+{
+    const struct correction *c = context;
+    for (uint32_t y = band * BAND; y < (band + 1) * BAND && y < c->prep->roi.height; y++)
+        correct_row(c, y, c->prep->chunk + (size_t)worker * CHUNK);
+}
+
+static void clear_mask(const struct correction *c, uint32_t y)
+{
+    const struct spk_prep *prep = c->prep;
+    const uint8_t *bad = prep->bad + raw_index(prep, y, 0);
+    uint8_t *mask = c->mask + (size_t)y * prep->roi.width;
+    for (uint32_t x = 0; x < prep->roi.width; x++)
+        mask[x] = bad[x] ? 0 : mask[x];
+}
+
+static void repair_band(void *context, unsigned band, unsigned worker)
+{
+    const struct correction *c = context;
+    (void)worker;
+    prep_repair_band(c->prep, c->image, band);
+    if (c->prep->config.binning > 1)
+        return;
+    for (uint32_t y = band * BAND; y < (band + 1) * BAND && y < c->prep->roi.height; y++)
+        if (c->prep->row_bad[y])
+            clear_mask(c, y);
+}
+
+/* A binned pixel is usable while at least half of its pixels are. */
+static void bin_row(const struct correction *c, uint32_t y)
+{
+    const struct spk_prep *prep = c->prep;
+    uint32_t bin = (uint32_t)prep->config.binning;
+    float share = 1.0f / (float)(bin * bin);
+    for (uint32_t x = 0; x < prep->out_width; x++) {
+        float sum = 0;
+        uint32_t bad = 0;
+        for (uint32_t j = y * bin; j < (y + 1) * bin; j++) {
+            const float *from = c->image + (size_t)j * prep->roi.width + x * bin;
+            const uint8_t *from_bad = prep->bad + raw_index(prep, j, x * bin);
+            for (uint32_t i = 0; i < bin; i++) {
+                sum += from[i];
+                bad += from_bad[i] != 0;
+            }
+        }
+        size_t at = (size_t)y * prep->out_width + x;
+        c->out[at] = sum * share;
+        if (2 * bad > bin * bin)
+            c->mask[at] = 0;
+    }
+}
+
+static void bin_band(void *context, unsigned band, unsigned worker)
+{
+    const struct correction *c = context;
+    (void)worker;
+    for (uint32_t y = band * BAND; y < (band + 1) * BAND && y < c->prep->out_height; y++)
+        bin_row(c, y);
+}
+
+static void sum_band(void *context, unsigned band, unsigned worker)
+{
+    const struct correction *c = context;
+    struct spk_prep *prep = c->prep;
+    (void)worker;
+    for (uint32_t y = band * BAND; y < (band + 1) * BAND && y < prep->roi.height; y++) {
+        const float *image = c->image + (size_t)y * prep->roi.width;
+        const uint8_t *bad = prep->bad + raw_index(prep, y, 0);
+        double sum = 0;
+        uint32_t count = 0;
+        for (uint32_t x = 0; x < prep->roi.width; x++) {
+            sum += bad[x] ? 0 : image[x];
+            count += !bad[x];
+        }
+        prep->row_sum[y] = sum;
+        prep->row_count[y] = count;
+    }
+}
+
+static void scale_band(void *context, unsigned band, unsigned worker)
+{
+    const struct correction *c = context;
+    (void)worker;
+    uint32_t height = c->prep->out_height, end = (band + 1) * BAND < height ? (band + 1) * BAND : height;
+    size_t width = c->prep->out_width;
+    for (size_t i = band * BAND * width; i < end * width; i++)
+        c->out[i] *= c->local ? c->scale * c->local[i] : c->scale;
+}
+
+static spk_status mean_scale(struct correction *c, struct spk_error *error)
+{
+    struct spk_prep *prep = c->prep;
+    spk_team_run(prep->team, sum_band, c, bands(prep->roi.height));
+    double sum = 0;
+    uint64_t count = 0;
+    for (uint32_t y = 0; y < prep->roi.height; y++) {
+        sum += prep->row_sum[y];
+        count += prep->row_count[y];
+    }
+    if (!(sum > 0))
+        return spk_fail(error, SPK_INVALID,
+                        "prep_dark_flat: frame %llu has no intensity to normalise by (mean %g of %llu usable "
+                        "pixels): is the beam on?",
+                        (unsigned long long)c->frame->id, count ? sum / (double)count : 0.0,
+                        (unsigned long long)count);
+    c->scale = (float)((double)count / sum);
+    return SPK_OK;
+}
+
+/* Mean of the usable pixels of the configured region, which may lie outside the ROI. */
+static spk_status region_scale(struct correction *c, struct spk_error *error)
+{
+    struct spk_prep *prep = c->prep;
+    const double *region = prep->config.region.value;
+    float image[CHUNK];
+    double sum = 0;
+    uint64_t count = 0;
+    for (uint32_t y = 0; y < (uint32_t)region[3]; y++) {
+        size_t row = ((size_t)region[1] + y) * prep->in.width + (size_t)region[0];
+        for (uint32_t x = 0; x < (uint32_t)region[2]; x += CHUNK) {
+            uint32_t part = (uint32_t)region[2] - x < CHUNK ? (uint32_t)region[2] - x : CHUNK;
+            correct_part(c, row + x, part, prep->chunk, image);
+            for (uint32_t i = 0; i < part; i++) {
+                bool usable = !(prep->bad[row + x + i] & BAD_ALWAYS) &&
+                              spk_prep_usable(prep->chunk[i], image[i], prep->limit);
+                sum += usable ? image[i] : 0;
+                count += usable;
+            }
+        }
+    }
+    if (!(sum > 0))
+        return spk_fail(
+            error, SPK_INVALID,
+            "prep_dark_flat: frame %llu has no intensity in the region to normalise by (mean %g of "
+            "%llu usable pixels): is the beam on, is `region` in the open beam?",
+            (unsigned long long)c->frame->id, count ? sum / (double)count : 0.0, (unsigned long long)count);
+    c->scale = (float)((double)count / sum);
+    return SPK_OK;
+}
+
+static spk_status check_frame(const struct spk_prep *prep, const struct spk_frame *frame,
+                              struct spk_error *error)
+{
+    if (!prep->bad)
+        return spk_fail(error, SPK_STATE, "prep_dark_flat: not prepared");
+    if (frame->height == prep->in.height && frame->width == prep->in.width && frame->dtype == prep->in.dtype)
+        return SPK_OK;
+    return spk_fail(error, SPK_INVALID, "prep_dark_flat: frame %llu is %ux%u %s, expected %ux%u %s",
+                    (unsigned long long)frame->id, frame->height, frame->width, spk_dtype_name(frame->dtype),
+                    prep->in.height, prep->in.width, spk_dtype_name(prep->in.dtype));
+}
+
+static bool any_bad(const struct spk_prep *prep)
+{
+    for (uint32_t y = 0; y < prep->roi.height; y++)
+        if (prep->row_bad[y])
+            return true;
+    return false;
+}
+
+/* The slow illumination to divide by. The frames of a reference share the local mean of its first one, so that they stay
+ * comparable with each other and with the samples that follow. */
+static const float *choose_local(const struct correction *c, bool *fresh)
+{
+    struct spk_prep *prep = c->prep;
+    *fresh = false;
+    if (prep->config.flat != SPK_PREP_FLAT_REFERENCE)
+        return NULL;
+    if (c->frame->role != SPK_ROLE_REFERENCE)
+        return prep->has_now ? prep->local_now : NULL;
+    *fresh = !prep->has_next || prep->next_series != c->frame->series;
+    return prep->local_next;
+}
+
+static void divide(struct correction *c)
+{
+    struct spk_prep *prep = c->prep;
+    bool fresh;
+    c->local = choose_local(c, &fresh);
+    if (fresh) {
+        prep_local_inverse(c->out, prep->out_height, prep->out_width, (uint32_t)prep->config.flat_window,
+                           prep->local_next, prep->local_scratch, prep->column);
+        prep->has_next = true;
+        prep->next_series = c->frame->series;
+    }
+    if (c->local || c->scale != 1)
+        spk_team_run(prep->team, scale_band, c, bands(prep->out_height));
+}
+
+spk_status spk_prep_correct(struct spk_prep *prep, const struct spk_frame *frame, float *image, uint8_t *mask,
+                            struct spk_error *error)
+{
+    spk_status status = check_frame(prep, frame, error);
+    if (status)
+        return status;
+    bool binned = prep->config.binning > 1;
+    struct correction c = {prep, frame, binned ? prep->full : image, 1, image, mask, NULL};
+    if (prep->config.normalise == SPK_PREP_NORMALISE_REGION && (status = region_scale(&c, error)))
+        return status;
+    spk_team_run(prep->team, correct_band, &c, bands(prep->roi.height));
+    if (any_bad(prep))
+        spk_team_run(prep->team, repair_band, &c, bands(prep->roi.height));
+    if (binned)
+        spk_team_run(prep->team, bin_band, &c, bands(prep->out_height));
+    c.scale = 1;
+    if (prep->config.normalise == SPK_PREP_NORMALISE_MEAN && (status = mean_scale(&c, error)))
+        return status;
+    divide(&c);
+    return SPK_OK;
+}

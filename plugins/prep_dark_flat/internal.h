@@ -1,0 +1,77 @@
+/* What the files of the detector correction share. */
+#ifndef PREP_INTERNAL_H
+#define PREP_INTERNAL_H
+
+#include "prep.h"
+
+enum {
+    BAND = 32,           /* rows of one parallel task */
+    CHUNK = 1024,        /* pixels converted at a time: stays in the first-level cache */
+    SAMPLES_MAX = 65536, /* values a robust statistic looks at */
+};
+
+/* Bits of spk_prep.bad and spk_prep.row_bad. */
+enum { BAD_ALWAYS = 1, BAD_NOW = 2 };
+
+struct rectangle {
+    uint32_t x, y, width, height;
+};
+
+struct spk_prep {
+    struct spk_prep_config config;
+    struct spk_team *team;
+    struct spk_format in;
+    struct rectangle roi;
+    uint32_t out_height, out_width;
+    bool has_dark, has_flat, has_gain;
+    float limit;               /* raw values at or above it are saturated */
+    float *dark, *flat, *gain; /* [in.height][in.width] */
+    uint8_t *bad;              /* [in.height][in.width], BAD_* */
+    uint8_t *row_bad;          /* [in.height], BAD_* of any pixel inside the ROI */
+    float *full;               /* [roi.height][roi.width] before binning, NULL without */
+    float *chunk;              /* [workers][CHUNK] */
+    double *row_sum;           /* [roi.height] */
+    uint32_t *row_count;       /* [roi.height] */
+    float *samples;            /* [SAMPLES_MAX] */
+    /* flat: reference_mean, all [out_height][out_width]: of the reference being taken, of the one in force */
+    float *local_next, *local_now, *local_scratch;
+    double *column; /* [out_width] */
+    bool has_next, has_now;
+    uint64_t next_series;
+};
+
+/* Element of an [in.height][in.width] array at ROI coordinates. */
+static inline size_t raw_index(const struct spk_prep *prep, uint32_t y, uint32_t x)
+{
+    return (size_t)(prep->roi.y + y) * prep->in.width + prep->roi.x + x;
+}
+
+static inline uint32_t bands(uint32_t rows)
+{
+    return (rows + BAND - 1) / BAND;
+}
+
+/* rows.c: the inner loops, in the variant this processor is best at. */
+
+/* `count` raw values from element `first` of `data` to float. */
+void prep_row_convert(enum spk_dtype dtype, const void *data, size_t first, uint32_t count, float *values);
+/* values -> image; `dark` and `gain` may be NULL (0 and 1). Returns the number of unusable pixels. */
+uint32_t prep_row_correct(const float *values, const float *dark, const float *gain, float scale, float limit,
+                          float *image, uint32_t count);
+/* 3x3 median of the middle of three rows; each has one more value at either end. */
+void prep_row_median(const float *above, const float *middle, const float *below, float *median,
+                     uint32_t count);
+
+/* repair.c: replaces unusable pixels of band `band` of `image` [roi.height][roi.width]. */
+void prep_repair_band(const struct spk_prep *prep, float *image, uint32_t band);
+
+/* calibration.c: recomputes gain and unusable pixels from dark, flat and configuration. */
+spk_status prep_calibration_check(struct spk_prep *prep, const float *dark, const float *flat,
+                                  struct spk_error *error);
+void prep_calibration_rebuild(struct spk_prep *prep);
+
+/* local_mean.c: 1 / local mean of `image` [height][width] over about `window` pixels; `column` holds [width] values. */
+void prep_local_inverse(const float *image, uint32_t height, uint32_t width, uint32_t window, float *inverse,
+                        float *scratch, double *column);
+
+#endif

@@ -1,0 +1,234 @@
+/* The object: regions, memory, calibrations in force. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT = 64 };
+
+static void *aligned(size_t count, size_t size)
+{
+    size_t bytes = (count * size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    void *memory = aligned_alloc(ALIGNMENT, bytes ? bytes : ALIGNMENT);
+    if (memory)
+        memset(memory, 0, bytes ? bytes : ALIGNMENT);
+    return memory;
+}
+
+static void release(struct spk_prep *prep)
+{
+    void **const memory[] = {
+        (void **)&prep->dark,          (void **)&prep->flat,       (void **)&prep->gain,
+        (void **)&prep->bad,           (void **)&prep->row_bad,    (void **)&prep->full,
+        (void **)&prep->chunk,         (void **)&prep->row_sum,    (void **)&prep->row_count,
+        (void **)&prep->samples,       (void **)&prep->local_next, (void **)&prep->local_now,
+        (void **)&prep->local_scratch, (void **)&prep->column,
+    };
+    for (size_t i = 0; i < sizeof memory / sizeof memory[0]; i++) {
+        free(*memory[i]);
+        *memory[i] = NULL;
+    }
+    prep->has_dark = prep->has_flat = prep->has_gain = prep->has_next = prep->has_now = false;
+}
+
+spk_status spk_prep_create(struct spk_prep **out, const struct spk_prep_config *config, struct spk_team *team,
+                           struct spk_error *error)
+{
+    struct spk_prep *prep = calloc(1, sizeof *prep);
+    if (!prep)
+        return spk_fail(error, SPK_NOMEM, "prep_dark_flat: no memory");
+    prep->config = *config;
+    prep->team = team;
+    *out = prep;
+    return SPK_OK;
+}
+
+void spk_prep_destroy(struct spk_prep **address)
+{
+    if (!*address)
+        return;
+    release(*address);
+    free(*address);
+    *address = NULL;
+}
+
+/* Four whole numbers x, y, width, height inside the frame; width or height 0 (or no list) = to the end of the frame. */
+static spk_status parse_rectangle(const char *key, const struct spk_numbers *list,
+                                  const struct spk_format *in, struct rectangle *rectangle,
+                                  struct spk_error *error)
+{
+    *rectangle = (struct rectangle){0, 0, in->width, in->height};
+    if (list->count == 0)
+        return SPK_OK;
+    if (list->count != 4)
+        return spk_fail(error, SPK_INVALID,
+                        "prep_dark_flat: %s has %zu numbers, expected x, y, width, height", key, list->count);
+    const double *v = list->value;
+    double width = v[2] > 0 ? v[2] : in->width - v[0], height = v[3] > 0 ? v[3] : in->height - v[1];
+    for (int i = 0; i < 4; i++)
+        if (!(v[i] >= 0 && v[i] <= UINT32_MAX && floor(v[i]) == v[i]))
+            return spk_fail(error, SPK_INVALID, "prep_dark_flat: %s: %g is not a whole number of pixels", key,
+                            v[i]);
+    if (width < 1 || height < 1 || v[0] + width > in->width || v[1] + height > in->height)
+        return spk_fail(
+            error, SPK_INVALID,
+            "prep_dark_flat: %s x=%g y=%g width=%g height=%g does not lie inside the frame of %ux%u "
+            "pixels (width x height)",
+            key, v[0], v[1], v[2], v[3], in->width, in->height);
+    *rectangle = (struct rectangle){(uint32_t)v[0], (uint32_t)v[1], (uint32_t)width, (uint32_t)height};
+    return SPK_OK;
+}
+
+static spk_status check_region(struct spk_prep_config *config, const struct spk_format *in,
+                               struct spk_error *error)
+{
+    if (config->normalise != SPK_PREP_NORMALISE_REGION)
+        return SPK_OK;
+    if (config->region.count == 0)
+        return spk_fail(
+            error, SPK_INVALID,
+            "prep_dark_flat: normalise: region needs region: x, y, width, height of the open beam");
+    struct rectangle r;
+    spk_status status = parse_rectangle("region", &config->region, in, &r, error);
+    if (status)
+        return status;
+    config->region = (struct spk_numbers){4, {r.x, r.y, r.width, r.height}};
+    return SPK_OK;
+}
+
+/* The raw value from which a pixel counts as saturated. */
+static float saturation_limit(double saturation, enum spk_dtype dtype)
+{
+    if (saturation > 0)
+        return (float)saturation;
+    if (saturation < 0)
+        return INFINITY;
+    switch (dtype) {
+    case SPK_U8:
+        return UINT8_MAX;
+    case SPK_U16:
+        return UINT16_MAX;
+    case SPK_U32:
+        return (float)UINT32_MAX;
+    case SPK_U64:
+        return (float)UINT64_MAX;
+    default:
+        return INFINITY;
+    }
+}
+
+static spk_status allocate(struct spk_prep *prep, struct spk_error *error)
+{
+    size_t raw = (size_t)prep->in.height * prep->in.width;
+    size_t roi = (size_t)prep->roi.height * prep->roi.width;
+    size_t out = (size_t)prep->out_height * prep->out_width;
+    bool binned = prep->config.binning > 1, ok = true;
+    ok &= (prep->dark = aligned(raw, sizeof(float))) != NULL;
+    ok &= (prep->flat = aligned(raw, sizeof(float))) != NULL;
+    ok &= (prep->gain = aligned(raw, sizeof(float))) != NULL;
+    ok &= (prep->bad = aligned(raw, 1)) != NULL;
+    ok &= (prep->row_bad = aligned(prep->in.height, 1)) != NULL;
+    ok &= !binned || (prep->full = aligned(roi, sizeof(float))) != NULL;
+    ok &= (prep->chunk = aligned((size_t)spk_team_size(prep->team) * CHUNK, sizeof(float))) != NULL;
+    ok &= (prep->row_sum = aligned(prep->roi.height, sizeof(double))) != NULL;
+    ok &= (prep->row_count = aligned(prep->roi.height, sizeof(uint32_t))) != NULL;
+    ok &= (prep->samples = aligned(SAMPLES_MAX, sizeof(float))) != NULL;
+    ok &= (prep->local_next = aligned(out, sizeof(float))) != NULL;
+    ok &= (prep->local_now = aligned(out, sizeof(float))) != NULL;
+    ok &= (prep->local_scratch = aligned(out, sizeof(float))) != NULL;
+    ok &= (prep->column = aligned(prep->out_width, sizeof(double))) != NULL;
+    if (ok)
+        return SPK_OK;
+    release(prep);
+    return spk_fail(error, SPK_NOMEM, "prep_dark_flat: no memory for frames of %ux%u pixels", prep->in.width,
+                    prep->in.height);
+}
+
+spk_status spk_prep_prepare(struct spk_prep *prep, const struct spk_format *in, struct spk_format *out,
+                            struct spk_error *error)
+{
+    struct rectangle roi;
+    struct spk_prep_config config = prep->config;
+    if (!in->height || !in->width || !spk_dtype_size(in->dtype))
+        return spk_fail(error, SPK_INVALID, "prep_dark_flat: frames of %ux%u %s cannot be corrected",
+                        in->width, in->height, spk_dtype_name(in->dtype));
+    spk_status status = parse_rectangle("roi", &config.roi, in, &roi, error);
+    if (status || (status = check_region(&config, in, error)))
+        return status;
+    uint32_t bin = (uint32_t)config.binning;
+    if (bin > roi.width || bin > roi.height)
+        return spk_fail(error, SPK_INVALID,
+                        "prep_dark_flat: binning %u is larger than the region of %ux%u pixels", bin,
+                        roi.width, roi.height);
+    release(prep);
+    prep->config = config;
+    prep->in = *in;
+    prep->roi = roi;
+    prep->out_height = roi.height / bin;
+    prep->out_width = roi.width / bin;
+    prep->limit = saturation_limit(config.saturation, in->dtype);
+    if ((status = allocate(prep, error)))
+        return status;
+    out->height = prep->out_height;
+    out->width = prep->out_width;
+    out->dtype = SPK_F32;
+    out->geometry.pixel_size_m = in->geometry.pixel_size_m * bin;
+    return SPK_OK;
+}
+
+spk_status spk_prep_calibrate(struct spk_prep *prep, enum spk_role role, const float *mean,
+                              struct spk_error *error)
+{
+    if (!prep->bad)
+        return spk_fail(error, SPK_STATE, "prep_dark_flat: a %s before the first frame", spk_role_name(role));
+    bool is_dark = role == SPK_ROLE_DARK;
+    if (!is_dark && role != SPK_ROLE_FLAT)
+        return spk_fail(error, SPK_INVALID, "prep_dark_flat: a %s is no calibration", spk_role_name(role));
+    const float *dark = is_dark ? mean : prep->has_dark ? prep->dark : NULL;
+    const float *flat = !is_dark ? mean : prep->has_flat ? prep->flat : NULL;
+    spk_status status = prep_calibration_check(prep, dark, flat, error);
+    if (status)
+        return status;
+    memcpy(is_dark ? prep->dark : prep->flat, mean, (size_t)prep->in.height * prep->in.width * sizeof *mean);
+    *(is_dark ? &prep->has_dark : &prep->has_flat) = true;
+    prep_calibration_rebuild(prep);
+    prep->has_next = false;
+    return SPK_OK;
+}
+
+void spk_prep_reference(struct spk_prep *prep)
+{
+    if (!prep->has_next)
+        return;
+    float *previous = prep->local_now;
+    prep->local_now = prep->local_next;
+    prep->local_next = previous;
+    prep->has_now = true;
+    prep->has_next = false;
+}
+
+spk_status spk_prep_set(struct spk_prep *prep, const struct spk_prep_config *config, struct spk_error *error)
+{
+    struct spk_prep_config next = *config, previous = prep->config;
+    next.roi = previous.roi;
+    next.binning = previous.binning;
+    if (!prep->bad) {
+        prep->config = next;
+        return SPK_OK;
+    }
+    spk_status status = check_region(&next, &prep->in, error);
+    if (status)
+        return status;
+    prep->config = next;
+    status = prep_calibration_check(prep, prep->has_dark ? prep->dark : NULL,
+                                    prep->has_flat ? prep->flat : NULL, error);
+    if (status) {
+        prep->config = previous;
+        return status;
+    }
+    prep->limit = saturation_limit(next.saturation, prep->in.dtype);
+    prep_calibration_rebuild(prep);
+    prep->has_next = false;
+    return SPK_OK;
+}

@@ -1,0 +1,133 @@
+/* Row loops, written once and compiled twice on x86-64: plainly, and for AVX2. */
+#include "internal.h"
+#include "prep_px.h"
+
+#include <stdbool.h>
+
+#define ALWAYS static inline __attribute__((always_inline))
+
+#if defined(__x86_64__)
+#define AVX2 __attribute__((target("avx2")))
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") != 0;
+}
+#else
+#define AVX2
+static bool has_avx2(void)
+{
+    return false;
+}
+#endif
+
+#define CONVERT(type)                                                                                        \
+    for (uint32_t i = 0; i < count; i++)                                                                     \
+        values[i] = (float)((const type *)data)[first + i];                                                  \
+    break
+
+ALWAYS void convert(enum spk_dtype dtype, const void *data, size_t first, uint32_t count,
+                    float *restrict values)
+{
+    switch (dtype) {
+    case SPK_U8:
+        CONVERT(uint8_t);
+    case SPK_U16:
+        CONVERT(uint16_t);
+    case SPK_U32:
+        CONVERT(uint32_t);
+    case SPK_U64:
+        CONVERT(uint64_t);
+    case SPK_I8:
+        CONVERT(int8_t);
+    case SPK_I16:
+        CONVERT(int16_t);
+    case SPK_I32:
+        CONVERT(int32_t);
+    case SPK_I64:
+        CONVERT(int64_t);
+    case SPK_F16:
+        for (uint32_t i = 0; i < count; i++)
+            values[i] = spk_prep_half(((const uint16_t *)data)[first + i]);
+        break;
+    case SPK_F32:
+        CONVERT(float);
+    case SPK_F64:
+        CONVERT(double);
+    case SPK_DTYPE_COUNT:
+        break;
+    }
+}
+
+ALWAYS uint32_t correct(const float *restrict values, const float *restrict dark, const float *restrict gain,
+                        float scale, float limit, float *restrict image, uint32_t count)
+{
+    uint32_t usable = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        float value = spk_prep_value(values[i], dark ? dark[i] : 0, gain ? gain[i] * scale : scale);
+        image[i] = value;
+        usable += spk_prep_usable(values[i], value, limit);
+    }
+    return count - usable;
+}
+
+/* One loop for each combination, so that none asks within the loop. */
+ALWAYS uint32_t correct_any(const float *values, const float *dark, const float *gain, float scale,
+                            float limit, float *image, uint32_t count)
+{
+    if (dark && gain)
+        return correct(values, dark, gain, scale, limit, image, count);
+    if (dark)
+        return correct(values, dark, NULL, scale, limit, image, count);
+    if (gain)
+        return correct(values, NULL, gain, scale, limit, image, count);
+    return correct(values, NULL, NULL, scale, limit, image, count);
+}
+
+ALWAYS void median(const float *restrict a, const float *restrict m, const float *restrict b,
+                   float *restrict out, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        out[i] =
+            spk_prep_median9(a[i], a[i + 1], a[i + 2], m[i], m[i + 1], m[i + 2], b[i], b[i + 1], b[i + 2]);
+}
+
+AVX2 static void convert_avx2(enum spk_dtype dtype, const void *data, size_t first, uint32_t count,
+                              float *values)
+{
+    convert(dtype, data, first, count, values);
+}
+
+AVX2 static uint32_t correct_avx2(const float *values, const float *dark, const float *gain, float scale,
+                                  float limit, float *image, uint32_t count)
+{
+    return correct_any(values, dark, gain, scale, limit, image, count);
+}
+
+AVX2 static void median_avx2(const float *a, const float *m, const float *b, float *out, uint32_t count)
+{
+    median(a, m, b, out, count);
+}
+
+void prep_row_convert(enum spk_dtype dtype, const void *data, size_t first, uint32_t count, float *values)
+{
+    if (has_avx2())
+        convert_avx2(dtype, data, first, count, values);
+    else
+        convert(dtype, data, first, count, values);
+}
+
+uint32_t prep_row_correct(const float *values, const float *dark, const float *gain, float scale, float limit,
+                          float *image, uint32_t count)
+{
+    if (has_avx2())
+        return correct_avx2(values, dark, gain, scale, limit, image, count);
+    return correct_any(values, dark, gain, scale, limit, image, count);
+}
+
+void prep_row_median(const float *above, const float *middle, const float *below, float *out, uint32_t count)
+{
+    if (has_avx2())
+        median_avx2(above, middle, below, out, count);
+    else
+        median(above, middle, below, out, count);
+}
