@@ -62,8 +62,9 @@ uint32_t prep_row_correct(const float *values, const float *dark, const float *g
 void prep_row_median(const float *above, const float *middle, const float *below, float *median,
                      uint32_t count);
 
-/* repair.c: replaces unusable pixels of band `band` of `image` [roi.height][roi.width]. */
-void prep_repair_band(const struct spk_prep *prep, float *image, uint32_t band);
+/* repair.c: replaces unusable pixels of band `band` of `image` [roi.height][roi.width] and clears `mask` (as image, or NULL)
+ * there. */
+void prep_repair_band(const struct spk_prep *prep, float *image, uint8_t *mask, uint32_t band);
 
 /* calibration.c: recomputes gain and unusable pixels from dark, flat and configuration. */
 spk_status prep_calibration_check(struct spk_prep *prep, const float *dark, const float *flat,

@@ -42,8 +42,8 @@ spk_status spk_prep_create(struct spk_prep **prep, const struct spk_prep_config 
                            struct spk_team *team, struct spk_error *error);
 void spk_prep_destroy(struct spk_prep **prep);
 
-/* Allocates for frames of the form `in` and fills height, width, dtype (SPK_F32) and pixel size of `out`. A dark or flat
- * taken for another height or width is forgotten. SPK_INVALID: a region outside the frame. SPK_NOMEM. */
+/* Allocates for frames of the form `in` and fills height, width, dtype (SPK_F32) and pixel size of `out`. Dark and flat
+ * are forgotten. SPK_INVALID: a region outside the frame. SPK_NOMEM. */
 spk_status spk_prep_prepare(struct spk_prep *prep, const struct spk_format *in, struct spk_format *out,
                             struct spk_error *error);
 

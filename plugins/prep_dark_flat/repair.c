@@ -67,7 +67,7 @@ static float replacement(const struct spk_prep *prep, const float *image, uint32
     return across(prep, image, y, x);
 }
 
-void prep_repair_band(const struct spk_prep *prep, float *image, uint32_t band)
+void prep_repair_band(const struct spk_prep *prep, float *image, uint8_t *mask, uint32_t band)
 {
     uint32_t end = (band + 1) * BAND < prep->roi.height ? (band + 1) * BAND : prep->roi.height;
     for (uint32_t y = band * BAND; y < end; y++) {
@@ -80,8 +80,11 @@ void prep_repair_band(const struct spk_prep *prep, float *image, uint32_t band)
                 x += 7;
                 continue;
             }
-            if (bad[x])
-                image[(size_t)y * prep->roi.width + x] = replacement(prep, image, y, x);
+            if (!bad[x])
+                continue;
+            image[(size_t)y * prep->roi.width + x] = replacement(prep, image, y, x);
+            if (mask)
+                mask[(size_t)y * prep->roi.width + x] = 0;
         }
     }
 }
