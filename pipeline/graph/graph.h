@@ -23,7 +23,7 @@ struct arrival {
 
 /* Assembler to lane. */
 enum lane_verb {
-    LANE_PREPARE,   /* a new form of frames: pipeline->format */
+    LANE_PREPARE,   /* a new form of frames */
     LANE_FRAME,     /* correct `frame` into its place */
     LANE_COMPLETE,  /* reconstruct the sample slot and free it */
     LANE_UPDATE,    /* rolling mode: reconstruct the slot, keep it */
@@ -39,15 +39,17 @@ enum lane_verb {
 struct lane_message {
     enum lane_verb verb;
     enum spk_role role;
-    enum spk_drop reason;    /* DISCARD, FORGET: for the account */
-    uint32_t slot;           /* FRAME (sample), COMPLETE, UPDATE, DISCARD */
-    uint32_t position;       /* FRAME */
-    uint32_t frames;         /* COMPLETE ... CALIBRATE: how many the account moves */
-    bool partial;            /* COMPLETE */
-    uint64_t ticket;         /* COMPLETE, UPDATE, DISCARD, END_SERIES: order of publication */
-    struct spk_frame *frame; /* FRAME: a reference that travels */
-    uint32_t stage;          /* SET */
-    void *config;            /* SET: takes */
+    enum spk_drop reason;     /* DISCARD, FORGET: for the account */
+    uint32_t slot;            /* FRAME (sample), COMPLETE, UPDATE, DISCARD */
+    uint32_t position;        /* FRAME */
+    uint32_t frames;          /* COMPLETE ... CALIBRATE: how many the account moves */
+    bool partial;             /* COMPLETE */
+    uint64_t ticket;          /* COMPLETE, UPDATE, DISCARD, END_SERIES: order of publication */
+    int64_t stack;            /* COMPLETE, UPDATE: its number */
+    struct spk_frame *frame;  /* FRAME: a reference that travels */
+    uint32_t stage;           /* SET */
+    void *config;             /* SET: takes */
+    struct spk_format format; /* PREPARE */
 };
 
 /* Lane to publisher. */
@@ -98,11 +100,13 @@ struct lane {
     struct slot slot[SLOTS];
     struct spk_stack reference[2];
     uint32_t filling; /* the reference that is gathered; the other one is in force */
-    bool has_reference, reference_failed, changed_by_rolling;
-    uint64_t references;
+    bool has_reference, reference_failed;
+    uint64_t references, generation;
     uint32_t waiting_frames; /* rolling: frames of updates that were merged */
     uint64_t waiting_tickets, first_ticket;
-    int64_t last_position;
+    uint32_t waiting_slot;
+    int64_t waiting_stack;
+    int64_t last_position, changed;
     struct average dark, flat;
     float *scratch;
     struct result_pool *results;
@@ -163,14 +167,15 @@ struct spk_pipeline {
     struct spk_ring *arrivals; /* struct arrival */
     struct doorbell assembler_bell, source_bell, publisher_bell, finished_bell;
     struct assembler *assembler;
-    struct spk_format format; /* of raw frames now; written by the assembler before LANE_PREPARE */
     uint32_t lanes;
     struct lane lane[LANES_MAX];
     uint32_t sinks;
     struct sink sink[SPK_SINKS_MAX];
     uint32_t services;
     struct service service[SPK_CONTROLS_MAX];
-    atomic_bool stopping, aborting, source_done, assembler_done, lanes_done, finished;
+    atomic_bool stopping, source_done, finished, ordered;
+    atomic_uint lanes_running;
+    bool stopped;
     _Atomic int state;
     int64_t started_ns;
 
@@ -203,13 +208,17 @@ void graph_host(struct spk_host *host, struct spk_pipeline *pipeline, struct spk
 
 /* source.c */
 void *source_main(void *pipeline);
+/* Fills the members of a host that a source uses. */
+void source_host(struct spk_host *host);
 
 /* assembler.c */
 spk_status assembler_create(struct spk_pipeline *pipeline, struct spk_error *error);
 void assembler_destroy(struct assembler **assembler);
 void *assembler_main(void *pipeline);
+/* Tells the lanes to end; for a graph whose assembler never ran. */
+void assembler_stop_lanes(struct assembler *assembler);
 
-/* lane.c, lane_work.c */
+/* lane.c, lane_memory.c, lane_work.c */
 spk_status lane_create(struct lane *lane, struct spk_pipeline *pipeline, uint32_t index,
                        struct spk_error *error);
 void lane_destroy(struct lane *lane);
@@ -222,10 +231,14 @@ void lane_calibrate(struct lane *lane, const struct lane_message *message);
 void lane_forget(struct lane *lane, const struct lane_message *message);
 void lane_complete(struct lane *lane, const struct lane_message *message);
 void lane_update(struct lane *lane, const struct lane_message *message);
+/* Rolling mode: makes the map set that merged updates wait for. */
+void lane_flush(struct lane *lane);
 void lane_publish(struct lane *lane, const struct publication *publication);
 
 /* publisher.c */
 void *publisher_main(void *pipeline);
+/* Lets the sinks finish what they hold and joins them. */
+void publisher_end_sinks(struct spk_pipeline *pipeline);
 
 /* sink.c */
 spk_status sink_create(struct sink *sink, struct spk_pipeline *pipeline, const struct spk_node *node,

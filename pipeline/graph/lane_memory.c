@@ -1,0 +1,120 @@
+/* What a lane allocates for one form of frames: everything that its work will need. */
+#include "graph/graph.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void *plane(size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX - 64)
+        return NULL;
+    void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    return memory;
+}
+
+static bool stack_allocate(struct spk_stack *stack, const struct spk_format *format)
+{
+    size_t pixels = (size_t)format->height * format->width;
+    stack->count = format->count;
+    stack->height = format->height;
+    stack->width = format->width;
+    stack->data = plane(pixels * format->count, sizeof *stack->data);
+    stack->mask = plane(pixels, 1);
+    stack->present = calloc(format->count, 1);
+    if (!stack->data || !stack->mask || !stack->present)
+        return false;
+    memset(stack->mask, 1, pixels);
+    return true;
+}
+
+static void stack_release(struct spk_stack *stack)
+{
+    free(stack->data);
+    free(stack->mask);
+    free(stack->present);
+    memset(stack, 0, sizeof *stack);
+}
+
+static bool average_allocate(struct average *average, const struct spk_format *raw)
+{
+    size_t pixels = (size_t)raw->height * raw->width;
+    average->sum = calloc(pixels, sizeof *average->sum);
+    average->mean = plane(pixels, sizeof *average->mean);
+    return average->sum && average->mean;
+}
+
+static void average_release(struct average *average)
+{
+    free(average->sum);
+    free(average->mean);
+    memset(average, 0, sizeof *average);
+}
+
+/* A missing position reads as zeros, never as what an earlier stack left there. */
+static bool slots_allocate(struct lane *lane)
+{
+    const struct spk_format *format = &lane->corrected;
+    for (int i = 0; i < SLOTS; i++) {
+        struct slot *slot = &lane->slot[i];
+        slot->frame_id = calloc(format->count, sizeof *slot->frame_id);
+        slot->frame_ns = calloc(format->count, sizeof *slot->frame_ns);
+        if (!slot->frame_id || !slot->frame_ns || !stack_allocate(&slot->stack, format))
+            return false;
+    }
+    return stack_allocate(&lane->reference[0], format) && stack_allocate(&lane->reference[1], format) &&
+           average_allocate(&lane->dark, &lane->raw) && average_allocate(&lane->flat, &lane->raw) &&
+           (lane->scratch = plane((size_t)lane->raw.height * lane->raw.width, sizeof *lane->scratch));
+}
+
+/* Results that can be out at once: in every queue, in every sink's hands, on the way, and one being made. */
+static uint32_t results_needed(const struct spk_pipeline *pipeline)
+{
+    uint32_t count = 4;
+    for (uint32_t i = 0; i < pipeline->graph->sinks; i++) {
+        const struct spk_node *node = &pipeline->graph->sink[i];
+        count += 2 + (node->queue == SPK_QUEUE_LATEST ? 0 : (uint32_t)node->queue_size);
+    }
+    return count;
+}
+
+spk_status lane_prepare(struct lane *lane, struct spk_error *error)
+{
+    struct spk_format format = lane->raw;
+    lane->corrected = format;
+    lane->corrected.dtype = SPK_F32;
+    for (uint32_t i = 0; i < lane->stages; i++) {
+        struct spk_format next = format;
+        spk_status status = lane->plugin[i]->stage->prepare(lane->stage[i], &format, &next, error);
+        if (status)
+            return spk_fail_context(error, "%s", lane->plugin[i]->name);
+        format = next;
+        if (lane->plugin[i]->stage->correct)
+            lane->corrected = format;
+    }
+    lane->output = format;
+    if (!slots_allocate(lane))
+        return spk_fail(error, SPK_NOMEM, "no memory for stacks of %u x %u x %u pixels",
+                        lane->corrected.count, lane->corrected.height, lane->corrected.width);
+    return result_pool_create(&lane->results, results_needed(lane->pipeline), &lane->output, &lane->bell,
+                              error);
+}
+
+void lane_release(struct lane *lane)
+{
+    for (int i = 0; i < SLOTS; i++) {
+        stack_release(&lane->slot[i].stack);
+        free(lane->slot[i].frame_id);
+        free(lane->slot[i].frame_ns);
+        lane->slot[i].frame_id = NULL;
+        lane->slot[i].frame_ns = NULL;
+    }
+    stack_release(&lane->reference[0]);
+    stack_release(&lane->reference[1]);
+    average_release(&lane->dark);
+    average_release(&lane->flat);
+    free(lane->scratch);
+    lane->scratch = NULL;
+    lane->has_reference = false;
+    result_pool_release(&lane->results);
+}

@@ -1,0 +1,319 @@
+/* A lane's work on frames and stacks. While `processing` is set it allocates nothing, locks nothing and does no I/O. */
+#include "graph/graph.h"
+
+#include <speckled/clock.h>
+#include <math.h>
+#include <string.h>
+
+static _Thread_local bool processing;
+
+bool spk_lane_is_processing(void)
+{
+    return processing;
+}
+
+static struct spk_stack *filling(struct lane *lane)
+{
+    return &lane->reference[lane->filling];
+}
+
+static const struct spk_stack *in_force(const struct lane *lane)
+{
+    return &lane->reference[1 - lane->filling];
+}
+
+static bool empty(const struct spk_stack *stack)
+{
+    return !memchr(stack->present, 1, stack->count);
+}
+
+static void complain(struct lane *lane, const char *plugin, const struct spk_error *error)
+{
+    graph_say(lane->pipeline, SPK_LOG_ERROR, "%s: %s", plugin, error->text);
+}
+
+/* Into `stack` at `position`, through the first stage that corrects, or as it is. */
+static spk_status correct(struct lane *lane, const struct spk_frame *frame, struct spk_stack *stack,
+                          uint32_t position, struct spk_error *error)
+{
+    size_t pixels = (size_t)stack->height * stack->width;
+    if (empty(stack))
+        memset(stack->mask, 1, pixels);
+    float *image = stack->data + position * pixels;
+    for (uint32_t i = 0; i < lane->stages; i++)
+        if (lane->plugin[i]->stage->correct)
+            return lane->plugin[i]->stage->correct(lane->stage[i], frame, image, stack->mask, error);
+    return spk_frame_to_float(frame, image);
+}
+
+static void remember(struct slot *slot, const struct spk_frame *frame, uint32_t position)
+{
+    if (empty(&slot->stack))
+        slot->first_ns = frame->received_ns;
+    slot->last_ns = frame->received_ns;
+    slot->frame_id[position] = frame->id;
+    slot->frame_ns[position] = frame->detector_ns;
+    slot->series = frame->series;
+    slot->angle_deg = frame->angle_deg;
+}
+
+static void accumulate(struct lane *lane, struct average *average, const struct spk_frame *frame)
+{
+    size_t pixels = (size_t)frame->height * frame->width;
+    if (spk_frame_to_float(frame, lane->scratch))
+        return;
+    for (size_t i = 0; i < pixels; i++)
+        average->sum[i] += (double)lane->scratch[i];
+    average->count++;
+}
+
+static void place(struct lane *lane, const struct lane_message *message, struct spk_error *error)
+{
+    const struct spk_frame *frame = message->frame;
+    struct slot *slot = message->role == SPK_ROLE_SAMPLE ? &lane->slot[message->slot] : NULL;
+    struct spk_stack *stack = slot ? &slot->stack : filling(lane);
+    spk_status status = correct(lane, frame, stack, message->position, error);
+    if (slot)
+        remember(slot, frame, message->position);
+    stack->present[message->position] = status == SPK_OK;
+    stack->version++;
+    lane->last_position = message->position;
+}
+
+void lane_frame(struct lane *lane, struct lane_message *message)
+{
+    struct spk_error error = {0};
+    if (!atomic_load(&lane->failed)) {
+        processing = true;
+        if (message->role == SPK_ROLE_DARK)
+            accumulate(lane, &lane->dark, message->frame);
+        else if (message->role == SPK_ROLE_FLAT)
+            accumulate(lane, &lane->flat, message->frame);
+        else
+            place(lane, message, &error);
+        processing = false;
+        if (error.status)
+            complain(lane, "frame correction", &error);
+    }
+    spk_frame_unref(&message->frame);
+}
+
+/* Only one lane keeps the account of frames that all lanes receive. */
+static void settle(struct lane *lane, const struct lane_message *message, bool dropped, enum spk_drop reason)
+{
+    if (lane->index == 0 && message->frames)
+        lane_publish(lane, &(struct publication){.kind = PUBLISH_ACCOUNT,
+                                                 .frames = message->frames,
+                                                 .role = message->role,
+                                                 .dropped = dropped,
+                                                 .reason = reason});
+}
+
+void lane_reference(struct lane *lane, const struct lane_message *message)
+{
+    struct spk_error error = {0};
+    bool failed = atomic_load(&lane->failed);
+    if (!failed) {
+        lane->filling = 1 - lane->filling;
+        lane->references++;
+        lane->has_reference = true;
+        for (uint32_t i = 0; i < lane->stages && !failed; i++) {
+            if (!lane->plugin[i]->stage->reference)
+                continue;
+            processing = true;
+            failed = lane->plugin[i]->stage->reference(lane->stage[i], in_force(lane), &error) != SPK_OK;
+            processing = false;
+            if (failed)
+                complain(lane, lane->plugin[i]->name, &error);
+        }
+        lane->reference_failed = failed;
+        memset(filling(lane)->present, 0, filling(lane)->count);
+    }
+    settle(lane, message, failed, SPK_DROP_FAULT);
+}
+
+void lane_calibrate(struct lane *lane, const struct lane_message *message)
+{
+    struct spk_error error = {0};
+    bool failed = atomic_load(&lane->failed);
+    struct average *average = message->role == SPK_ROLE_DARK ? &lane->dark : &lane->flat;
+    size_t pixels = (size_t)lane->raw.height * lane->raw.width;
+    if (!failed && average->count) {
+        for (size_t i = 0; i < pixels; i++)
+            average->mean[i] = (float)(average->sum[i] / average->count);
+        for (uint32_t i = 0; i < lane->stages && !failed; i++) {
+            if (!lane->plugin[i]->stage->calibrate)
+                continue;
+            failed = lane->plugin[i]->stage->calibrate(lane->stage[i], message->role, average->mean,
+                                                       &error) != SPK_OK;
+            if (failed)
+                complain(lane, lane->plugin[i]->name, &error);
+        }
+        memset(average->sum, 0, pixels * sizeof *average->sum);
+        average->count = 0;
+    }
+    settle(lane, message, failed, SPK_DROP_FAULT);
+}
+
+void lane_forget(struct lane *lane, const struct lane_message *message)
+{
+    if (!atomic_load(&lane->failed)) {
+        struct average *average = message->role == SPK_ROLE_DARK ? &lane->dark : &lane->flat;
+        if (message->role == SPK_ROLE_REFERENCE) {
+            memset(filling(lane)->present, 0, filling(lane)->count);
+        } else {
+            memset(average->sum, 0, (size_t)lane->raw.height * lane->raw.width * sizeof *average->sum);
+            average->count = 0;
+        }
+    }
+    settle(lane, message, true, message->reason);
+}
+
+/* Block sinks that are behind hold result buffers: then the lane waits for one. */
+static struct spk_result *claim_result(struct lane *lane)
+{
+    struct spk_result *result;
+    while (!(result = result_pool_get(lane->results))) {
+        doorbell_listen(&lane->bell);
+        result = result_pool_get(lane->results);
+        if (!result)
+            doorbell_wait(&lane->bell, 10);
+        doorbell_leave(&lane->bell);
+        if (result)
+            break;
+    }
+    return result;
+}
+
+static void describe(struct lane *lane, const struct slot *slot, bool partial, struct spk_result *result)
+{
+    struct spk_provenance *provenance = &result->provenance;
+    const struct spk_stack *stack = &slot->stack;
+    provenance->series = slot->series;
+    provenance->stack = slot->number;
+    provenance->generation = lane->generation;
+    provenance->reference = lane->references;
+    provenance->angle_deg = slot->angle_deg;
+    provenance->partial = partial;
+    provenance->first_frame_ns = slot->first_ns;
+    provenance->last_frame_ns = slot->last_ns;
+    memcpy(provenance->frame_id, slot->frame_id, stack->count * sizeof *slot->frame_id);
+    memcpy(provenance->frame_ns, slot->frame_ns, stack->count * sizeof *slot->frame_ns);
+    for (uint32_t i = 0; i < stack->count; i++)
+        provenance->present += stack->present[i];
+    const struct spk_stack *reference = in_force(lane);
+    size_t pixels = (size_t)stack->height * stack->width;
+    for (size_t i = 0; i < pixels; i++)
+        result->valid[i] = stack->mask[i] & reference->mask[i];
+}
+
+static void summarise(struct spk_result *result)
+{
+    size_t pixels = (size_t)result->height * result->width, valid = 0;
+    const float *quality = result->map[SPK_MAP_QUALITY];
+    double sum = 0;
+    for (size_t i = 0; i < pixels; i++)
+        valid += result->valid[i];
+    for (size_t i = 0; quality && i < pixels; i++)
+        if (result->valid[i] && isfinite(quality[i]))
+            sum += (double)quality[i];
+    result->provenance.valid_fraction = (double)valid / (double)pixels;
+    if (quality && valid)
+        result->provenance.mean_quality = sum / (double)valid;
+}
+
+static spk_status run_stages(struct lane *lane, struct spk_work *work, struct spk_error *error)
+{
+    struct spk_provenance *provenance = &work->result->provenance;
+    int64_t begin = spk_clock_monotonic_ns(), before = begin;
+    spk_status status = SPK_OK;
+    processing = true;
+    for (uint32_t i = 0; i < lane->stages && !status; i++) {
+        if (lane->plugin[i]->stage->process)
+            status = lane->plugin[i]->stage->process(lane->stage[i], work, error);
+        int64_t now = spk_clock_monotonic_ns();
+        provenance->stage_name[i] = lane->plugin[i]->name;
+        provenance->stage_ns[i] = now - before;
+        before = now;
+    }
+    provenance->stages = lane->stages;
+    summarise(work->result);
+    processing = false;
+    latency_record(&lane->pipeline->account.reconstruction, before - begin);
+    if (status)
+        spk_fail_context(error, "stack %lld", (long long)provenance->stack);
+    return status;
+}
+
+/* One map set from a slot; its frames go into the account with the publication. */
+static void reconstruct(struct lane *lane, struct slot *slot, int64_t changed, bool partial,
+                        struct publication *publication)
+{
+    struct spk_error error = {0};
+    publication->kind = PUBLISH_NOTHING;
+    publication->dropped = true;
+    publication->reason = lane->has_reference ? SPK_DROP_FAULT : SPK_DROP_NO_REFERENCE;
+    if (!atomic_load(&lane->failed) && lane->has_reference && !lane->reference_failed) {
+        struct spk_result *result = claim_result(lane);
+        describe(lane, slot, partial, result);
+        struct spk_work work = {.reference = in_force(lane),
+                                .sample = &slot->stack,
+                                .changed_position = changed,
+                                .result = result};
+        if (run_stages(lane, &work, &error)) {
+            graph_say(lane->pipeline, SPK_LOG_ERROR, "%s", error.text);
+            const struct spk_result *failed = result;
+            spk_result_unref(&failed);
+        } else {
+            publication->kind = PUBLISH_RESULT;
+            publication->result = result;
+            publication->dropped = false;
+        }
+    }
+}
+
+void lane_complete(struct lane *lane, const struct lane_message *message)
+{
+    struct slot *slot = &lane->slot[message->slot];
+    struct publication publication = {
+        .ticket = message->ticket, .tickets = 1, .frames = message->frames, .role = SPK_ROLE_SAMPLE};
+    slot->number = message->stack;
+    reconstruct(lane, slot, SPK_UNKNOWN, message->partial, &publication);
+    if (slot->stack.present)
+        memset(slot->stack.present, 0, slot->stack.count);
+    atomic_store(&slot->busy, false);
+    doorbell_ring(&lane->pipeline->assembler_bell);
+    lane_publish(lane, &publication);
+}
+
+/* Updates that come faster than maps can be made are merged: every frame is in the next map set. */
+void lane_update(struct lane *lane, const struct lane_message *message)
+{
+    if (!lane->waiting_tickets++) {
+        lane->first_ticket = message->ticket;
+        lane->changed = lane->last_position;
+    } else if (lane->changed != lane->last_position) {
+        lane->changed = SPK_UNKNOWN;
+    }
+    lane->waiting_frames += message->frames;
+    lane->waiting_slot = message->slot;
+    lane->waiting_stack = message->stack;
+    if (lane->waiting_tickets >= lane->raw.count)
+        lane_flush(lane);
+}
+
+void lane_flush(struct lane *lane)
+{
+    if (!lane->waiting_tickets)
+        return;
+    struct slot *slot = &lane->slot[lane->waiting_slot];
+    struct publication publication = {.ticket = lane->first_ticket,
+                                      .tickets = lane->waiting_tickets,
+                                      .frames = lane->waiting_frames,
+                                      .role = SPK_ROLE_SAMPLE};
+    slot->number = lane->waiting_stack;
+    reconstruct(lane, slot, lane->changed, false, &publication);
+    lane->waiting_tickets = 0;
+    lane->waiting_frames = 0;
+    lane_publish(lane, &publication);
+}

@@ -1,0 +1,376 @@
+/* The graph from source to sinks: modes, order, faults, and the account of every frame. */
+#include "unit/graph_fixture.h"
+
+#include "test.h"
+
+#include <inttypes.h>
+
+static struct fixture fixture;
+
+static const struct remembered *result(unsigned index)
+{
+    return &fixture.record[0].result[index];
+}
+
+static void complete_stacks(void)
+{
+    fixture_init(&fixture, 4);
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 4, 10);
+    for (uint16_t k = 0; k < 5; k++)
+        fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 4, (uint16_t)(20 + 10 * k));
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 5, "%u", fixture.record[0].count);
+    CHECK(fixture.record[0].ends == 1);
+    for (unsigned k = 0; k < 5; k++) {
+        CHECK(result(k)->number == k);
+        CHECK(result(k)->first_id == 4 + 4 * k);
+        CHECK_NEAR(result(k)->transmission, 2 + k, 1e-6);
+    }
+    CHECK(fixture.stats.published[SPK_ROLE_SAMPLE] == 20);
+    CHECK(fixture.stats.published[SPK_ROLE_REFERENCE] == 4);
+    CHECK(fixture.stats.latency.count == 5);
+}
+
+static void counted_roles(void)
+{
+    fixture_init(&fixture, 3);
+    fixture.graph.options.roles = SPK_ROLES_COUNT;
+    fixture.graph.options.count_dark = true;
+    fixture.graph.options.dark_frames = 2;
+    for (uint64_t id = 100; id < 100 + 2 + 3 + 3 * 4; id++)
+        if (id != 100 + 2 + 3 + 4) /* the second stack lacks a frame: the third must not shift */
+            fixture_frame(&fixture, SPK_ROLE_AUTO, id, SPK_UNKNOWN, id < 105 ? 10 : 30);
+    fixture_run(&fixture, 0);
+    CHECK(fixture.stats.darks == 1 && fixture.stats.references == 1);
+    CHECK(fixture.record[0].count == 3, "%u", fixture.record[0].count);
+    CHECK(result(0)->stack == 0 && result(1)->stack == 2 && result(2)->stack == 3);
+    CHECK(result(1)->first_id == 111, "%" PRIu64, result(1)->first_id);
+    CHECK(fixture.stats.dropped[SPK_DROP_INCOMPLETE] == 2);
+    CHECK(fixture.stats.missing == 1);
+}
+
+static void partial_stacks(void)
+{
+    fixture_init(&fixture, 3);
+    fixture.graph.options.publish_partial = true;
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 3, 10);
+    fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, 0, 20);
+    fixture_frame(&fixture, SPK_ROLE_SAMPLE, id + 1, 2, 20);
+    id += 2;
+    fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 3, 30);
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 2, "%u", fixture.record[0].count);
+    CHECK(result(0)->partial && result(0)->present == 2);
+    CHECK_NEAR(result(0)->transmission, 2, 1e-6);
+    CHECK(!result(1)->partial && result(1)->present == 3);
+    CHECK(fixture.stats.partial == 1);
+}
+
+static void duplicates_and_reordering(void)
+{
+    fixture_init(&fixture, 4);
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 4, 10);
+    static const int order[] = {4, 5, 5,  7, 8,
+                                6, 9, 11, 10}; /* two stacks of 4, one duplicate, swaps over the seam */
+    for (unsigned i = 0; i < sizeof order / sizeof order[0]; i++) {
+        struct step *step = fixture_frame(&fixture, SPK_ROLE_SAMPLE, (uint64_t)order[i], order[i] % 4, 20);
+        step->stack = order[i] / 4 - 1;
+    }
+    fixture_frame(&fixture, SPK_ROLE_SAMPLE, 6, 2, 20)->stack = 0; /* late: its stack is published */
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 2, "%u", fixture.record[0].count);
+    CHECK(result(0)->stack == 0 && result(1)->stack == 1);
+    CHECK(fixture.stats.rejected[SPK_REJECT_DUPLICATE] == 1);
+    CHECK(fixture.stats.rejected[SPK_REJECT_LATE] == 1);
+    CHECK(fixture.stats.missing == 0, "%" PRIu64, fixture.stats.missing);
+}
+
+static void wrong_frames(void)
+{
+    fixture_init(&fixture, 2);
+    uint64_t id = 0;
+    fixture_step(&fixture, STEP_REJECT);
+    fixture_frame(&fixture, SPK_ROLE_SAMPLE, 0, 0, 20); /* before any reference */
+    id = 1;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 2, 10);
+    fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, 0, 20);
+    fixture_frame(&fixture, SPK_ROLE_SAMPLE, id, 1, 20)->width = WIDTH + 1;
+    fixture_frame(&fixture, SPK_ROLE_SAMPLE, id, 7, 20);
+    fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, 1, 20);
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 1);
+    CHECK(fixture.stats.rejected[SPK_REJECT_HEADER] == 1);
+    CHECK(fixture.stats.rejected[SPK_REJECT_SHAPE] == 1);
+    CHECK(fixture.stats.rejected[SPK_REJECT_ROLE] == 1);
+    CHECK(fixture.stats.dropped[SPK_DROP_NO_REFERENCE] == 1);
+}
+
+static void series_of_another_shape(void)
+{
+    fixture_init(&fixture, 2);
+    for (uint64_t series = 1; series <= 2; series++) {
+        for (uint64_t id = 0; id < 5; id++) { /* the fifth frame is of an aborted stack */
+            struct step *step = fixture_frame(&fixture, id < 2 ? SPK_ROLE_REFERENCE : SPK_ROLE_SAMPLE, id,
+                                              (int64_t)(id % 2), id < 2 ? 10 : 20);
+            step->series = series;
+            step->height = HEIGHT + (uint32_t)series;
+        }
+    }
+    fixture_frame(&fixture, SPK_ROLE_SAMPLE, 9, 1, 20)->series = 1; /* a stray of the first series */
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 2, "%u", fixture.record[0].count);
+    CHECK(fixture.stats.references == 2);
+    CHECK(fixture.stats.dropped[SPK_DROP_INCOMPLETE] == 2);
+    CHECK(fixture.stats.rejected[SPK_REJECT_LATE] == 1);
+}
+
+static void restarted_detector(void)
+{
+    fixture_init(&fixture, 2);
+    for (int start = 0; start < 2; start++)
+        for (uint64_t id = 0; id < 13; id++) /* killed in the middle of a stack */
+            fixture_frame(&fixture, id < 2 ? SPK_ROLE_REFERENCE : SPK_ROLE_SAMPLE, id, (int64_t)(id % 2), 10);
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 10, "%u", fixture.record[0].count);
+    CHECK(fixture.stats.references == 2);
+    CHECK(spk_stats_rejected(&fixture.stats) == 0);
+}
+
+static void rolling(void)
+{
+    fixture_init(&fixture, 3);
+    fixture.graph.options.mode = SPK_MODE_ROLLING;
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 3, 10);
+    fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 3, 20);
+    for (uint64_t k = 0; k < 6; k++) {
+        fixture_step(&fixture, STEP_WAIT_RESULTS)->results = k + 1;
+        fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, (int64_t)(k % 3), 50);
+    }
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 7, "%u", fixture.record[0].count);
+    for (unsigned k = 0; k < 7; k++)
+        CHECK_NEAR(result(k)->transmission, k < 3 ? 2 + k : 5, 1e-5);
+    CHECK(fixture.stats.published[SPK_ROLE_SAMPLE] == 9);
+}
+
+static void rolling_faster_than_maps(void)
+{
+    fixture_init(&fixture, 3);
+    fixture.graph.options.mode = SPK_MODE_ROLLING;
+    fixture.record[0].slow_ms = 5;
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 3, 10);
+    for (int k = 0; k < 60; k++)
+        fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 3, 20);
+    fixture_run(&fixture, 0);
+    CHECK(fixture.stats.published[SPK_ROLE_SAMPLE] == 180, "%" PRIu64,
+          fixture.stats.published[SPK_ROLE_SAMPLE]);
+    CHECK(fixture.record[0].count <= 180 && fixture.record[0].count >= 60, "%u", fixture.record[0].count);
+}
+
+static void reference_retaken(void)
+{
+    fixture_init(&fixture, 2);
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 2, 10);
+    fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 2, 20);
+    fixture_step(&fixture, STEP_COMMAND)->command = SPK_COMMAND_TAKE_REFERENCE;
+    fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 2, 40); /* becomes the reference, whatever it says */
+    fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 2, 20);
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 2, 5);
+    fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 2, 20);
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 3, "%u", fixture.record[0].count);
+    CHECK_NEAR(result(0)->transmission, 2, 1e-6);
+    CHECK_NEAR(result(1)->transmission, 0.5, 1e-6);
+    CHECK_NEAR(result(2)->transmission, 4, 1e-6);
+    CHECK(result(0)->reference == 1 && result(1)->reference == 2 && result(2)->reference == 3);
+}
+
+static void commands(void)
+{
+    fixture_init(&fixture, 2);
+    fixture.graph.options.acquire = false;
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 2, 10); /* ignored */
+    fixture_step(&fixture, STEP_COMMAND)->command = SPK_COMMAND_START;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 2, 10);
+    fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 2, 10);
+    fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, 0, 10);
+    fixture_step(&fixture, STEP_COMMAND)->command = SPK_COMMAND_ABORT;
+    fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, 1, 10); /* ignored */
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 1);
+    CHECK(fixture.stats.dropped[SPK_DROP_IDLE] == 3, "%" PRIu64, fixture.stats.dropped[SPK_DROP_IDLE]);
+    CHECK(fixture.stats.dropped[SPK_DROP_ABORTED] == 1);
+}
+
+static void live_options(void)
+{
+    fixture_init(&fixture, 1);
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 1, 10);
+    fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 1, 10);
+    struct step *set = fixture_step(&fixture, STEP_SET);
+    set->key = "recon_mean.gain";
+    set->text = "3";
+    fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 1, 10);
+    fixture_run(&fixture, 0);
+    CHECK_NEAR(result(0)->transmission, 1, 1e-6);
+    CHECK_NEAR(result(1)->transmission, 3, 1e-6);
+    CHECK(result(0)->generation == 0 && result(1)->generation == 1);
+
+    fixture_init(&fixture, 1);
+    struct spk_error error = {0};
+    REQUIRE(spk_pipeline_create(&fixture.pipeline, &fixture.graph, &error) == SPK_OK, "%s", error.text);
+    CHECK(spk_pipeline_set(fixture.pipeline, "fixed", "2", &error) == SPK_STATE, "%s", error.text);
+    CHECK(spk_pipeline_set(fixture.pipeline, "gain", "0.1", &error) == SPK_INVALID, "%s", error.text);
+    CHECK(spk_pipeline_set(fixture.pipeline, "gian", "1", &error) == SPK_INVALID, "%s", error.text);
+    spk_pipeline_destroy(&fixture.pipeline);
+}
+
+static void several_lanes_keep_order(void)
+{
+    fixture_init(&fixture, 2);
+    fixture.graph.options.lanes = 4;
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 2, 10);
+    for (unsigned k = 0; k < 500; k++)
+        fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 2, (uint16_t)(10 * k));
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 500, "%u", fixture.record[0].count);
+    for (unsigned k = 0; k < 500; k++)
+        CHECK(result(k)->number == k && result(k)->transmission == (float)k, "%u", k);
+    CHECK(fixture.stats.published[SPK_ROLE_REFERENCE] == 2);
+}
+
+static void failing_parts(void)
+{
+    fixture_init(&fixture, 1);
+    fixture.stage_fails = true;
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 1, 10);
+    for (int k = 0; k < 3; k++)
+        fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 1, 10);
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 0);
+    CHECK(fixture.stats.dropped[SPK_DROP_FAULT] == 3);
+
+    fixture_init(&fixture, 1);
+    fixture_add_sink(&fixture, SPK_QUEUE_BLOCK, 1);
+    fixture.record[1].fail = true;
+    id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 1, 10);
+    for (int k = 0; k < 3; k++)
+        fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 1, 10);
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 3);
+    CHECK(fixture.stats.sink[1].failed == 3 && fixture.stats.sink[1].message[0]);
+}
+
+static void slow_sinks(void)
+{
+    fixture_init(&fixture, 1);
+    fixture_add_sink(&fixture, SPK_QUEUE_DROP, 2);
+    fixture_add_sink(&fixture, SPK_QUEUE_LATEST, 1);
+    fixture.record[1].slow_ms = fixture.record[2].slow_ms = 50;
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 1, 10);
+    for (unsigned k = 0; k < 200; k++)
+        fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, 0, (uint16_t)(10 * k));
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 200);
+    for (int i = 0; i < 3; i++) {
+        const struct spk_sink_stats *sink = &fixture.stats.sink[i];
+        CHECK(sink->delivered + sink->dropped == 200, "sink %d: %" PRIu64 " + %" PRIu64, i, sink->delivered,
+              sink->dropped);
+        CHECK(fixture.record[i].ends == 1);
+    }
+    const struct record *latest = &fixture.record[2];
+    CHECK(latest->count < 200 && latest->result[latest->count - 1].number == 199);
+}
+
+static void full_service_drops(void)
+{
+    fixture_init(&fixture, 1);
+    fixture.graph.options.block = false;
+    fixture.graph.options.frames = 4;
+    fixture.record[0].slow_ms = 20;
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 1, 10);
+    fixture_step(&fixture, STEP_HOLD)->results = 50;
+    for (unsigned k = 0; k < 300; k++)
+        fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, 0, 20);
+    fixture_run(&fixture, 0);
+    CHECK(fixture.stats.received == 301);
+    CHECK(spk_stats_dropped(&fixture.stats) > 0);
+    CHECK(fixture.record[0].count + spk_stats_dropped(&fixture.stats) == 300);
+}
+
+static void stopped_in_the_middle(void)
+{
+    fixture_init(&fixture, 3);
+    fixture.script.endless = true;
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 3, 10);
+    fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 3, 20);
+    fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, 0, 20);
+    fixture_run(&fixture, 1);
+    CHECK(fixture.record[0].count == 1 && fixture.record[0].ends == 1);
+    CHECK(fixture.stats.state == SPK_STATE_ENDED);
+}
+
+static void series_ended_by_its_sender(void)
+{
+    fixture_init(&fixture, 2);
+    for (int series = 0; series < 3; series++) {
+        uint64_t id = 0;
+        fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 2, 10);
+        fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 2, 10);
+        fixture_frame(&fixture, SPK_ROLE_SAMPLE, id, 0, 10);
+        fixture_step(&fixture, STEP_END_SERIES);
+    }
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 3, "%u", fixture.record[0].count);
+    CHECK(fixture.record[0].ends == 4, "%u", fixture.record[0].ends);
+    CHECK(fixture.stats.dropped[SPK_DROP_INCOMPLETE] == 3);
+}
+
+static void empty_stream(void)
+{
+    fixture_init(&fixture, 2);
+    fixture_run(&fixture, 0);
+    CHECK(fixture.stats.received == 0 && fixture.record[0].count == 0);
+    fixture_init(&fixture, 0);
+    struct spk_error error = {0};
+    CHECK(spk_pipeline_create(&fixture.pipeline, &fixture.graph, &error) == SPK_INVALID, "%s", error.text);
+}
+
+int main(void)
+{
+    spk_log_set_level(SPK_LOG_ERROR);
+    complete_stacks();
+    counted_roles();
+    partial_stacks();
+    duplicates_and_reordering();
+    wrong_frames();
+    series_of_another_shape();
+    restarted_detector();
+    rolling();
+    rolling_faster_than_maps();
+    reference_retaken();
+    commands();
+    live_options();
+    several_lanes_keep_order();
+    failing_parts();
+    slow_sinks();
+    full_service_drops();
+    stopped_in_the_middle();
+    series_ended_by_its_sender();
+    empty_stream();
+    return test_end();
+}
