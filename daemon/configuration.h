@@ -31,6 +31,7 @@ extern const struct spk_option spk_service_options[];
 struct spk_graph_marks {
     struct spk_mark source, stages, sinks;
     struct spk_mark stage[SPK_STAGES_MAX];
+    struct spk_mark sink[SPK_SINKS_MAX];
 };
 
 struct spk_configuration {

@@ -18,13 +18,16 @@ static int rank_of(const struct spk_node *node)
     return -1;
 }
 
-/* Results are made unless every sink takes raw frames. */
-static bool makes_results(const struct spk_graph *graph)
+static void check_sinks(const struct spk_graph *graph, const struct spk_graph_marks *marks,
+                        struct spk_problems *problems)
 {
+    if (!graph->sinks)
+        spk_problems_add(problems, marks->sinks, "no sink: maps go to at least one plugin sink_*");
     for (uint32_t i = 0; i < graph->sinks; i++)
-        if (graph->sink[i].plugin->sink->publish)
-            return true;
-    return graph->stages || !graph->sinks;
+        if (!graph->sink[i].plugin->sink->publish)
+            spk_problems_add(problems, marks->sink[i],
+                             "%s takes frames, not maps: it serves `simulate` and `replay`",
+                             graph->sink[i].plugin->name);
 }
 
 static void check_order(const struct spk_graph *graph, const struct spk_graph_marks *marks,
@@ -60,7 +63,7 @@ static void check_recon(const struct spk_graph *graph, const struct spk_graph_ma
             spk_problems_add(problems, marks->stage[i], "%s: there is a recon stage already; one is allowed",
                              graph->stage[i].plugin->name);
     }
-    if (!count && makes_results(graph))
+    if (!count)
         spk_problems_add(problems, marks->stages,
                          "no recon stage: one of the stages must be a plugin recon_* that makes the maps");
 }
@@ -73,9 +76,8 @@ spk_status spk_configuration_check(const struct spk_configuration *configuration
     if ((parts & 1u << SPK_PART_SOURCE) && !graph->source.plugin)
         spk_problems_add(problems, configuration->marks.source,
                          "no source: frames come from a plugin source_*");
-    if ((parts & 1u << SPK_PART_SINKS) && !graph->sinks)
-        spk_problems_add(problems, configuration->marks.sinks,
-                         "no sink: maps go to at least one plugin sink_*");
+    if (parts & 1u << SPK_PART_SINKS)
+        check_sinks(graph, &configuration->marks, problems);
     if (parts & 1u << SPK_PART_STAGES) {
         check_order(graph, &configuration->marks, problems);
         check_recon(graph, &configuration->marks, problems);

@@ -222,6 +222,8 @@ static void read_entry(struct reading *reading, const struct spk_value *table, e
     }
     if (part == SPK_PART_STAGES)
         reading->configuration->marks.stage[graph->stages - 1] = table->mark;
+    if (part == SPK_PART_SINKS)
+        reading->configuration->marks.sink[graph->sinks - 1] = table->mark;
     read_node(reading, table, last_node(graph, part));
 }
 

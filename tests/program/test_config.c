@@ -150,6 +150,8 @@ static const struct wrong wrong_graphs[] = {
     {SOURCE "stages:\n  - plugin: ../../evil\n" SINKS, "f:4:13: there is no plugin \"../../evil\"~"},
     {SOURCE "stages:\n  - plugin: sink_fixture\n" SINKS,
      "f:4:13: sink_fixture belongs under sinks:, not under stages:\n"},
+    {SOURCE STAGES "sinks:\n  - plugin: sink_fixture\n  - plugin: sink_frames\n",
+     "f:7:5: sink_frames takes frames, not maps: it serves `simulate` and `replay`\n"},
     {"source: {plugin: recon_fixture}\n" STAGES SINKS,
      "f:1:18: recon_fixture belongs under stages:, not under source:\n"},
     {"source: {window: 1}\n" STAGES SINKS,
