@@ -68,3 +68,12 @@ def viewer(sockets):
         sockets.append(harness.Viewer(address))
         return sockets[-1]
     return subscribe
+
+
+@pytest.fixture
+def bench(service, detector, viewer):
+    """bench(configuration): the service running, a detector and a viewer that see it."""
+    def begin(config, **keys):
+        running = service(config, **keys)
+        return running, detector(harness.source_of(config)), viewer(harness.maps_of(config))
+    return begin

@@ -149,6 +149,30 @@ class Service(Process):
                                 lambda s: s["received"] >= frames and s["in_flight"] == 0)
 
 
+COUNT = 5  # scan positions of configuration()
+
+
+def configuration(**pipeline):
+    """A small service on free ports: array-1.0 in, maps out over ZeroMQ."""
+    return {
+        "pipeline": {"mode": "stack", "count": COUNT, "threads": 2, **pipeline},
+        "geometry": {"energy_kev": 20, "pixel_size_m": 1e-6, "distance_m": 0.5},
+        "source": {"plugin": "source_zmq_array", "endpoints": [endpoint()], "bind": True},
+        "stages": [{"plugin": "recon_umpa", "max_shift": 4, "window": 2}, {"plugin": "post_integrate"}],
+        "sinks": [{"plugin": "sink_zmq", "endpoints": [endpoint()], "queue": "block"}],
+    }
+
+
+def source_of(config):
+    """Where a detector sends to."""
+    return config["source"]["endpoints"][0]
+
+
+def maps_of(config):
+    """Where the maps are published."""
+    return next(sink["endpoints"][0] for sink in config["sinks"] if sink["plugin"] == "sink_zmq")
+
+
 def total(value):
     return sum(value.values()) if isinstance(value, dict) else value
 
@@ -212,8 +236,12 @@ class Viewer:
         self.socket = zmq.Context.instance().socket(zmq.SUB)
         self.socket.rcvhwm = 0
         self.socket.linger = 0
-        self.socket.connect(address)
         self.socket.subscribe(b"")
+        monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        self.socket.connect(address)
+        assert monitor.poll(PATIENCE * 1000), f"nobody publishes at {address}"
+        self.socket.disable_monitor()
+        time.sleep(0.1)  # the subscription follows the handshake
 
     def receive(self, seconds=PATIENCE):
         """Header and image of the next message, None when none comes in time."""
