@@ -186,7 +186,8 @@ static spk_status parse_strings(const struct spk_option *option, const char *tex
     while (next_item(&text, item)) {
         if (list->count == SPK_STRINGS_SIZE)
             return spk_fail(error, SPK_INVALID, "%s: more than %d texts", option->key, SPK_STRINGS_SIZE);
-        memcpy(list->value[list->count++], item, sizeof item);
+        if (*item)
+            memcpy(list->value[list->count++], item, strlen(item) + 1);
     }
     if (text)
         return spk_fail(error, SPK_INVALID, "%s: a text of the list is longer than %d characters",

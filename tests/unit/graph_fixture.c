@@ -33,6 +33,12 @@ static void pause_ms(int64_t ms)
     spk_clock_sleep_until(spk_clock_monotonic_ns() + ms * 1000000);
 }
 
+static unsigned texture(size_t pixel)
+{
+    uint32_t mixed = (uint32_t)pixel * 2654435761u;
+    return (mixed ^ mixed >> 15) * 2246822519u >> 16 & 1023;
+}
+
 static spk_status play_frame(struct player *player, const struct step *step, struct spk_frame **out)
 {
     uint32_t height = step->height ? step->height : HEIGHT, width = step->width ? step->width : WIDTH;
@@ -41,7 +47,7 @@ static spk_status play_frame(struct player *player, const struct step *step, str
     if (status)
         return status;
     for (size_t i = 0; i < (size_t)height * width; i++)
-        ((uint16_t *)frame->data)[i] = step->value;
+        ((uint16_t *)frame->data)[i] = (uint16_t)(step->value + (step->textured ? texture(i) : 0));
     frame->id = step->id;
     frame->series = step->series;
     frame->role = step->role;

@@ -25,6 +25,7 @@ struct step {
     int64_t position, stack;
     uint32_t height, width; /* 0 = HEIGHT, WIDTH */
     uint16_t value;         /* of every pixel */
+    bool textured;          /* plus a fixed random pattern of up to 1000 */
     uint64_t results;       /* WAIT_RESULTS: until so many were published */
     enum spk_command command;
     const char *key, *text; /* SET */
