@@ -159,6 +159,13 @@ spk_status spk_h5_close(struct spk_h5 **file, struct spk_error *error)
     return status;
 }
 
+void spk_h5_discard(struct spk_h5 **file)
+{
+    if (*file && (*file)->writing && !(*file)->live.failure)
+        (*file)->live.failure = ECANCELED;
+    spk_h5_close(file, NULL);
+}
+
 const char *spk_h5_path(const struct spk_h5 *file)
 {
     return file->path;

@@ -30,6 +30,7 @@ struct spk_h5_data {
     struct spk_h5 *file;
     hid_t id;
     struct spk_h5_form form;
+    size_t text;     /* bytes of each element when it is a list of texts, else 0 */
     char path[1024]; /* for messages */
 };
 

@@ -44,9 +44,9 @@ spk_status spk_h5_group(struct spk_h5 *file, const char *path, const char *nx_cl
 }
 
 /* One chunk a row where a row is a page or more, else as many rows as fill a page. */
-static void chunk_of(const struct spk_h5_form *row, hsize_t chunk[SPK_H5_RANK_MAX])
+static void chunk_of(const struct spk_h5_form *row, size_t text, hsize_t chunk[SPK_H5_RANK_MAX])
 {
-    size_t bytes = spk_dtype_size(row->dtype);
+    size_t bytes = text ? text : spk_dtype_size(row->dtype);
     for (unsigned d = 0; d < row->rank; d++) {
         chunk[d + 1] = row->size[d];
         bytes *= row->size[d];
@@ -54,12 +54,12 @@ static void chunk_of(const struct spk_h5_form *row, hsize_t chunk[SPK_H5_RANK_MA
     chunk[0] = bytes < SMALL_CHUNK_BYTES ? SMALL_CHUNK_BYTES / bytes : 1;
 }
 
-static hid_t growing_properties(const struct spk_h5_form *row, unsigned deflate)
+static hid_t growing_properties(const struct spk_h5_form *row, size_t text, unsigned deflate)
 {
     static const float absent32 = NAN;
     static const double absent64 = NAN;
     hsize_t chunk[SPK_H5_RANK_MAX];
-    chunk_of(row, chunk);
+    chunk_of(row, text, chunk);
     hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
     if (properties < 0 || H5Pset_chunk(properties, (int)row->rank + 1, chunk) < 0)
         goto fail;
@@ -76,15 +76,29 @@ fail:
     return H5I_INVALID_HID;
 }
 
-static hid_t make_growing(struct spk_h5 *file, const char *path, const struct spk_h5_form *row,
+/* The element type in memory and in files written here; close with H5Tclose(). */
+static hid_t element_type(enum spk_dtype dtype, size_t text)
+{
+    if (!text)
+        return h5_memory_type(dtype);
+    hid_t type = H5Tcopy(H5T_C_S1);
+    if (type >= 0 && (H5Tset_size(type, text) < 0 || H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 ||
+                      H5Tset_cset(type, H5T_CSET_UTF8) < 0)) {
+        H5Tclose(type);
+        return H5I_INVALID_HID;
+    }
+    return type;
+}
+
+static hid_t make_growing(struct spk_h5 *file, const char *path, const struct spk_h5_form *row, size_t text,
                           unsigned deflate)
 {
     hsize_t size[SPK_H5_RANK_MAX] = {0}, limit[SPK_H5_RANK_MAX] = {H5S_UNLIMITED};
     for (unsigned d = 0; d < row->rank; d++)
         size[d + 1] = limit[d + 1] = row->size[d];
     hid_t space = H5Screate_simple((int)row->rank + 1, size, limit);
-    hid_t type = h5_memory_type(row->dtype), links = with_parents();
-    hid_t properties = growing_properties(row, deflate);
+    hid_t type = element_type(row->dtype, text), links = with_parents();
+    hid_t properties = growing_properties(row, text, deflate);
     hid_t data = H5I_INVALID_HID;
     if (space >= 0 && type >= 0 && links >= 0 && properties >= 0)
         data = H5Dcreate2(file->id, path, type, space, links, properties, H5P_DEFAULT);
@@ -112,9 +126,9 @@ static spk_status check_row(const struct spk_h5 *file, const char *path, const s
     return SPK_OK;
 }
 
-spk_status spk_h5_data_create(struct spk_h5_data **data, struct spk_h5 *file, const char *path,
-                              const struct spk_h5_form *row, unsigned deflate, const char *unit,
-                              const char *long_name, struct spk_error *error)
+static spk_status create_data(struct spk_h5_data **data, struct spk_h5 *file, const char *path,
+                              const struct spk_h5_form *row, size_t text, unsigned deflate,
+                              struct spk_error *error)
 {
     *data = NULL;
     spk_status status = check_row(file, path, row, deflate, error);
@@ -124,18 +138,15 @@ spk_status spk_h5_data_create(struct spk_h5_data **data, struct spk_h5 *file, co
     if (!made)
         return spk_fail(error, SPK_NOMEM, "no memory for %s:%s", file->path, path);
     made->file = file;
+    made->text = text;
     made->form = (struct spk_h5_form){.dtype = row->dtype, .rank = row->rank + 1};
     memcpy(made->form.size + 1, row->size, row->rank * sizeof *row->size);
     snprintf(made->path, sizeof made->path, "%s", path);
     h5_enter();
-    made->id = make_growing(file, path, row, deflate);
+    made->id = make_growing(file, path, row, text, deflate);
     if (made->id < 0)
         status = h5_fail(error, file, SPK_IO, "cannot make the dataset %s in %s", path, file->path);
-    if (!status && unit)
-        status = h5_put_string(file, made->id, "units", unit, error);
-    if (!status && long_name)
-        status = h5_put_string(file, made->id, "long_name", long_name, error);
-    if (!status)
+    else
         status = h5_check_writes(file, error);
     h5_leave();
     if (status)
@@ -144,13 +155,34 @@ spk_status spk_h5_data_create(struct spk_h5_data **data, struct spk_h5 *file, co
     return status;
 }
 
+spk_status spk_h5_data_create(struct spk_h5_data **data, struct spk_h5 *file, const char *path,
+                              const struct spk_h5_form *row, unsigned deflate, const char *unit,
+                              const char *long_name, struct spk_error *error)
+{
+    spk_status status = create_data(data, file, path, row, 0, deflate, error);
+    if (!status && unit)
+        status = spk_h5_put_string(file, path, "units", unit, error);
+    if (!status && long_name)
+        status = spk_h5_put_string(file, path, "long_name", long_name, error);
+    if (status)
+        spk_h5_data_close(data);
+    return status;
+}
+
+spk_status spk_h5_data_create_text(struct spk_h5_data **data, struct spk_h5 *file, const char *path,
+                                   size_t length, struct spk_error *error)
+{
+    const struct spk_h5_form row = {.dtype = SPK_U8};
+    return create_data(data, file, path, &row, length, 0, error);
+}
+
 /* With the lock held. */
 static spk_status write_row(struct spk_h5_data *data, const hsize_t *start, const hsize_t *count,
                             const void *values, struct spk_error *error)
 {
     spk_status status = SPK_OK;
     hid_t space = H5Dget_space(data->id), memory = H5Screate_simple((int)data->form.rank, count, NULL);
-    hid_t type = h5_memory_type(data->form.dtype);
+    hid_t type = element_type(data->form.dtype, data->text);
     if (space < 0 || memory < 0 || type < 0 ||
         H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
         H5Dwrite(data->id, type, memory, space, H5P_DEFAULT, values) < 0)

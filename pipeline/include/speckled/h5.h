@@ -34,6 +34,9 @@ SPK_API spk_status spk_h5_live(struct spk_h5 *file, struct spk_error *error);
 /* Writes out and closes, sets *file to NULL even when it fails. NULL is allowed. Close the data first. */
 SPK_API spk_status spk_h5_close(struct spk_h5 **file, struct spk_error *error);
 
+/* Closes a file being made and removes it, unless it has its name already; sets *file to NULL. NULL is allowed. */
+SPK_API void spk_h5_discard(struct spk_h5 **file);
+
 /* The path it was opened by; borrowed. */
 SPK_API const char *spk_h5_path(const struct spk_h5 *file);
 
@@ -74,6 +77,11 @@ SPK_API spk_status spk_h5_data_open(struct spk_h5_data **data, struct spk_h5 *fi
 SPK_API spk_status spk_h5_data_create(struct spk_h5_data **data, struct spk_h5 *file, const char *path,
                                       const struct spk_h5_form *row, unsigned deflate, const char *unit,
                                       const char *long_name, struct spk_error *error);
+
+/* Makes an empty list of texts of at most `length` bytes, each appended by spk_h5_data_write() from a zero-padded array of that
+ * size. */
+SPK_API spk_status spk_h5_data_create_text(struct spk_h5_data **data, struct spk_h5 *file, const char *path,
+                                           size_t length, struct spk_error *error);
 
 SPK_API void spk_h5_data_close(struct spk_h5_data **data);
 
