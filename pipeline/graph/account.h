@@ -17,6 +17,7 @@ struct account {
     _Atomic uint64_t references, darks, flats;
     _Atomic uint64_t generation;
     struct latency latency, reconstruction;
+    struct latency correct[SPK_STAGES_MAX], process[SPK_STAGES_MAX];
 };
 
 /* relaxed everywhere: each counter stands alone, and a reader that needs a balance waits until nothing moves */

@@ -144,8 +144,10 @@ static bool assemble(struct assembler *assembler, struct spk_frame **frame, enum
     struct place place;
     struct placement before = assembler->placement;
     spk_status status = placement_find(&assembler->placement, *frame, &place, reason);
-    if (status)
+    if (status) {
+        assembler->placement = before;
         return false;
+    }
     if (!fits(assembler, *frame, place.new_series)) {
         assembler->placement = before;
         *reason = SPK_REJECT_SHAPE;

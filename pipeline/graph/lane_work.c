@@ -40,9 +40,14 @@ static spk_status correct(struct lane *lane, const struct spk_frame *frame, stru
     if (empty(stack))
         memset(stack->mask, 1, pixels);
     float *image = stack->data + position * pixels;
-    for (uint32_t i = 0; i < lane->stages; i++)
-        if (lane->plugin[i]->stage->correct)
-            return lane->plugin[i]->stage->correct(lane->stage[i], frame, image, stack->mask, error);
+    for (uint32_t i = 0; i < lane->stages; i++) {
+        if (!lane->plugin[i]->stage->correct)
+            continue;
+        int64_t begin = spk_clock_monotonic_ns();
+        spk_status status = lane->plugin[i]->stage->correct(lane->stage[i], frame, image, stack->mask, error);
+        latency_record(&lane->pipeline->account.correct[i], spk_clock_monotonic_ns() - begin);
+        return status;
+    }
     return spk_frame_to_float(frame, image);
 }
 
@@ -234,6 +239,8 @@ static spk_status run_stages(struct lane *lane, struct spk_work *work, struct sp
         int64_t now = spk_clock_monotonic_ns();
         provenance->stage_name[i] = lane->plugin[i]->name;
         provenance->stage_ns[i] = now - before;
+        if (lane->plugin[i]->stage->process)
+            latency_record(&lane->pipeline->account.process[i], now - before);
         before = now;
     }
     provenance->stages = lane->stages;

@@ -101,6 +101,17 @@ static void copy_sink(struct sink *sink, struct spk_sink_stats *stats)
     pthread_mutex_unlock(&sink->lock);
 }
 
+static void copy_stages(const struct spk_pipeline *pipeline, struct spk_stats *stats)
+{
+    stats->stages = pipeline->graph->stages;
+    for (uint32_t i = 0; i < stats->stages; i++) {
+        snprintf(stats->stage[i].name, sizeof stats->stage[i].name, "%s",
+                 pipeline->graph->stage[i].plugin->name);
+        latency_read(&pipeline->account.correct[i], &stats->stage[i].correct);
+        latency_read(&pipeline->account.process[i], &stats->stage[i].process);
+    }
+}
+
 /* Rates over the samples of the last seconds; a new sample at most every 250 ms. Called with the lock held. */
 static void measure_rates(struct spk_pipeline *pipeline, struct spk_stats *stats)
 {
@@ -136,6 +147,7 @@ void spk_pipeline_stats(const struct spk_pipeline *constant, struct spk_stats *s
     stats->ring_size = spk_ring_capacity(pipeline->arrivals);
     stats->ring_used = spk_ring_used(pipeline->arrivals);
     stats->in_flight = stats->ring_used + account_read(&pipeline->account.placed);
+    copy_stages(pipeline, stats);
     stats->sinks = pipeline->sinks;
     for (uint32_t i = 0; i < pipeline->sinks; i++)
         copy_sink(&pipeline->sink[i], &stats->sink[i]);

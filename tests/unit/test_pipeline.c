@@ -30,6 +30,7 @@ static void complete_stacks(void)
     CHECK(fixture.stats.published[SPK_ROLE_SAMPLE] == 20);
     CHECK(fixture.stats.published[SPK_ROLE_REFERENCE] == 4);
     CHECK(fixture.stats.latency.count == 5);
+    CHECK(fixture.stats.stages == 1 && fixture.stats.stage[0].process.count == 5);
 }
 
 static void counted_roles(void)

@@ -6,6 +6,7 @@
 #define SPECKLED_MAPS_H
 
 #include <speckled/frame.h>
+#include <speckled/stats.h>
 #include <stdbool.h>
 
 enum spk_map {
@@ -50,8 +51,6 @@ struct spk_stack {
     uint8_t *present; /* [count], 1 = this position holds a frame */
     uint64_t version; /* changes whenever the contents do */
 };
-
-enum { SPK_STAGES_MAX = 8 };
 
 /* Where a result comes from and how long it took. Times are CLOCK_MONOTONIC ns unless said otherwise. */
 struct spk_provenance {

@@ -44,7 +44,7 @@ SPK_API const char *spk_drop_stage(enum spk_drop reason);    /* "source", "assem
 enum spk_state { SPK_STATE_IDLE, SPK_STATE_ACQUIRING, SPK_STATE_ENDED, SPK_STATE_FAULT };
 SPK_API const char *spk_state_name(enum spk_state state);
 
-enum { SPK_SINKS_MAX = 8 };
+enum { SPK_STAGES_MAX = 8, SPK_SINKS_MAX = 8 };
 
 /* Percentiles of a latency, in ns; counted since start. */
 struct spk_latency {
@@ -58,6 +58,13 @@ struct spk_sink_stats {
     uint32_t queue_size, queue_used;
     struct spk_latency latency; /* time in the sink */
     char message[128];          /* of the last failure, "" when there was none */
+};
+
+/* Time that the stages spend, each kind of call by itself. */
+struct spk_stage_stats {
+    char name[64];
+    struct spk_latency correct; /* a frame */
+    struct spk_latency process; /* a stack */
 };
 
 struct spk_stats {
@@ -80,6 +87,8 @@ struct spk_stats {
     struct spk_latency latency;           /* arrival of a stack's last frame to publication */
     struct spk_latency reconstruction;    /* time in the stages */
     double frame_rate_hz, result_rate_hz; /* over the last seconds */
+    uint32_t stages;
+    struct spk_stage_stats stage[SPK_STAGES_MAX];
     uint32_t sinks;
     struct spk_sink_stats sink[SPK_SINKS_MAX];
 };
