@@ -23,8 +23,10 @@ static size_t mutate(uint8_t *data, size_t size)
     static const uint8_t interesting[] = {0, 0xff, '\n', '\t', ' ', ':', '-', '[', '{', '"', '&', '*', '0'};
     for (uint64_t i = 1 + random_below(4); i && size; i--) {
         size_t at = random_below(size);
-        data[at] = random_below(2) ? interesting[random_below(sizeof interesting)]
-                                   : (uint8_t)(data[at] ^ 1u << random_below(8));
+        if (random_below(2))
+            data[at] = interesting[random_below(sizeof interesting)];
+        else
+            data[at] = (uint8_t)(data[at] ^ 1u << random_below(8));
     }
     if (size && random_below(4) == 0)
         size = random_below(size);
