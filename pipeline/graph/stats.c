@@ -134,10 +134,8 @@ static void measure_rates(struct spk_pipeline *pipeline, struct spk_stats *stats
     }
 }
 
-void spk_pipeline_stats(const struct spk_pipeline *constant, struct spk_stats *stats)
+void spk_pipeline_stats(struct spk_pipeline *pipeline, struct spk_stats *stats)
 {
-    struct spk_pipeline *pipeline =
-        (struct spk_pipeline *)(uintptr_t)constant; /* the lock and the rate samples */
     memset(stats, 0, sizeof *stats);
     copy_account(&pipeline->account, stats);
     stats->state = (enum spk_state)atomic_load(&pipeline->state);

@@ -128,6 +128,23 @@ static void series_of_another_shape(void)
     CHECK(fixture.stats.rejected[SPK_REJECT_LATE] == 1);
 }
 
+/* A frame without a place changes nothing, not even when it is the first of a series. */
+static void misplaced_first_frame(void)
+{
+    fixture_init(&fixture, 2);
+    for (uint64_t series = 1; series <= 2; series++) {
+        uint64_t id = 0;
+        fixture_frame(&fixture, SPK_ROLE_REFERENCE, id++, 9, 10)->series = series;
+        for (; id < 7; id++)
+            fixture_frame(&fixture, id < 3 ? SPK_ROLE_REFERENCE : SPK_ROLE_SAMPLE, id, (int64_t)(id - 1) % 2,
+                          10)
+                ->series = series;
+    }
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 4, "%u", fixture.record[0].count);
+    CHECK(fixture.stats.rejected[SPK_REJECT_ROLE] == 2);
+}
+
 static void restarted_detector(void)
 {
     fixture_init(&fixture, 2);
@@ -360,6 +377,7 @@ int main(void)
     duplicates_and_reordering();
     wrong_frames();
     series_of_another_shape();
+    misplaced_first_frame();
     restarted_detector();
     rolling();
     rolling_faster_than_maps();

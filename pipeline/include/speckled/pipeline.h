@@ -84,7 +84,7 @@ SPK_API void spk_pipeline_stop(struct spk_pipeline *pipeline);
 SPK_API void spk_pipeline_destroy(struct spk_pipeline **pipeline);
 
 /* As the members of struct spk_host. Any thread. */
-SPK_API void spk_pipeline_stats(const struct spk_pipeline *pipeline, struct spk_stats *stats);
+SPK_API void spk_pipeline_stats(struct spk_pipeline *pipeline, struct spk_stats *stats);
 SPK_API spk_status spk_pipeline_command(struct spk_pipeline *pipeline, enum spk_command command,
                                         uint32_t count, struct spk_error *error);
 SPK_API spk_status spk_pipeline_set(struct spk_pipeline *pipeline, const char *key, const char *value,
