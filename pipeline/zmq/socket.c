@@ -66,6 +66,17 @@ spk_status spk_zmq_set(void *socket, int option, int value, struct spk_error *er
                     zmq_strerror(zmq_errno()));
 }
 
+spk_status spk_zmq_keep_alive(void *socket, struct spk_error *error)
+{
+    enum { IDLE_S = 30, INTERVAL_S = 5, PROBES = 6 };
+    spk_status status;
+    if ((status = spk_zmq_set(socket, ZMQ_TCP_KEEPALIVE, 1, error)) != SPK_OK ||
+        (status = spk_zmq_set(socket, ZMQ_TCP_KEEPALIVE_IDLE, IDLE_S, error)) != SPK_OK ||
+        (status = spk_zmq_set(socket, ZMQ_TCP_KEEPALIVE_INTVL, INTERVAL_S, error)) != SPK_OK)
+        return status;
+    return spk_zmq_set(socket, ZMQ_TCP_KEEPALIVE_CNT, PROBES, error);
+}
+
 static const char *remedy(int code)
 {
     switch (code) {

@@ -67,6 +67,7 @@ static spk_status open_socket(struct spk_sink_zmq *sink, struct spk_error *error
     if ((status = spk_zmq_set(sink->socket, ZMQ_SNDHWM, (int)c->sndhwm, error)) != SPK_OK ||
         (status = spk_zmq_set(sink->socket, ZMQ_LINGER, LINGER_MS, error)) != SPK_OK ||
         (status = spk_zmq_set(sink->socket, ZMQ_IPV6, 1, error)) != SPK_OK ||
+        (status = spk_zmq_keep_alive(sink->socket, error)) != SPK_OK ||
         (status = spk_zmq_curve_apply(sink->socket, &c->curve, error)) != SPK_OK)
         return status;
     if (c->endpoints.count == 0)

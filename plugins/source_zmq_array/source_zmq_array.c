@@ -8,13 +8,15 @@
 #include <string.h>
 #include <zmq.h>
 
-enum { PARTS_MAX = 3, WAIT_MS = 100 };
+enum { PARTS_MAX = 3, WAIT_MS = 100, WATCH_EVERY = 1024 };
 
 struct spk_zmq_array {
     const struct spk_host *host;
     struct spk_zmq_array_config config; /* the parser borrows its strings */
     struct spk_array_parser parser;
     void *context, *socket;
+    struct spk_zmq_watch *watch;
+    uint32_t busy;          /* messages since the connections were looked at */
     uint64_t series, frame; /* of the next frame whose header has none */
     bool series_open;       /* a frame of `series` has come */
     struct spk_log_limit limit[SPK_REJECT_COUNT];
@@ -77,6 +79,9 @@ static spk_status open_socket(struct spk_zmq_array *source, struct spk_error *er
     if ((status = spk_zmq_set(source->socket, ZMQ_RCVHWM, (int)c->rcvhwm, error)) != SPK_OK ||
         (status = spk_zmq_set(source->socket, ZMQ_LINGER, 0, error)) != SPK_OK ||
         (status = spk_zmq_set(source->socket, ZMQ_IPV6, 1, error)) != SPK_OK ||
+        (status = spk_zmq_keep_alive(source->socket, error)) != SPK_OK ||
+        (status = spk_zmq_watch_create(&source->watch, source->context, source->socket, "source_zmq_array",
+                                       error)) != SPK_OK ||
         (status = limit_messages(source, error)) != SPK_OK ||
         (status = spk_zmq_curve_apply(source->socket, &c->curve, error)) != SPK_OK)
         return status;
@@ -117,6 +122,7 @@ void spk_zmq_array_destroy(struct spk_zmq_array **source)
     struct spk_zmq_array *s = *source;
     if (!s)
         return;
+    spk_zmq_watch_destroy(&s->watch);
     if (s->socket)
         zmq_close(s->socket);
     if (s->context)
@@ -172,12 +178,34 @@ static void release(struct message *message)
     message->parts = 0;
 }
 
+static spk_status look_after_connections(struct spk_zmq_array *source, struct spk_error *error)
+{
+    const struct spk_strings *endpoints = &source->config.endpoints;
+    source->busy = 0;
+    if (!spk_zmq_watch_needs_reconnect(source->watch) || source->config.bind)
+        return SPK_OK;
+    spk_log(SPK_LOG_WARNING, "source_zmq_array",
+            "a sender broke the protocol or max_frame_bytes: connecting anew");
+    for (size_t i = 0; i < endpoints->count; i++) {
+        zmq_disconnect(source->socket, endpoints->value[i]);
+        spk_status status = spk_zmq_attach(source->socket, endpoints->value[i], false, error);
+        if (status != SPK_OK)
+            return status;
+    }
+    return SPK_OK;
+}
+
 static spk_status receive_or_wait(struct spk_zmq_array *source, struct message *message,
                                   struct spk_error *error)
 {
     spk_status status = receive(source, message, error);
+    if (status == SPK_OK && ++source->busy < WATCH_EVERY)
+        return SPK_OK;
+    spk_status links = look_after_connections(source, error);
     if (status != SPK_AGAIN)
         return status;
+    if (links != SPK_OK)
+        return links;
     zmq_pollitem_t item = {.socket = source->socket, .events = ZMQ_POLLIN};
     if (zmq_poll(&item, 1, WAIT_MS) < 0)
         return receive_failed(error);

@@ -36,4 +36,21 @@ SPK_API spk_status spk_zmq_set(void *socket, int option, int value, struct spk_e
 /* Binds or connects `socket` to `endpoint`. [control] */
 SPK_API spk_status spk_zmq_attach(void *socket, const char *endpoint, bool bind, struct spk_error *error);
 
+/* Detects a peer that vanished without a word (a pulled cable) within a minute. [control] */
+SPK_API spk_status spk_zmq_keep_alive(void *socket, struct spk_error *error);
+
+/* Watches the connections of one socket. libzmq reconnects after a lost connection, but not after a breach of its protocol (a
+ * message beyond ZMQ_MAXMSGSIZE, a peer that speaks something else): the socket would stay deaf. */
+struct spk_zmq_watch;
+
+/* Logs, as `component` (borrowed), when peers come and go. `socket` and `context` are borrowed until destroy, which must
+ * precede their end. [control] */
+SPK_API spk_status spk_zmq_watch_create(struct spk_zmq_watch **watch, void *context, void *socket,
+                                        const char *component, struct spk_error *error);
+SPK_API void spk_zmq_watch_destroy(struct spk_zmq_watch **watch);
+
+/* Handles what happened since the last call, without waiting. True: a connection was lost a second ago and libzmq does not
+ * try again: disconnect and connect anew. On the thread that uses the socket. */
+SPK_API bool spk_zmq_watch_needs_reconnect(struct spk_zmq_watch *watch);
+
 #endif
