@@ -6,7 +6,10 @@
 
 #include <speckled/plugin.h>
 
+#include <arpa/inet.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <zmq.h>
 
 struct zmq_host {
@@ -77,11 +80,15 @@ static inline void *zmq_bound_socket(void *context, int type, char endpoint[128]
 }
 
 /* A loopback endpoint that was free a moment ago. */
-static inline void zmq_free_endpoint(void *context, char endpoint[128])
+static inline void zmq_free_endpoint(char endpoint[128])
 {
-    void *socket = zmq_bound_socket(context, ZMQ_PULL, endpoint);
-    zmq_unbind(socket, endpoint);
-    zmq_close(socket);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int probe = socket(AF_INET, SOCK_STREAM, 0);
+    REQUIRE(probe >= 0 && bind(probe, (struct sockaddr *)&address, size) == 0 &&
+            getsockname(probe, (struct sockaddr *)&address, &size) == 0);
+    snprintf(endpoint, 128, "tcp://127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
+    close(probe);
 }
 
 #endif
