@@ -3,7 +3,6 @@
 
 #include <speckled/clock.h>
 
-
 #define FORM "\"shape\":[2,3],\"type\":\"uint16\""
 #define GOOD "{\"htype\":\"array-1.0\"," FORM "}"
 
