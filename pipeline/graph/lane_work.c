@@ -76,10 +76,11 @@ static void accumulate(struct lane *lane, struct average *average, const struct 
 static void place(struct lane *lane, const struct lane_message *message, struct spk_error *error)
 {
     const struct spk_frame *frame = message->frame;
-    struct slot *slot = message->role == SPK_ROLE_SAMPLE ? &lane->slot[message->slot] : NULL;
-    struct spk_stack *stack = slot ? &slot->stack : filling(lane);
+    bool sample = message->role == SPK_ROLE_SAMPLE;
+    struct slot *slot = &lane->slot[message->slot];
+    struct spk_stack *stack = sample ? &slot->stack : filling(lane);
     spk_status status = correct(lane, frame, stack, message->position, error);
-    if (slot)
+    if (sample)
         remember(slot, frame, message->position);
     stack->present[message->position] = status == SPK_OK;
     stack->version++;
