@@ -1,8 +1,6 @@
 /* Raw detector values to float. */
 #include <speckled/frame.h>
 
-#include "core/clones.h"
-
 #include <string.h>
 
 #define CONVERT(type)                                                                                        \
@@ -27,7 +25,7 @@ static float from_half(uint16_t half)
     return value;
 }
 
-SPK_CLONES spk_status spk_frame_to_float(const struct spk_frame *frame, float *values)
+spk_status spk_frame_to_float(const struct spk_frame *frame, float *values)
 {
     size_t count = (size_t)frame->height * frame->width;
     switch (frame->dtype) {

@@ -1,0 +1,152 @@
+/* Rows of pattern matching: the innermost loops of every tracker, one table an instruction set.
+ *
+ * The plain C row of each operation is the reference; faster rows must give the same to rounding (tests/unit/test_match.c
+ * holds them to it). Every operation works on one image row or less, touches nothing but what it is given, and may be
+ * called from any thread. All numbers are float32; callers take the mean out of the data first, so that the sums do not
+ * cancel. Rows end on multiples of SPK_MATCH_STEP elements: `width` is rounded up by the caller and the surplus is
+ * computed and ignored. */
+#ifndef SPECKLED_NUM_MATCH_H
+#define SPECKLED_NUM_MATCH_H
+
+#include <speckled/num_isa.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    SPK_MATCH_STEP = 16,   /* widths of rows are multiples of this */
+    SPK_MATCH_LANES = 8,   /* frames of interleaved data are padded with zeros to a multiple of this */
+    SPK_MATCH_MARGIN = 2,  /* mirrored pixels round interleaved spline coefficients */
+    SPK_SPLINE_STEPS = 256 /* entries of a struct spk_spline_noise table, less one */
+};
+
+static inline size_t spk_match_round(size_t count, size_t step)
+{
+    return (count + step - 1) / step * step;
+}
+
+/* The closed-form fit of Is = T m + K q at one shift, where K = T D, m is the local mean of the reference and q the
+ * rest of it; window sums over frames (De Marco et al., Opt. Express 31, 635 (2023), eqs. 4-9, with t6 = t2).
+ * Per pixel: cost = (ss - explained) / weight; where it is below `cost`, all five outputs are replaced. */
+struct spk_fit_row {
+    const float *mm, *mq, *qq; /* [width] sums of m^2, m q, q^2 at the shift */
+    const float *ms, *qs, *ss; /* [width] sums of m s, q s, s^2 */
+    const float *weight;       /* [width] valid part of the window, 0..1 */
+    float weight_min;          /* pixels below are left alone */
+    bool dark_field;           /* false: K = T */
+    float shift_x, shift_y;
+    unsigned width;
+    float *cost, *transmission, *contrast, *x, *y; /* [width] */
+};
+
+/* Names of the sums that `moments` collects over frames: v the interpolated reference (mean taken out), vx and vy its
+ * derivatives, s the sample. */
+enum spk_moment {
+    SPK_SUM_V,
+    SPK_SUM_VX,
+    SPK_SUM_VY,
+    SPK_SUM_S,
+    SPK_SUM_VV,
+    SPK_SUM_VVX,
+    SPK_SUM_VVY,
+    SPK_SUM_VXVX,
+    SPK_SUM_VXVY,
+    SPK_SUM_VYVY,
+    SPK_SUM_VS,
+    SPK_SUM_VXS,
+    SPK_SUM_VYS,
+    SPK_SUM_SS,
+    SPK_SUM_COUNT, /* frames that were in view */
+    SPK_MOMENTS = 16
+};
+
+/* Interpolates the reference at x - u for every pixel of a row and collects the moments over frames. */
+struct spk_moments_row {
+    const float *coefficient; /* [height + 2 margin][width + 2 margin][lanes] cubic B-spline coefficients */
+    const float *sample;      /* [count][lanes], interleaved */
+    const float *lane;        /* [lanes] 1 for a frame, 0 for padding */
+    const float *lane_x, *lane_y; /* [lanes] position of a frame in its image; NULL: all zero */
+    unsigned width, height, lanes;
+    int y, x, count;      /* the row: y, first x, pixels */
+    const float *ux, *uy; /* [count] */
+    float *out;           /* [SPK_MOMENTS][plane] */
+    size_t plane;
+};
+
+/* Planes of the normal equations of one pixel in p = (T, K, ux, uy), each divided by the noise variance. */
+enum spk_normal {
+    SPK_NORMAL_TT,
+    SPK_NORMAL_TK,
+    SPK_NORMAL_TX,
+    SPK_NORMAL_TY,
+    SPK_NORMAL_KK,
+    SPK_NORMAL_KX,
+    SPK_NORMAL_KY,
+    SPK_NORMAL_XX,
+    SPK_NORMAL_XY,
+    SPK_NORMAL_YY,
+    SPK_NORMAL_T,
+    SPK_NORMAL_K,
+    SPK_NORMAL_X,
+    SPK_NORMAL_Y,
+    SPK_NORMAL_CHI2, /* squared residual */
+    SPK_NORMALS
+};
+
+/* Makes the normal equations of a row from its moments, linearised at the pixel's own (T, K, ux, uy); the right-hand side
+ * is absolute: it belongs to p - origin. Reference noise is taken out of the right-hand side alone, so that the matrix
+ * stays positive semi-definite. Pixels with `weight` 0 get zeros. */
+struct spk_normal_row {
+    const float *moment; /* [SPK_MOMENTS][moment_plane] */
+    size_t moment_plane;
+    unsigned width;
+    const float *transmission, *contrast, *ux, *uy; /* [width] */
+    const float *mean, *mean_x, *mean_y;            /* [width] local mean at x - u and its derivatives */
+    const float *weight;                            /* [width] 0 or 1 */
+    float origin[4];
+    float noise_reference, noise_sample; /* variance over intensity */
+    const struct spk_spline_noise *spline;
+    float *out; /* [SPK_NORMALS][plane] */
+    size_t plane;
+};
+
+/* Solves the 4x4 equations of each pixel of a row: estimate = origin + G^-1 b, error^2 = diag(G^-1) * spread. */
+struct spk_solve_row {
+    const float *normal; /* [SPK_NORMALS][plane] */
+    size_t plane;
+    unsigned width;
+    bool dark_field; /* false: K is tied to T */
+    float spread;    /* sum of the squared weights of the window the equations were averaged with */
+    float *estimate; /* [4][width]: T, K, ux, uy relative to the origin of the equations */
+    float *error;    /* [4][width] standard deviations */
+};
+
+struct spk_match_ops {
+    /* out[j * out_stride + x] = sum over k < frames of a[k * a_plane + x] * b[k * b_plane + x + j], j < shifts. */
+    void (*cross)(float *out, size_t out_stride, const float *a, size_t a_plane, const float *b,
+                  size_t b_plane, unsigned frames, unsigned width, unsigned shifts);
+    /* out[x] = sum over j < count of weight[j] * in[x + j * step]; out does not overlap in. */
+    void (*taps)(float *out, const float *in, size_t step, const float *weight, unsigned count,
+                 unsigned width);
+    void (*fit)(const struct spk_fit_row *row);
+    void (*moments)(const struct spk_moments_row *row);
+    void (*normal)(const struct spk_normal_row *row);
+    void (*solve)(const struct spk_solve_row *row);
+};
+
+/* The table of `isa`, or NULL when this build or this processor lacks it. Any thread. */
+const struct spk_match_ops *spk_match_ops(enum spk_isa isa);
+
+/* Weights of cubic B-spline interpolation at offsets -1, 0, 1, 2 for a fraction in [0, 1), and their derivatives. */
+void spk_spline_weights(float fraction, float value[4], float derivative[4]);
+
+/* White noise of the data seen through cubic spline interpolation (the cardinal spline eta): variance gain
+ * c = sum eta^2 and half its derivative e = sum eta eta', at fraction i / SPK_SPLINE_STEPS. */
+struct spk_spline_noise {
+    float gain[SPK_SPLINE_STEPS + 1];
+    float slope[SPK_SPLINE_STEPS + 1];
+};
+
+void spk_spline_noise_fill(struct spk_spline_noise *table);
+
+#endif

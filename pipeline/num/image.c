@@ -1,0 +1,136 @@
+/* Spline coefficients, windows, noise. */
+#include <speckled/num_image.h>
+
+#include <math.h>
+
+static void axpy(float *to, const float *from, float factor, size_t lanes)
+{
+    for (size_t l = 0; l < lanes; l++)
+        to[l] += factor * from[l];
+}
+
+void spk_spline_prefilter(float *data, size_t count, size_t step, size_t lanes)
+{
+    const float z = (float)(sqrt(3.0) - 2);
+    enum { HORIZON = 20 }; /* |z|^20 is below float rounding */
+    if (count < 2)
+        return;
+    /* first causal value: the geometric sum of the mirrored, periodic signal, gathered in the first sample */
+    size_t period = 2 * count - 2;
+    float power = z;
+    for (size_t k = 1; k < period && k < HORIZON; k++, power *= z)
+        axpy(data, data + (k < count ? k : period - k) * step, power, lanes);
+    float closed = 1 / (1 - powf(z, (float)period));
+    for (size_t l = 0; l < lanes; l++)
+        data[l] *= closed;
+    for (size_t i = 1; i < count; i++)
+        axpy(data + i * step, data + (i - 1) * step, z, lanes);
+    float *last = data + (count - 1) * step;
+    axpy(last, last - step, z, lanes);
+    for (size_t l = 0; l < lanes; l++)
+        last[l] *= 6 * z / (z * z - 1);
+    for (size_t i = count - 1; i-- > 0;) {
+        float *c = data + i * step;
+        for (size_t l = 0; l < lanes; l++)
+            c[l] = z * (c[step + l] - 6 * c[l]);
+    }
+}
+
+static void normalise(float *weight, unsigned count)
+{
+    double sum = 0;
+    for (unsigned j = 0; j < count; j++)
+        sum += weight[j];
+    for (unsigned j = 0; j < count; j++)
+        weight[j] = (float)(weight[j] / sum);
+}
+
+unsigned spk_window_hamming(float *weight, unsigned radius)
+{
+    for (unsigned j = 0; j <= 2 * radius; j++) {
+        double phase = radius ? M_PI * ((double)j - radius) / radius : 0;
+        weight[j] = (float)(0.54 + 0.46 * cos(phase));
+    }
+    normalise(weight, 2 * radius + 1);
+    return radius;
+}
+
+unsigned spk_window_gauss(float *weight, float sigma, unsigned radius_max)
+{
+    unsigned radius = (unsigned)ceilf(3 * sigma);
+    radius = radius < radius_max ? radius : radius_max;
+    for (unsigned j = 0; j <= 2 * radius; j++) {
+        double t = ((double)j - radius) / (double)sigma;
+        weight[j] = (float)exp(-0.5 * t * t);
+    }
+    normalise(weight, 2 * radius + 1);
+    return radius;
+}
+
+/* Quickselect: the C library's sort may allocate. */
+float spk_median(float *value, size_t count)
+{
+    if (!count)
+        return 0;
+    size_t low = 0, high = count - 1, middle = count / 2;
+    while (low < high) {
+        float pivot = value[low + (high - low) / 2];
+        size_t i = low, j = high;
+        for (;;) {
+            while (value[i] < pivot)
+                i++;
+            while (value[j] > pivot)
+                j--;
+            if (i >= j)
+                break;
+            float swap = value[i];
+            value[i++] = value[j];
+            value[j--] = swap;
+        }
+        if (j < middle)
+            low = j + 1;
+        else
+            high = j;
+    }
+    return value[middle];
+}
+
+float spk_noise_block(const float *block, const uint8_t *mask, size_t stride, float limit)
+{
+    static const float difference[7] = {1, -6, 15, -20, 15, -6, 1};
+    enum { IN = SPK_NOISE_BLOCK, OUT = IN - 6 };
+    float line[IN][OUT];
+    uint8_t bad[IN][OUT]; /* a pixel that does not count touches this value */
+    double mean = 0, square = 0;
+    unsigned count = 0;
+    for (unsigned y = 0; y < IN; y++)
+        for (unsigned x = 0; x < OUT; x++) {
+            const float *p = block + y * stride + x;
+            const uint8_t *m = mask + y * stride + x;
+            float sum = 0;
+            unsigned wrong = 0;
+            for (unsigned j = 0; j < 7; j++) {
+                sum += difference[j] * p[j];
+                wrong |= !(m[j] && fabsf(p[j]) < limit);
+            }
+            line[y][x] = sum;
+            bad[y][x] = (uint8_t)wrong;
+        }
+    for (unsigned y = 0; y < OUT; y++)
+        for (unsigned x = 0; x < OUT; x++) {
+            float sum = 0;
+            unsigned wrong = 0;
+            for (unsigned j = 0; j < 7; j++) {
+                sum += difference[j] * line[y + j][x];
+                wrong |= bad[y + j][x];
+            }
+            if (wrong)
+                continue;
+            square += (double)sum * (double)sum;
+            mean += (double)block[(y + 3) * stride + x + 3];
+            count++;
+        }
+    if (count < OUT || !(mean > 0))
+        return NAN;
+    return (float)(square / (924.0 * 924.0 * mean)); /* 924 = sum of the squared differences */
+}

@@ -1,0 +1,169 @@
+/* Rows that are plain loops over independent pixels: included once by each instruction set's file, which the compiler then
+ * vectorises for it. */
+#include <speckled/num_match.h>
+
+#include <math.h>
+
+static inline float clampf(float value, float low, float high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+static void fit_row(const struct spk_fit_row *r)
+{
+    const float tiny = 1e-20f;
+    for (unsigned i = 0; i < r->width; i++) {
+        float mm = r->mm[i], mq = r->mq[i], qq = r->qq[i], ms = r->ms[i], qs = r->qs[i];
+        float t, k, explained;
+        if (r->dark_field) {
+            /* mean first, then what it leaves unexplained: the difference of large sums stays small */
+            float slope = mq / (mm > tiny ? mm : tiny);
+            float rest = qq - slope * mq;
+            float cross = qs - slope * ms;
+            k = rest > 1e-6f * qq ? cross / (rest > tiny ? rest : tiny) : 0;
+            t = ms / (mm > tiny ? mm : tiny) - slope * k;
+            explained = ms * (ms / (mm > tiny ? mm : tiny)) + k * cross;
+        } else {
+            float rr = mm + 2 * mq + qq, rs = ms + qs;
+            t = rs / (rr > tiny ? rr : tiny);
+            k = t;
+            explained = rs * t;
+        }
+        float weight = r->weight[i];
+        float cost = (r->ss[i] - explained) / (weight > tiny ? weight : tiny);
+        bool better = weight >= r->weight_min && cost < r->cost[i];
+        r->cost[i] = better ? cost : r->cost[i];
+        r->transmission[i] = better ? t : r->transmission[i];
+        r->contrast[i] = better ? k : r->contrast[i];
+        r->x[i] = better ? r->shift_x : r->x[i];
+        r->y[i] = better ? r->shift_y : r->y[i];
+    }
+}
+
+static inline float table_at(const float *table, float shift)
+{
+    float fraction = -shift - floorf(-shift);
+    return table[(unsigned)(fraction * SPK_SPLINE_STEPS + 0.5f)];
+}
+
+static void normal_row(const struct spk_normal_row *r)
+{
+    const size_t p = r->plane, q = r->moment_plane;
+    for (unsigned i = 0; i < r->width; i++) {
+        const float *s = r->moment + i;
+        float t = r->transmission[i], k = r->contrast[i], x = r->ux[i], y = r->uy[i];
+        float n = s[SPK_SUM_COUNT * q], m = r->mean[i], mx = r->mean_x[i], my = r->mean_y[i];
+        float v = s[SPK_SUM_V * q], vx = s[SPK_SUM_VX * q], vy = s[SPK_SUM_VY * q];
+        float ss = s[SPK_SUM_S * q], vv = s[SPK_SUM_VV * q], vvx = s[SPK_SUM_VVX * q];
+        float vvy = s[SPK_SUM_VVY * q], vs = s[SPK_SUM_VS * q];
+        float vxs = s[SPK_SUM_VXS * q], vys = s[SPK_SUM_VYS * q];
+
+        float cx = table_at(r->spline->gain, x), cy = table_at(r->spline->gain, y);
+        float ex = table_at(r->spline->slope, x), ey = table_at(r->spline->slope, y);
+        float ks = clampf(k, 0, 3);
+        float variance = r->noise_sample * clampf(t, 0.05f, 3) + r->noise_reference * ks * ks * cx * cy;
+        float w = r->weight[i] / (variance + 1e-6f);
+
+        float tt = n * m * m, tk = m * v, kk = vv;
+        float tx = -(t * n * m * mx + k * m * vx), ty = -(t * n * m * my + k * m * vy);
+        float kx = -(t * mx * v + k * vvx), ky = -(t * my * v + k * vvy);
+        float xx = t * t * n * mx * mx + 2 * t * k * mx * vx + k * k * s[SPK_SUM_VXVX * q];
+        float yy = t * t * n * my * my + 2 * t * k * my * vy + k * k * s[SPK_SUM_VYVY * q];
+        float xy = t * t * n * mx * my + t * k * (mx * vy + my * vx) + k * k * s[SPK_SUM_VXVY * q];
+
+        /* J^T e with e = s - T m - K v; the two columns of u are -(T m' + K v') */
+        float bt = m * ss - t * tt - k * tk;
+        float bk = vs - t * tk - k * kk;
+        float bx = -(t * mx * ss + k * vxs) - t * tx - k * kx;
+        float by = -(t * my * ss + k * vys) - t * ty - k * ky;
+        float chi2 = s[SPK_SUM_SS * q] - 2 * (t * m * ss + k * vs) + t * t * tt + 2 * t * k * tk + k * k * kk;
+
+        float noise = n * r->noise_reference * k;
+        bk += noise * cx * cy;
+        bx -= noise * k * ex * cy;
+        by -= noise * k * cx * ey;
+
+        float dt = t - r->origin[0], dk = k - r->origin[1], dx = x - r->origin[2], dy = y - r->origin[3];
+        float *o = r->out + i;
+        o[SPK_NORMAL_TT * p] = w * tt;
+        o[SPK_NORMAL_TK * p] = w * tk;
+        o[SPK_NORMAL_TX * p] = w * tx;
+        o[SPK_NORMAL_TY * p] = w * ty;
+        o[SPK_NORMAL_KK * p] = w * kk;
+        o[SPK_NORMAL_KX * p] = w * kx;
+        o[SPK_NORMAL_KY * p] = w * ky;
+        o[SPK_NORMAL_XX * p] = w * xx;
+        o[SPK_NORMAL_XY * p] = w * xy;
+        o[SPK_NORMAL_YY * p] = w * yy;
+        o[SPK_NORMAL_T * p] = w * (bt + tt * dt + tk * dk + tx * dx + ty * dy);
+        o[SPK_NORMAL_K * p] = w * (bk + tk * dt + kk * dk + kx * dx + ky * dy);
+        o[SPK_NORMAL_X * p] = w * (bx + tx * dt + kx * dk + xx * dx + xy * dy);
+        o[SPK_NORMAL_Y * p] = w * (by + ty * dt + ky * dk + xy * dx + yy * dy);
+        o[SPK_NORMAL_CHI2 * p] = w * chi2;
+    }
+}
+
+/* LDL^T of a symmetric 4x4 matrix whose small pivots are lifted, so that a pixel without information yields 0 with a
+ * large error instead of nonsense. */
+static void solve_row(const struct spk_solve_row *r)
+{
+    const size_t p = r->plane, width = r->width;
+    const float ridge = 1e-3f, tie = r->dark_field ? 0.0f : 1.0f;
+    for (unsigned i = 0; i < r->width; i++) {
+        const float *g = r->normal + i;
+        float a00 = g[SPK_NORMAL_TT * p], a01 = g[SPK_NORMAL_TK * p], a02 = g[SPK_NORMAL_TX * p];
+        float a03 = g[SPK_NORMAL_TY * p], a11 = g[SPK_NORMAL_KK * p], a12 = g[SPK_NORMAL_KX * p];
+        float a13 = g[SPK_NORMAL_KY * p], a22 = g[SPK_NORMAL_XX * p], a23 = g[SPK_NORMAL_XY * p];
+        float a33 = g[SPK_NORMAL_YY * p];
+        float b0 = g[SPK_NORMAL_T * p], b1 = g[SPK_NORMAL_K * p], b2 = g[SPK_NORMAL_X * p];
+        float b3 = g[SPK_NORMAL_Y * p];
+
+        /* without dark-field K moves with T: column K joins column T and drops out */
+        a00 += tie * (2 * a01 + a11) + ridge;
+        a02 += tie * a12;
+        a03 += tie * a13;
+        b0 += tie * b1;
+        a11 = (1 - tie) * a11 + tie + ridge;
+        a01 *= 1 - tie;
+        a12 *= 1 - tie;
+        a13 *= 1 - tie;
+        b1 *= 1 - tie;
+        a22 += ridge;
+        a33 += ridge;
+
+        const float least = 1e-6f;
+        float i0 = 1 / a00;
+        float l10 = a01 * i0, l20 = a02 * i0, l30 = a03 * i0;
+        float d1 = a11 - l10 * a01;
+        float i1 = 1 / (d1 > least * a11 ? d1 : least * a11);
+        float c21 = a12 - l20 * a01, c31 = a13 - l30 * a01;
+        float l21 = c21 * i1, l31 = c31 * i1;
+        float d2 = a22 - l20 * a02 - l21 * c21;
+        float i2 = 1 / (d2 > least * a22 ? d2 : least * a22);
+        float c32 = a23 - l30 * a02 - l31 * c21;
+        float l32 = c32 * i2;
+        float d3 = a33 - l30 * a03 - l31 * c31 - l32 * c32;
+        float i3 = 1 / (d3 > least * a33 ? d3 : least * a33);
+
+        float z0 = b0, z1 = b1 - l10 * z0, z2 = b2 - l20 * z0 - l21 * z1;
+        float z3 = b3 - l30 * z0 - l31 * z1 - l32 * z2;
+        float p3 = z3 * i3, p2 = z2 * i2 - l32 * p3, p1 = z1 * i1 - l21 * p2 - l31 * p3;
+        float p0 = z0 * i0 - l10 * p1 - l20 * p2 - l30 * p3;
+
+        /* rows of L^-1, for the diagonal of the inverse */
+        float m10 = -l10, m21 = -l21, m32 = -l32;
+        float m20 = l21 * l10 - l20, m31 = l32 * l21 - l31;
+        float m30 = -l30 - l31 * m10 - l32 * m20;
+        float v3 = i3, v2 = i2 + m32 * m32 * i3, v1 = i1 + m21 * m21 * i2 + m31 * m31 * i3;
+        float v0 = i0 + m10 * m10 * i1 + m20 * m20 * i2 + m30 * m30 * i3;
+
+        r->estimate[i] = p0;
+        r->estimate[width + i] = tie * p0 + (1 - tie) * p1;
+        r->estimate[2 * width + i] = p2;
+        r->estimate[3 * width + i] = p3;
+        r->error[i] = sqrtf(v0 * r->spread);
+        r->error[width + i] = sqrtf((tie * v0 + (1 - tie) * v1) * r->spread);
+        r->error[2 * width + i] = sqrtf(v2 * r->spread);
+        r->error[3 * width + i] = sqrtf(v3 * r->spread);
+    }
+}

@@ -1,0 +1,149 @@
+/* The rows that are written in vectors, for any width: the including file defines LANES (floats a register), ROW_VECTORS
+ * and ROW_SHIFTS (accumulators of `cross`) and compiles with the flags of its instruction set. */
+#include "match_loops.h"
+#include "match_rows.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
+typedef float vec8 __attribute__((vector_size(32)));
+
+static inline vec load(const float *from)
+{
+    vec v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+static inline void store(float *to, vec v)
+{
+    memcpy(to, &v, sizeof v);
+}
+
+static inline vec8 load8(const float *from)
+{
+    vec8 v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+/* A block of shifts by a block of vectors stays in registers while all frames pass. */
+#define CROSS_BLOCK(name, SHIFTS, VECTORS)                                                                   \
+    static inline void name(float *out, size_t out_stride, const float *a, size_t a_plane, const float *b,   \
+                            size_t b_plane, unsigned frames)                                                 \
+    {                                                                                                        \
+        vec sum[SHIFTS][VECTORS];                                                                            \
+        memset(sum, 0, sizeof sum);                                                                          \
+        for (unsigned k = 0; k < frames; k++, a += a_plane, b += b_plane)                                    \
+            for (unsigned v = 0; v < VECTORS; v++) {                                                         \
+                vec s = load(a + v * LANES);                                                                 \
+                for (unsigned j = 0; j < SHIFTS; j++)                                                        \
+                    sum[j][v] += s * load(b + v * LANES + j);                                                \
+            }                                                                                                \
+        for (unsigned j = 0; j < SHIFTS; j++)                                                                \
+            for (unsigned v = 0; v < VECTORS; v++)                                                           \
+                store(out + j * out_stride + v * LANES, sum[j][v]);                                          \
+    }
+CROSS_BLOCK(cross_block, ROW_SHIFTS, ROW_VECTORS)
+CROSS_BLOCK(cross_narrow, ROW_SHIFTS, SPK_MATCH_STEP / LANES)
+CROSS_BLOCK(cross_single, 1, SPK_MATCH_STEP / LANES)
+
+static void cross_row(float *out, size_t out_stride, const float *a, size_t a_plane, const float *b,
+                      size_t b_plane, unsigned frames, unsigned width, unsigned shifts)
+{
+    unsigned j = 0;
+    for (; j + ROW_SHIFTS <= shifts; j += ROW_SHIFTS) {
+        float *o = out + j * out_stride;
+        unsigned x = 0;
+        for (; x + ROW_VECTORS * LANES <= width; x += ROW_VECTORS * LANES)
+            cross_block(o + x, out_stride, a + x, a_plane, b + x + j, b_plane, frames);
+        for (; x < width; x += SPK_MATCH_STEP)
+            cross_narrow(o + x, out_stride, a + x, a_plane, b + x + j, b_plane, frames);
+    }
+    for (; j < shifts; j++)
+        for (unsigned x = 0; x < width; x += SPK_MATCH_STEP)
+            cross_single(out + j * out_stride + x, out_stride, a + x, a_plane, b + x + j, b_plane, frames);
+}
+
+static void taps_row(float *out, const float *in, size_t step, const float *weight, unsigned count,
+                     unsigned width)
+{
+    enum { VECTORS = SPK_MATCH_STEP / LANES };
+    for (unsigned x = 0; x < width; x += SPK_MATCH_STEP) {
+        vec sum[VECTORS];
+        memset(sum, 0, sizeof sum);
+        for (unsigned j = 0; j < count; j++)
+            for (unsigned v = 0; v < VECTORS; v++)
+                sum[v] += weight[j] * load(in + x + j * step + v * LANES);
+        for (unsigned v = 0; v < VECTORS; v++)
+            store(out + x + v * LANES, sum[v]);
+    }
+}
+
+static inline void moments_pixel(const struct spk_moments_row *r, int i, vec8 sum[SPK_MOMENTS])
+{
+    const size_t lanes = r->lanes, row = (r->width + 2 * SPK_MATCH_MARGIN) * lanes;
+    const struct spk_spline_place p = spk_spline_place(r, i);
+    vec8 acc[15];
+    memset(acc, 0, sizeof acc);
+    for (size_t k = 0; k < lanes; k += 8) {
+        vec8 v = {0}, vx = {0}, vy = {0};
+        for (unsigned j = 0; j < 4; j++) {
+            const float *c = r->coefficient + p.start + j * row + k;
+            vec8 c0 = load8(c), c1 = load8(c + lanes), c2 = load8(c + 2 * lanes), c3 = load8(c + 3 * lanes);
+            vec8 line = p.wx[0] * c0 + p.wx[1] * c1 + p.wx[2] * c2 + p.wx[3] * c3;
+            vec8 slope = p.dx[0] * c0 + p.dx[1] * c1 + p.dx[2] * c2 + p.dx[3] * c3;
+            v += p.wy[j] * line;
+            vx += p.wy[j] * slope;
+            vy += p.dy[j] * line;
+        }
+        vec8 in = load8(r->lane + k), s = load8(r->sample + (size_t)i * lanes + k);
+        if (r->lane_x) {
+            vec8 x = p.x + load8(r->lane_x + k), y = p.y + load8(r->lane_y + k);
+            vec8 zero = {0}, right = zero + (float)(r->width - 1), bottom = zero + (float)(r->height - 1);
+            __m256i inside = (__m256i)((x >= zero) & (x <= right) & (y >= zero) & (y <= bottom));
+            in = (vec8)_mm256_and_ps((__m256)in, _mm256_castsi256_ps(inside));
+        }
+        v *= in, vx *= in, vy *= in, s *= in;
+        acc[SPK_SUM_V] += v;
+        acc[SPK_SUM_VX] += vx;
+        acc[SPK_SUM_VY] += vy;
+        acc[SPK_SUM_S] += s;
+        acc[SPK_SUM_VV] += v * v;
+        acc[SPK_SUM_VVX] += v * vx;
+        acc[SPK_SUM_VVY] += v * vy;
+        acc[SPK_SUM_VXVX] += vx * vx;
+        acc[SPK_SUM_VXVY] += vx * vy;
+        acc[SPK_SUM_VYVY] += vy * vy;
+        acc[SPK_SUM_VS] += v * s;
+        acc[SPK_SUM_VXS] += vx * s;
+        acc[SPK_SUM_VYS] += vy * s;
+        acc[SPK_SUM_SS] += s * s;
+        acc[SPK_SUM_COUNT] += in;
+    }
+    memcpy(sum, acc, sizeof acc);
+    memset(sum + 15, 0, sizeof sum[15]);
+}
+
+/* The sums over the lanes of eight vectors, one a lane. */
+static inline __m256 sum_lanes(const vec8 v[8])
+{
+    __m256 a = _mm256_hadd_ps((__m256)v[0], (__m256)v[1]), b = _mm256_hadd_ps((__m256)v[2], (__m256)v[3]);
+    __m256 c = _mm256_hadd_ps((__m256)v[4], (__m256)v[5]), d = _mm256_hadd_ps((__m256)v[6], (__m256)v[7]);
+    __m256 ab = _mm256_hadd_ps(a, b), cd = _mm256_hadd_ps(c, d);
+    return _mm256_add_ps(_mm256_permute2f128_ps(ab, cd, 0x20), _mm256_permute2f128_ps(ab, cd, 0x31));
+}
+
+static void moments_row(const struct spk_moments_row *r)
+{
+    for (int i = 0; i < r->count; i++) {
+        vec8 sum[SPK_MOMENTS];
+        float total[SPK_MOMENTS];
+        moments_pixel(r, i, sum);
+        _mm256_storeu_ps(total, sum_lanes(sum));
+        _mm256_storeu_ps(total + 8, sum_lanes(sum + 8));
+        for (unsigned q = 0; q < SPK_MOMENTS; q++)
+            r->out[q * r->plane + (size_t)i] = total[q];
+    }
+}

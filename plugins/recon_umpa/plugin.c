@@ -1,0 +1,124 @@
+/* Options and glue of recon_umpa. */
+#include "umpa.h"
+
+#include <speckled/plugin.h>
+
+#include <stdlib.h>
+
+static const struct spk_option options[] = {
+    {"window", SPK_OPTION_INT, offsetof(struct spk_umpa_config, window), "px", 0, SPK_UMPA_WINDOW_MAX, "0",
+     NULL, false,
+     "Half width of the averaging window (Hamming weights, as UMPA's); 0 chooses it pixel by pixel.", NULL},
+    {"max_shift", SPK_OPTION_INT, offsetof(struct spk_umpa_config, max_shift), "px", 0, SPK_UMPA_SHIFT_MAX,
+     "4", NULL, false, "Largest displacement searched along x and y, on both sides of the guess.", NULL},
+    {"dark_field", SPK_OPTION_BOOL, offsetof(struct spk_umpa_config, dark_field), NULL, 0, 0, "true", NULL,
+     true, "Fit the dark-field; false: the sample does not scatter and two unknowns a pixel share the data.",
+     NULL},
+    {"refine", SPK_OPTION_INT, offsetof(struct spk_umpa_config, refine), NULL, 0, 20, "3", NULL, true,
+     "Passes of sub-pixel refinement; 0 leaves the best integer shift and its closed-form maps.", NULL},
+    {"mean_width", SPK_OPTION_FLOAT, offsetof(struct spk_umpa_config, mean_width), "px", 1, 40, "12", NULL,
+     false,
+     "Standard deviation of the Gaussian that makes the reference's local mean; wider than the scattering.",
+     NULL},
+    {"guess_x", SPK_OPTION_FLOAT, offsetof(struct spk_umpa_config, guess_x), "px", -10000, 10000, "0", NULL,
+     false, "Expected displacement along x, the centre of the search; rounded.", NULL},
+    {"guess_y", SPK_OPTION_FLOAT, offsetof(struct spk_umpa_config, guess_y), "px", -10000, 10000, "0", NULL,
+     false, "Expected displacement along y, the centre of the search; rounded.", NULL},
+    {"offset_x", SPK_OPTION_NUMBERS, offsetof(struct spk_umpa_config, offset_x), "px", -10000, 10000, "",
+     NULL, false, "Sample stepping: where the sample is in each frame along x, one value a frame, rounded.",
+     NULL},
+    {"offset_y", SPK_OPTION_NUMBERS, offsetof(struct spk_umpa_config, offset_y), "px", -10000, 10000, "",
+     NULL, false, "Sample stepping: where the sample is in each frame along y, one value a frame, rounded.",
+     NULL},
+    SPK_OPTION_END};
+
+struct instance {
+    struct spk_umpa_config config;
+    struct spk_team *team;
+    struct spk_umpa *umpa;
+};
+
+static spk_status open_instance(const struct spk_host *host, const void *config, void **self,
+                                struct spk_error *error)
+{
+    struct instance *instance = calloc(1, sizeof *instance);
+    if (!instance)
+        return spk_fail(error, SPK_NOMEM, "recon_umpa: no memory");
+    instance->config = *(const struct spk_umpa_config *)config;
+    instance->team = host->team;
+    *self = instance;
+    return SPK_OK;
+}
+
+static void close_instance(void **self)
+{
+    struct instance *instance = *self;
+    if (!instance)
+        return;
+    spk_umpa_destroy(&instance->umpa);
+    free(instance);
+    *self = NULL;
+}
+
+static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,
+                          struct spk_error *error)
+{
+    struct instance *instance = self;
+    spk_umpa_destroy(&instance->umpa);
+    out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DARK_FIELD | 1u << SPK_MAP_DISPLACEMENT_X |
+                 1u << SPK_MAP_DISPLACEMENT_Y | 1u << SPK_MAP_QUALITY;
+    return spk_umpa_create(&instance->umpa, &instance->config, in->count, in->height, in->width,
+                           instance->team, spk_isa_best(), error);
+}
+
+static spk_status reference(void *self, const struct spk_stack *stack, struct spk_error *error)
+{
+    struct instance *instance = self;
+    return spk_umpa_reference(instance->umpa, stack, error);
+}
+
+static spk_status process(void *self, struct spk_work *work, struct spk_error *error)
+{
+    struct instance *instance = self;
+    float *const *map = work->result->map;
+    const struct spk_umpa_maps maps = {.transmission = map[SPK_MAP_TRANSMISSION],
+                                       .dark_field = map[SPK_MAP_DARK_FIELD],
+                                       .displacement_x = map[SPK_MAP_DISPLACEMENT_X],
+                                       .displacement_y = map[SPK_MAP_DISPLACEMENT_Y],
+                                       .quality = map[SPK_MAP_QUALITY],
+                                       .valid = work->result->valid};
+    return spk_umpa_process(instance->umpa, work->sample, &maps, error);
+}
+
+static spk_status set(void *self, const void *config, struct spk_error *error)
+{
+    (void)error;
+    struct instance *instance = self;
+    const struct spk_umpa_config *values = config;
+    instance->config.dark_field = values->dark_field;
+    instance->config.refine = values->refine;
+    if (instance->umpa)
+        spk_umpa_set(instance->umpa, values->dark_field, values->refine);
+    return SPK_OK;
+}
+
+static const struct spk_stage stage = {
+    .prepare = prepare, .reference = reference, .process = process, .set = set};
+
+static const struct spk_plugin plugin = {
+    .abi = SPK_PLUGIN_ABI,
+    .size = sizeof(struct spk_plugin),
+    .name = "recon_umpa",
+    .summary = "Transmission, dark-field and displacement by matching modulated patterns (UMPA model)",
+    .version = "1.0",
+    .options = options,
+    .config_size = sizeof(struct spk_umpa_config),
+    .open = open_instance,
+    .close = close_instance,
+    .stage = &stage,
+};
+
+const struct spk_plugin *spk_plugin_entry(void)
+{
+    return &plugin;
+}

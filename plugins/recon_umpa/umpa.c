@@ -1,0 +1,275 @@
+/* An instance of UMPA: its memory, and the order of the steps. */
+#include "umpa_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static spk_status check_config(const struct spk_umpa_config *c, uint32_t count, uint32_t height,
+                               uint32_t width, struct spk_error *error)
+{
+    if (!count || !height || !width || height > 1u << 20 || width > 1u << 20)
+        return spk_fail(error, SPK_INVALID, "umpa: %u frames of %u x %u pixels make no stack", count, height,
+                        width);
+    if (count > SPK_UMPA_FRAMES_MAX)
+        return spk_fail(error, SPK_INVALID, "umpa: %u frames a stack, at most %d are supported", count,
+                        SPK_UMPA_FRAMES_MAX);
+    if (c->window < 0 || c->window > SPK_UMPA_WINDOW_MAX || c->max_shift < 0 ||
+        c->max_shift > SPK_UMPA_SHIFT_MAX || c->refine < 0 || !(c->mean_width >= 1))
+        return spk_fail(error, SPK_INVALID, "umpa: window, max_shift, refine or mean_width is out of range");
+    if (c->offset_x.count != c->offset_y.count || (c->offset_x.count && c->offset_x.count != count))
+        return spk_fail(error, SPK_INVALID,
+                        "umpa: offset_x has %zu and offset_y %zu values; give one of each for all %u frames",
+                        c->offset_x.count, c->offset_y.count, count);
+    return SPK_OK;
+}
+
+static void set_offsets(struct spk_umpa *u)
+{
+    const struct spk_umpa_config *c = &u->config;
+    for (unsigned k = 0; k < u->count; k++) {
+        if (c->offset_x.count) {
+            u->offset_x[k] = (int)lround(fmax(-1e6, fmin(1e6, c->offset_x.value[k])));
+            u->offset_y[k] = (int)lround(fmax(-1e6, fmin(1e6, c->offset_y.value[k])));
+        }
+        u->lane_x[k] = (float)u->offset_x[k];
+        u->lane_y[k] = (float)u->offset_y[k];
+        u->stepping |= u->offset_x[k] || u->offset_y[k];
+    }
+}
+
+/* Window of the integer search: the fixed one, or a Gaussian that is as wide as few frames need it to be. */
+static void set_search_window(struct spk_umpa *u)
+{
+    static const struct {
+        unsigned count;
+        float sigma;
+    } width[] = {{1, 4}, {2, 3}, {4, 2.5f}, {8, 2}, {SPK_UMPA_FRAMES_MAX, 1.5f}};
+    if (u->config.window > 0) {
+        u->search_radius = spk_window_hamming(u->search_weight, (unsigned)u->config.window);
+        return;
+    }
+    unsigned i = 0;
+    while (width[i].count < u->count)
+        i++;
+    u->search_radius = spk_window_gauss(u->search_weight, width[i].sigma, 12);
+}
+
+static void *zeroed(size_t count, size_t size)
+{
+    size_t bytes = spk_match_round(count * size + 64, 64);
+    void *memory = aligned_alloc(64, bytes);
+    if (memory)
+        memset(memory, 0, bytes);
+    return memory;
+}
+
+static bool allocate(struct spk_umpa *u)
+{
+    size_t coefficients =
+        (u->width + 2 * SPK_MATCH_MARGIN) * (size_t)(u->height + 2 * SPK_MATCH_MARGIN) * u->lanes;
+    size_t noise = (size_t)u->count * UMPA_BLOCKS, tasks = umpa_row_tasks(u);
+    u->offset_x = zeroed(u->count, sizeof *u->offset_x);
+    u->offset_y = zeroed(u->count, sizeof *u->offset_y);
+    u->lane_x = zeroed(u->lanes, sizeof(float));
+    u->lane_y = zeroed(u->lanes, sizeof(float));
+    u->lane = zeroed(u->lanes, sizeof(float));
+    u->used = zeroed(u->count, sizeof *u->used);
+    u->mean = zeroed(u->plane, sizeof(float));
+    u->reference_usable = zeroed(u->plane, 1);
+    u->coefficient = zeroed(coefficients, sizeof(float));
+    u->usable = zeroed(u->plane, 1);
+    for (unsigned i = 0; i < PARAMS; i++)
+        u->param[i] = zeroed(u->plane, sizeof(float));
+    u->cost = zeroed(u->plane, sizeof(float));
+    u->error = zeroed(u->plane, sizeof(float));
+    u->quality = zeroed(u->plane, sizeof(float));
+    /* the extra plane's rows let vertical taps read a rounded width at the end */
+    u->normal = zeroed(SPK_NORMALS * u->plane + u->pitch, sizeof(float));
+    u->noise = zeroed(noise > tasks ? noise : tasks, sizeof(float));
+    u->sums = zeroed(tasks, sizeof *u->sums);
+    return u->offset_x && u->offset_y && u->lane_x && u->lane_y && u->lane && u->used && u->mean &&
+           u->reference_usable && u->coefficient && u->usable && u->param[0] && u->param[1] && u->param[2] &&
+           u->param[3] && u->cost && u->error && u->quality && u->normal && u->noise && u->sums;
+}
+
+static bool allocate_scratch(struct spk_umpa *u)
+{
+    size_t search = umpa_search_scratch(u), refine = umpa_refine_scratch(u);
+    size_t rows = 3 * (u->pitch + UMPA_TAPS_MAX + SPK_MATCH_STEP);
+    size_t size = search > refine ? search : refine;
+    size = size > rows ? size : rows;
+    u->scratch_size = spk_match_round(size + SPK_MATCH_STEP, SPK_MATCH_STEP);
+    u->scratch = zeroed(u->workers * u->scratch_size, sizeof(float));
+    return u->scratch != NULL;
+}
+
+spk_status spk_umpa_create(struct spk_umpa **out, const struct spk_umpa_config *config, uint32_t count,
+                           uint32_t height, uint32_t width, struct spk_team *team, enum spk_isa isa,
+                           struct spk_error *error)
+{
+    *out = NULL;
+    spk_status status = check_config(config, count, height, width, error);
+    if (status)
+        return status;
+    struct spk_umpa *u = calloc(1, sizeof *u);
+    if (!u)
+        return spk_fail(error, SPK_NOMEM, "umpa: no memory");
+    u->config = *config;
+    u->ops = spk_match_ops(isa);
+    u->team = team;
+    u->workers = spk_team_size(team);
+    u->count = count;
+    u->height = height;
+    u->width = width;
+    u->lanes = (unsigned)spk_match_round(count, SPK_MATCH_LANES);
+    u->pitch = spk_match_round(width, SPK_MATCH_STEP);
+    u->plane = u->pitch * height;
+    u->guess_x = (int)lround(fmax(-1e6, fmin(1e6, config->guess_x)));
+    u->guess_y = (int)lround(fmax(-1e6, fmin(1e6, config->guess_y)));
+    u->search_shift = (unsigned)config->max_shift;
+    if (!u->ops) {
+        spk_umpa_destroy(&u);
+        return spk_fail(error, SPK_UNSUPPORTED, "umpa: this processor does not run %s", spk_isa_name(isa));
+    }
+    set_search_window(u);
+    spk_spline_noise_fill(&u->spline);
+    if (!allocate(u)) {
+        spk_umpa_destroy(&u);
+        return spk_fail(error, SPK_NOMEM, "umpa: no memory for %u frames of %u x %u pixels", count, height,
+                        width);
+    }
+    set_offsets(u);
+    if (!allocate_scratch(u)) {
+        spk_umpa_destroy(&u);
+        return spk_fail(error, SPK_NOMEM, "umpa: no memory for the scratch of %u workers",
+                        spk_team_size(team));
+    }
+    *out = u;
+    return SPK_OK;
+}
+
+void spk_umpa_destroy(struct spk_umpa **address)
+{
+    struct spk_umpa *u = *address;
+    if (!u)
+        return;
+    free(u->offset_x);
+    free(u->offset_y);
+    free(u->lane_x);
+    free(u->lane_y);
+    free(u->lane);
+    free(u->used);
+    free(u->mean);
+    free(u->reference_usable);
+    free(u->coefficient);
+    free(u->usable);
+    for (unsigned i = 0; i < PARAMS; i++)
+        free(u->param[i]);
+    free(u->cost);
+    free(u->error);
+    free(u->quality);
+    free(u->normal);
+    free(u->noise);
+    free(u->sums);
+    free(u->scratch);
+    free(u);
+    *address = NULL;
+}
+
+static spk_status check_stack(const struct spk_umpa *u, const struct spk_stack *stack, const char *what,
+                              struct spk_error *error)
+{
+    if (stack->count != u->count || stack->height != u->height || stack->width != u->width)
+        return spk_fail(error, SPK_INVALID, "umpa: the %s is %u x %u x %u, expected %u x %u x %u", what,
+                        stack->count, stack->height, stack->width, u->count, u->height, u->width);
+    return SPK_OK;
+}
+
+static void use_frames(struct spk_umpa *u, const struct spk_stack *sample)
+{
+    u->used_count = 0;
+    for (unsigned k = 0; k < u->count; k++) {
+        bool both = u->reference->present[k] && (!sample || sample->present[k]);
+        u->lane[k] = both ? 1.0f : 0.0f;
+        if (both)
+            u->used[u->used_count++] = k;
+    }
+}
+
+spk_status spk_umpa_reference(struct spk_umpa *u, const struct spk_stack *reference, struct spk_error *error)
+{
+    u->reference = NULL;
+    spk_status status = check_stack(u, reference, "reference", error);
+    if (status)
+        return status;
+    u->reference = reference;
+    use_frames(u, NULL);
+    if (!u->used_count) {
+        u->reference = NULL;
+        return spk_fail(error, SPK_INVALID, "umpa: the reference holds no frame");
+    }
+    umpa_prepare_reference(u);
+    return SPK_OK;
+}
+
+/* A displacement is trusted when it is known to half a pixel, comes from inside the frame and not from the rim of the search
+ * range, and T is a positive number. */
+static void store_row(const struct spk_umpa *u, unsigned y, const struct spk_umpa_maps *maps)
+{
+    const float inside = (float)u->search_shift + 0.6f;
+    for (unsigned x = 0; x < u->width; x++) {
+        size_t from = y * u->pitch + x, to = (size_t)y * u->width + x;
+        float t = u->param[PARAM_T][from], k = u->param[PARAM_K][from];
+        float ux = u->param[PARAM_X][from], uy = u->param[PARAM_Y][from];
+        float at_x = (float)x - ux, at_y = (float)y - uy;
+        bool good = isfinite(u->cost[from]) && isfinite(t) && isfinite(k) && isfinite(ux) && isfinite(uy) &&
+                    t > 0.021f && u->error[from] < 0.5f && fabsf(ux - (float)u->guess_x) < inside &&
+                    fabsf(uy - (float)u->guess_y) < inside && at_x >= 0 && at_x <= (float)(u->width - 1) &&
+                    at_y >= 0 && at_y <= (float)(u->height - 1);
+        maps->transmission[to] = t;
+        maps->dark_field[to] = t > 0 ? k / t : 0;
+        maps->displacement_x[to] = ux;
+        maps->displacement_y[to] = uy;
+        maps->quality[to] = u->quality[from];
+        maps->valid[to] = good;
+    }
+}
+
+spk_status spk_umpa_process(struct spk_umpa *u, const struct spk_stack *sample,
+                            const struct spk_umpa_maps *maps, struct spk_error *error)
+{
+    if (!u->reference)
+        return spk_fail(error, SPK_STATE, "umpa: no reference has been taken");
+    spk_status status = check_stack(u, sample, "sample", error);
+    if (status)
+        return status;
+    use_frames(u, sample);
+    if (!u->used_count)
+        return spk_fail(error, SPK_INVALID, "umpa: no scan position is in both reference and sample");
+    u->sample = sample;
+    float level = umpa_scan(u, sample, u->usable, u->scale) * u->scale;
+    u->level = fabsf(level) < UMPA_LIMIT ? level : 0;
+    u->noise_sample = umpa_noise(u, sample, u->scale);
+    umpa_search(u);
+    umpa_refine(u);
+    for (unsigned y = 0; y < u->height; y++)
+        store_row(u, y, maps);
+    return SPK_OK;
+}
+
+void spk_umpa_set(struct spk_umpa *u, bool dark_field, int64_t refine)
+{
+    u->config.dark_field = dark_field;
+    u->config.refine = refine;
+}
+
+const float *spk_umpa_cost(const struct spk_umpa *u)
+{
+    return u->cost;
+}
+
+size_t spk_umpa_pitch(const struct spk_umpa *u)
+{
+    return u->pitch;
+}

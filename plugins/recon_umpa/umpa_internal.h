@@ -1,0 +1,109 @@
+/* The parts of recon_umpa among themselves: reference preparation, integer search, sub-pixel refinement. */
+#ifndef SPECKLED_UMPA_INTERNAL_H
+#define SPECKLED_UMPA_INTERNAL_H
+
+#include "umpa.h"
+
+#include <speckled/num_image.h>
+#include <speckled/num_match.h>
+
+enum {
+    UMPA_ROWS = 16,    /* rows of one task where work goes row by row */
+    UMPA_BLOCKS = 256, /* noise blocks a frame at most */
+    UMPA_TAPS_MAX = 2 * 128 + 1,
+    UMPA_SEARCH_TILE = 64,
+    UMPA_SEARCH_ROWS = 32,
+    UMPA_WINDOW_TILE = 128,
+    UMPA_WINDOW_ROWS = 64,
+};
+
+/* In units of the reference's mean: anything larger is no measurement. */
+#define UMPA_LIMIT 1000.0f
+
+enum { PARAM_T, PARAM_K, PARAM_X, PARAM_Y, PARAMS };
+
+struct umpa_block_sum {
+    double sum;
+    uint64_t count;
+};
+
+struct spk_umpa {
+    struct spk_umpa_config config;
+    const struct spk_match_ops *ops;
+    struct spk_team *team;
+    unsigned workers;
+    unsigned count, height, width, lanes;
+    size_t pitch, plane;           /* floats a row of internal planes, floats a plane */
+    int guess_x, guess_y;          /* px */
+    bool stepping;                 /* frames have different offsets */
+    int *offset_x, *offset_y;      /* [count] */
+    float *lane_x, *lane_y, *lane; /* [lanes] */
+    struct spk_spline_noise spline;
+
+    /* integer search and averaging windows */
+    unsigned search_radius, search_shift;
+    float search_weight[UMPA_TAPS_MAX];
+
+    /* the reference in force */
+    const struct spk_stack *reference;
+    float scale;               /* 1 / mean of the reference: all internal numbers are in units of its mean */
+    float noise_reference;     /* variance over intensity */
+    float *mean;               /* plane: local mean over frames and mean_width */
+    uint8_t *reference_usable; /* plane */
+    float *coefficient;        /* interleaved spline coefficients of reference - mean */
+
+    /* the stack in work */
+    const struct spk_stack *sample;
+    unsigned used_count;
+    unsigned *used; /* [count] frames present in both stacks */
+    float level;    /* mean of the sample */
+    float noise_sample;
+    uint8_t *usable;             /* plane: sample pixels that hold a number in some frame */
+    float *param[PARAMS];        /* planes */
+    float *cost, *error;         /* planes; error: standard deviation of u, px */
+    float *quality;              /* plane */
+    float *normal;               /* [SPK_NORMALS] planes */
+    float *noise;                /* [max(count * UMPA_BLOCKS, tasks of rows)] values to take a median of */
+    struct umpa_block_sum *sums; /* [tasks of rows] */
+
+    size_t scratch_size; /* floats a worker */
+    float *scratch;      /* [workers][scratch_size] */
+};
+
+static inline float *umpa_scratch(struct spk_umpa *u, unsigned worker)
+{
+    return u->scratch + worker * u->scratch_size;
+}
+
+static inline unsigned umpa_row_tasks(const struct spk_umpa *u)
+{
+    return (u->height + UMPA_ROWS - 1) / UMPA_ROWS;
+}
+
+/* One row of one frame in map coordinates: pixel x is data[x + shift], in view for first <= x <= last. */
+struct umpa_row {
+    const float *data; /* NULL: the frame does not reach this row */
+    const uint8_t *mask;
+    int shift, first, last;
+};
+struct umpa_row umpa_frame_row(const struct spk_umpa *u, const struct spk_stack *stack, unsigned k, int y);
+
+/* Typical mean (median over bands of rows, so that a wild pixel does not count) of the used frames of `stack`, 0 when there
+ * is nothing usable; marks `usable`. */
+float umpa_scan(struct spk_umpa *u, const struct spk_stack *stack, uint8_t *usable, float scale);
+
+/* Noise variance over intensity of the frames in use, in units of scale. */
+float umpa_noise(struct spk_umpa *u, const struct spk_stack *stack, float scale);
+
+/* Fills the mean, the coefficients and the noise from u->reference. */
+void umpa_prepare_reference(struct spk_umpa *u);
+
+/* Fills param and cost with the best integer shift and its closed-form T and K. */
+void umpa_search(struct spk_umpa *u);
+size_t umpa_search_scratch(const struct spk_umpa *u);
+
+/* Improves param by `passes` bounded Gauss-Newton passes; fills error and quality (also with 0 passes). */
+void umpa_refine(struct spk_umpa *u);
+size_t umpa_refine_scratch(const struct spk_umpa *u);
+
+#endif

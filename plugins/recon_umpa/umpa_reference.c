@@ -1,0 +1,271 @@
+/* What depends on one stack alone: means, noise, usable pixels, and the reference's interpolation coefficients. */
+#include "umpa_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+struct umpa_row umpa_frame_row(const struct spk_umpa *u, const struct spk_stack *stack, unsigned k, int y)
+{
+    struct umpa_row row = {.shift = u->offset_x[k]};
+    int at = y + u->offset_y[k];
+    if (at < 0 || at >= (int)u->height)
+        return row;
+    size_t start = (size_t)at * u->width;
+    row.data = stack->data + (size_t)k * u->height * u->width + start;
+    row.mask = stack->mask + start;
+    row.first = -row.shift;
+    row.last = (int)u->width - 1 - row.shift;
+    return row;
+}
+
+struct scan {
+    struct spk_umpa *u;
+    const struct spk_stack *stack;
+    uint8_t *usable;
+    float scale;
+};
+
+static void scan_row(const struct scan *s, unsigned y, struct umpa_block_sum *sum)
+{
+    struct spk_umpa *u = s->u;
+    uint8_t *usable = s->usable + (size_t)y * u->pitch;
+    memset(usable, u->stepping ? 0 : 1, u->width);
+    for (unsigned i = 0; i < u->used_count; i++) {
+        const struct umpa_row row = umpa_frame_row(u, s->stack, u->used[i], (int)y);
+        if (!row.data)
+            continue;
+        int first = row.first > 0 ? row.first : 0;
+        int last = row.last < (int)u->width - 1 ? row.last : (int)u->width - 1;
+        float line = 0; /* one row: short enough for float */
+        unsigned count = 0;
+        for (int x = first; x <= last; x++) {
+            float value = row.data[x + row.shift];
+            unsigned good = (row.mask[x + row.shift] != 0) & (fabsf(value * s->scale) < UMPA_LIMIT);
+            line += good ? value : 0;
+            count += good;
+            usable[x] = (uint8_t)(u->stepping ? usable[x] | good : usable[x] & good);
+        }
+        if (isfinite(line)) {
+            sum->sum += (double)line;
+            sum->count += count;
+        }
+    }
+}
+
+static void scan_rows(void *context, unsigned task, unsigned worker)
+{
+    (void)worker;
+    const struct scan *s = context;
+    struct umpa_block_sum *sum = &s->u->sums[task];
+    *sum = (struct umpa_block_sum){0};
+    for (unsigned y = task * UMPA_ROWS; y < s->u->height && y < (task + 1) * UMPA_ROWS; y++)
+        scan_row(s, y, sum);
+}
+
+float umpa_scan(struct spk_umpa *u, const struct spk_stack *stack, uint8_t *usable, float scale)
+{
+    struct scan scan = {u, stack, usable, scale};
+    spk_team_run(u->team, scan_rows, &scan, umpa_row_tasks(u));
+    size_t count = 0;
+    for (unsigned i = 0; i < umpa_row_tasks(u); i++)
+        if (u->sums[i].count)
+            u->noise[count++] = (float)(u->sums[i].sum / (double)u->sums[i].count);
+    return spk_median(u->noise, count);
+}
+
+static void noise_frame(void *context, unsigned task, unsigned worker)
+{
+    (void)worker;
+    const struct scan *s = context;
+    struct spk_umpa *u = s->u;
+    float *value = u->noise + (size_t)task * UMPA_BLOCKS;
+    const float *image = s->stack->data + (size_t)u->used[task] * u->height * u->width;
+    unsigned across = u->width / SPK_NOISE_BLOCK, down = u->height / SPK_NOISE_BLOCK;
+    for (unsigned i = 0; i < UMPA_BLOCKS; i++)
+        value[i] = NAN;
+    across = across < 16 ? across : 16;
+    down = down < 16 ? down : 16;
+    for (unsigned j = 0; j < down; j++)
+        for (unsigned i = 0; i < across; i++) {
+            size_t y = (size_t)j * (u->height - SPK_NOISE_BLOCK) / (down > 1 ? down - 1 : 1);
+            size_t x = (size_t)i * (u->width - SPK_NOISE_BLOCK) / (across > 1 ? across - 1 : 1);
+            value[j * 16 + i] = spk_noise_block(image + y * u->width + x, s->stack->mask + y * u->width + x,
+                                                u->width, UMPA_LIMIT / s->scale);
+        }
+}
+
+float umpa_noise(struct spk_umpa *u, const struct spk_stack *stack, float scale)
+{
+    struct scan scan = {u, stack, NULL, scale};
+    spk_team_run(u->team, noise_frame, &scan, u->used_count);
+    size_t count = 0;
+    for (size_t i = 0; i < (size_t)u->used_count * UMPA_BLOCKS; i++)
+        if (isfinite(u->noise[i]))
+            u->noise[count++] = u->noise[i];
+    return spk_median(u->noise, count) * scale;
+}
+
+/* Mean over frames of the usable values, and their number. */
+static void frame_mean_row(struct spk_umpa *u, unsigned y, float *mean, float *weight)
+{
+    memset(mean, 0, u->pitch * sizeof *mean);
+    memset(weight, 0, u->pitch * sizeof *weight);
+    for (unsigned i = 0; i < u->used_count; i++) {
+        const struct umpa_row row = umpa_frame_row(u, u->reference, u->used[i], (int)y);
+        for (int x = 0; row.data && x < (int)u->width; x++) {
+            if (x < row.first || x > row.last)
+                continue;
+            float value = row.data[x + row.shift] * u->scale;
+            bool good = row.mask[x + row.shift] && fabsf(value) < UMPA_LIMIT;
+            mean[x] += good ? value : 0;
+            weight[x] += good ? 1.0f : 0.0f;
+        }
+    }
+}
+
+static void frame_mean_rows(void *context, unsigned task, unsigned worker)
+{
+    (void)worker;
+    struct spk_umpa *u = context;
+    for (unsigned y = task * UMPA_ROWS; y < u->height && y < (task + 1) * UMPA_ROWS; y++)
+        frame_mean_row(u, y, u->normal + y * u->pitch, u->normal + u->plane + y * u->pitch);
+}
+
+struct smoothing {
+    struct spk_umpa *u;
+    unsigned radius;
+    float weight[UMPA_TAPS_MAX];
+};
+
+/* One row of a plane, smoothed along y and then x; `line` has a zeroed margin of `radius` on both sides. */
+static void smooth_row(const struct smoothing *s, const float *plane, unsigned y, float *line, float *out)
+{
+    const struct spk_umpa *u = s->u;
+    unsigned first = y > s->radius ? y - s->radius : 0;
+    unsigned last = y + s->radius < u->height ? y + s->radius : u->height - 1;
+    const float *weight = s->weight + (first + s->radius - y);
+    u->ops->taps(line + s->radius, plane + first * u->pitch, u->pitch, weight, last - first + 1,
+                 (unsigned)u->pitch);
+    u->ops->taps(out, line, 1, s->weight, 2 * s->radius + 1, (unsigned)u->pitch);
+}
+
+static void local_mean_rows(void *context, unsigned task, unsigned worker)
+{
+    const struct smoothing *s = context;
+    struct spk_umpa *u = s->u;
+    float *line = umpa_scratch(u, worker), *weight = line + u->pitch + UMPA_TAPS_MAX + SPK_MATCH_STEP;
+    memset(line, 0, (u->pitch + UMPA_TAPS_MAX + SPK_MATCH_STEP) * sizeof *line);
+    for (unsigned y = task * UMPA_ROWS; y < u->height && y < (task + 1) * UMPA_ROWS; y++) {
+        float *mean = u->mean + y * u->pitch;
+        smooth_row(s, u->normal, y, line, mean);
+        smooth_row(s, u->normal + u->plane, y, line, weight);
+        for (unsigned x = 0; x < u->width; x++)
+            mean[x] = weight[x] > 1e-6f ? mean[x] / weight[x] : 1;
+    }
+}
+
+/* Value of a pixel that does not count: what its neighbours in the frame have on average, so that interpolation near it
+ * stays sane. */
+static float neighbour_value(const struct spk_umpa *u, unsigned k, int x, int y, float otherwise)
+{
+    float sum = 0;
+    unsigned count = 0;
+    for (int j = -1; j <= 1; j++) {
+        const struct umpa_row row = umpa_frame_row(u, u->reference, k, y + j);
+        for (int i = x - 1; row.data && i <= x + 1; i++) {
+            if (i < row.first || i > row.last || !row.mask[i + row.shift])
+                continue;
+            float value = row.data[i + row.shift] * u->scale;
+            if (fabsf(value) < UMPA_LIMIT) {
+                sum += value;
+                count++;
+            }
+        }
+    }
+    return count ? sum / (float)count : otherwise;
+}
+
+static float *coefficient_row(const struct spk_umpa *u, unsigned y)
+{
+    size_t row = (u->width + 2 * SPK_MATCH_MARGIN) * (size_t)u->lanes;
+    return u->coefficient + (y + SPK_MATCH_MARGIN) * row + (size_t)SPK_MATCH_MARGIN * u->lanes;
+}
+
+static void interleave_reference(void *context, unsigned task, unsigned worker)
+{
+    (void)worker;
+    struct spk_umpa *u = context;
+    for (unsigned y = task * UMPA_ROWS; y < u->height && y < (task + 1) * UMPA_ROWS; y++) {
+        float *to = coefficient_row(u, y);
+        const float *mean = u->mean + y * u->pitch;
+        memset(to, 0, (size_t)u->width * u->lanes * sizeof *to);
+        for (unsigned i = 0; i < u->used_count; i++) {
+            unsigned k = u->used[i];
+            const struct umpa_row row = umpa_frame_row(u, u->reference, k, (int)y);
+            for (int x = 0; row.data && x < (int)u->width; x++) {
+                if (x < row.first || x > row.last)
+                    continue;
+                float value = row.data[x + row.shift] * u->scale;
+                if (!row.mask[x + row.shift] || !(fabsf(value) < UMPA_LIMIT))
+                    value = neighbour_value(u, k, x, (int)y, mean[x]);
+                to[(size_t)x * u->lanes + k] = value - mean[x];
+            }
+        }
+        spk_spline_prefilter(to, u->width, u->lanes, u->lanes);
+    }
+}
+
+enum { COLUMNS = 16 }; /* of one prefilter task */
+
+static void prefilter_columns(void *context, unsigned task, unsigned worker)
+{
+    (void)worker;
+    struct spk_umpa *u = context;
+    size_t row = (u->width + 2 * SPK_MATCH_MARGIN) * (size_t)u->lanes;
+    unsigned first = task * COLUMNS, rest = u->width - first;
+    spk_spline_prefilter(coefficient_row(u, 0) + (size_t)first * u->lanes, u->height, row,
+                         (size_t)(rest < COLUMNS ? rest : COLUMNS) * u->lanes);
+}
+
+static unsigned mirror(int i, unsigned count)
+{
+    if (count == 1)
+        return 0;
+    int period = 2 * (int)count - 2;
+    i = (i % period + period) % period;
+    return (unsigned)(i < (int)count ? i : period - i);
+}
+
+/* Mirrors the coefficients into the margin. */
+static void fill_margin(struct spk_umpa *u)
+{
+    size_t lanes = u->lanes, row = (u->width + 2 * SPK_MATCH_MARGIN) * lanes;
+    for (unsigned y = 0; y < u->height; y++)
+        for (int i = 1; i <= SPK_MATCH_MARGIN; i++) {
+            float *line = coefficient_row(u, y);
+            memcpy(line - (size_t)i * lanes, line + mirror(-i, u->width) * lanes, lanes * sizeof *line);
+            size_t right = u->width - 1 + (unsigned)i;
+            memcpy(line + right * lanes, line + mirror((int)right, u->width) * lanes, lanes * sizeof *line);
+        }
+    for (int i = -SPK_MATCH_MARGIN; i < (int)u->height + SPK_MATCH_MARGIN; i++)
+        if (i < 0 || i >= (int)u->height)
+            memcpy(u->coefficient + (size_t)(i + SPK_MATCH_MARGIN) * row,
+                   u->coefficient + (mirror(i, u->height) + SPK_MATCH_MARGIN) * row, row * sizeof(float));
+}
+
+void umpa_prepare_reference(struct spk_umpa *u)
+{
+    u->scale = 1;
+    float mean = umpa_scan(u, u->reference, u->reference_usable, 0);
+    u->scale = mean > 0 && isfinite(1 / mean) ? 1 / mean : 1;
+    umpa_scan(u, u->reference, u->reference_usable, u->scale);
+    u->noise_reference = umpa_noise(u, u->reference, u->scale);
+
+    struct smoothing smoothing = {.u = u};
+    smoothing.radius = spk_window_gauss(smoothing.weight, (float)u->config.mean_width, UMPA_TAPS_MAX / 2);
+    spk_team_run(u->team, frame_mean_rows, u, umpa_row_tasks(u));
+    spk_team_run(u->team, local_mean_rows, &smoothing, umpa_row_tasks(u));
+    spk_team_run(u->team, interleave_reference, u, umpa_row_tasks(u));
+    spk_team_run(u->team, prefilter_columns, u, (u->width + COLUMNS - 1) / COLUMNS);
+    fill_margin(u);
+}

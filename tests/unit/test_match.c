@@ -1,0 +1,248 @@
+/* Every row of pattern matching against the plain C row: random and hostile data, odd sizes, sentinels behind outputs. */
+#include "test.h"
+
+#include <speckled/num_match.h>
+
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+enum { ROOM = 1 << 16, SENTINELS = 32 };
+static const float sentinel = -12345.5f;
+
+static uint64_t state;
+
+static float uniform(void)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (float)(state >> 40) / (float)(1 << 24);
+}
+
+static unsigned below(unsigned count)
+{
+    return (unsigned)(uniform() * (float)count);
+}
+
+static void fill(float *to, size_t count, float scale)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] = scale * (uniform() - 0.5f);
+}
+
+static void guard(float *out, size_t count)
+{
+    for (size_t i = 0; i < count + SENTINELS; i++)
+        out[i] = sentinel;
+}
+
+static void compare(const char *what, const char *isa, const float *a, const float *b, size_t count,
+                    float tolerance)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!(fabsf(a[i] - b[i]) <= tolerance * (1 + fabsf(b[i]))) && !(isnan(a[i]) && isnan(b[i]))) {
+            CHECK(false, "%s, %s: element %zu is %.9g, the C row gives %.9g", what, isa, i, (double)a[i],
+                  (double)b[i]);
+            return;
+        }
+}
+
+static void check_sentinels(const char *what, const float *out, size_t count)
+{
+    for (size_t i = count; i < count + SENTINELS; i++)
+        CHECK(out[i] == sentinel, "%s wrote behind its output", what);
+}
+
+static float a[ROOM], b[ROOM], out_c[ROOM], out_v[ROOM];
+
+static void test_cross(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
+{
+    unsigned frames = 1 + below(23), width = SPK_MATCH_STEP * (1 + below(7)), shifts = 1 + below(21);
+    size_t a_plane = width + 3, b_plane = width + shifts + 5, stride = width;
+    fill(a, frames * a_plane, 2);
+    fill(b, frames * b_plane, 2);
+    guard(out_c, stride * shifts);
+    guard(out_v, stride * shifts);
+    c->cross(out_c, stride, a, a_plane, b, b_plane, frames, width, shifts);
+    v->cross(out_v, stride, a, a_plane, b, b_plane, frames, width, shifts);
+    compare("cross", isa, out_v, out_c, stride * shifts, 1e-5f);
+    check_sentinels("cross", out_v, stride * shifts);
+}
+
+static void test_taps(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
+{
+    unsigned count = 1 + below(25), width = SPK_MATCH_STEP * (1 + below(9)), step = 1 + below(40);
+    fill(a, width + count * step, 2);
+    fill(b, count, 1);
+    guard(out_c, width);
+    guard(out_v, width);
+    c->taps(out_c, a, step, b, count, width);
+    v->taps(out_v, a, step, b, count, width);
+    compare("taps", isa, out_v, out_c, width, 1e-5f);
+    check_sentinels("taps", out_v, width);
+}
+
+static void test_fit(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
+{
+    unsigned width = SPK_MATCH_STEP * (1 + below(5));
+    float in[7][96], best[2][5][96];
+    for (unsigned i = 0; i < 7; i++)
+        fill(in[i], width, 1);
+    for (unsigned x = 0; x < width; x++) { /* sums that a stack could give: positive definite */
+        in[0][x] = 2 + in[0][x];
+        in[2][x] = 1 + in[2][x];
+        in[5][x] = 9;
+        in[6][x] = x % 7 ? 1 : 0;
+    }
+    in[0][3] = in[1][3] = in[2][3] = in[3][3] = in[4][3] = 0; /* dark window */
+    in[5][5] = NAN;
+    for (unsigned i = 0; i < 5; i++)
+        for (unsigned x = 0; x < width; x++)
+            best[0][i][x] = best[1][i][x] = i ? 0 : 10 * uniform();
+    for (unsigned i = 0; i < 2; i++) {
+        struct spk_fit_row row = {in[0],      in[1],      in[2],        in[3],      in[4],     in[5],
+                                  in[6],      0.3f,       below(2) > 0, 2,          -1,        width,
+                                  best[i][0], best[i][1], best[i][2],   best[i][3], best[i][4]};
+        row.dark_field = width & 16;
+        (i ? v : c)->fit(&row);
+    }
+    for (unsigned i = 0; i < 5; i++)
+        compare("fit", isa, best[1][i], best[0][i], width, 1e-4f);
+}
+
+static void test_moments(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
+{
+    enum { MAX = 20 };
+    unsigned width = 1 + below(MAX), height = 1 + below(MAX), lanes = SPK_MATCH_LANES * (1 + below(3));
+    float lane[24], lane_x[24], lane_y[24], ux[MAX], uy[MAX];
+    fill(a, (width + 4) * (height + 4) * lanes, 2);
+    fill(b, width * lanes, 2);
+    for (unsigned k = 0; k < lanes; k++) {
+        lane[k] = k + 3 < lanes;
+        lane_x[k] = (float)below(5) - 2;
+        lane_y[k] = (float)below(5) - 2;
+    }
+    fill(ux, width, 12);
+    fill(uy, width, 12);
+    ux[0] = NAN;
+    bool stepping = below(2) > 0;
+    size_t plane = width + 1;
+    guard(out_c, SPK_MOMENTS * plane);
+    guard(out_v, SPK_MOMENTS * plane);
+    struct spk_moments_row row = {.coefficient = a,
+                                  .sample = b,
+                                  .lane = lane,
+                                  .lane_x = stepping ? lane_x : NULL,
+                                  .lane_y = lane_y,
+                                  .width = width,
+                                  .height = height,
+                                  .lanes = lanes,
+                                  .y = (int)below(height),
+                                  .count = (int)width,
+                                  .ux = ux,
+                                  .uy = uy,
+                                  .out = out_c,
+                                  .plane = plane};
+    c->moments(&row);
+    row.out = out_v;
+    v->moments(&row);
+    compare("moments", isa, out_v, out_c, SPK_MOMENTS * plane, 2e-5f);
+    check_sentinels("moments", out_v, SPK_MOMENTS * plane);
+}
+
+/* Equations of pixels that see a pattern, as `normal` makes them, and their solution. */
+static void test_equations(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
+{
+    enum { MAX = 40, FRAMES = 9 };
+    unsigned width = 1 + below(MAX);
+    float t[MAX], k[MAX], x[MAX], y[MAX], mean[MAX], slope[MAX], weight[MAX];
+    struct spk_spline_noise spline;
+    spk_spline_noise_fill(&spline);
+    memset(a, 0, SPK_MOMENTS * MAX * sizeof(float));
+    for (unsigned i = 0; i < width; i++) {
+        t[i] = 0.5f + uniform();
+        k[i] = t[i] * uniform();
+        x[i] = 4 * (uniform() - 0.5f);
+        y[i] = 4 * (uniform() - 0.5f);
+        mean[i] = 0.9f + 0.2f * uniform();
+        slope[i] = 0.01f * (uniform() - 0.5f);
+        weight[i] = below(5) > 0;
+        for (unsigned f = 0; f < FRAMES; f++) {
+            float q = uniform() - 0.5f, qx = uniform() - 0.5f, qy = uniform() - 0.5f, s = uniform() + 0.5f;
+            const float term[15] = {q,       qx,      qy,    s,      q * q,  q * qx, q * qy, qx * qx,
+                                    qx * qy, qy * qy, q * s, qx * s, qy * s, s * s,  1};
+            for (unsigned j = 0; j < 15; j++)
+                a[j * MAX + i] += term[j];
+        }
+    }
+    struct spk_normal_row row = {.moment = a,
+                                 .moment_plane = MAX,
+                                 .width = width,
+                                 .transmission = t,
+                                 .contrast = k,
+                                 .ux = x,
+                                 .uy = y,
+                                 .mean = mean,
+                                 .mean_x = slope,
+                                 .mean_y = slope,
+                                 .weight = weight,
+                                 .origin = {1, 1, 0, 0},
+                                 .noise_reference = 1e-3f,
+                                 .noise_sample = 1e-3f,
+                                 .spline = &spline,
+                                 .out = out_c,
+                                 .plane = MAX};
+    guard(out_c, SPK_NORMALS * MAX);
+    guard(out_v, SPK_NORMALS * MAX);
+    c->normal(&row);
+    row.out = out_v;
+    v->normal(&row);
+    compare("normal", isa, out_v, out_c, SPK_NORMALS * MAX, 1e-4f);
+    check_sentinels("normal", out_v, SPK_NORMALS * MAX);
+
+    float estimate[2][4 * MAX], error[2][4 * MAX];
+    for (unsigned i = 0; i < 2; i++) {
+        struct spk_solve_row solve = {out_c, MAX, width, width & 1, 0.1f, estimate[i], error[i]};
+        (i ? v : c)->solve(&solve);
+    }
+    compare("solve", isa, estimate[1], estimate[0], 4 * width, 2e-3f);
+    compare("solve, error", isa, error[1], error[0], 4 * width, 2e-3f);
+}
+
+/* The cardinal spline is 1 at 0 and 0 at other whole numbers: white noise passes unchanged there, and least half way. */
+static void test_spline_noise(void)
+{
+    struct spk_spline_noise spline;
+    spk_spline_noise_fill(&spline);
+    CHECK_NEAR(spline.gain[0], 1, 1e-6);
+    CHECK_NEAR(spline.gain[SPK_SPLINE_STEPS], 1, 1e-6);
+    CHECK_NEAR(spline.slope[SPK_SPLINE_STEPS / 2], 0, 1e-6);
+    for (int i = 1; i < SPK_SPLINE_STEPS; i++) { /* slope is half the gain's derivative */
+        float numeric = 0.25f * (spline.gain[i + 1] - spline.gain[i - 1]) * SPK_SPLINE_STEPS;
+        CHECK_NEAR(spline.slope[i], numeric, 1e-3);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : (uint64_t)time(NULL);
+    printf("seed %llu\n", (unsigned long long)seed);
+    state = seed;
+    const struct spk_match_ops *c = spk_match_ops(SPK_ISA_C);
+    REQUIRE(c);
+    for (enum spk_isa isa = SPK_ISA_C; isa < SPK_ISA_COUNT; isa++) {
+        const struct spk_match_ops *v = spk_match_ops(isa);
+        if (!v) {
+            printf("skipped: no %s here\n", spk_isa_name(isa));
+            continue;
+        }
+        for (unsigned i = 0; i < 300; i++) {
+            test_cross(c, v, spk_isa_name(isa));
+            test_taps(c, v, spk_isa_name(isa));
+            test_fit(c, v, spk_isa_name(isa));
+            test_moments(c, v, spk_isa_name(isa));
+            test_equations(c, v, spk_isa_name(isa));
+        }
+    }
+    test_spline_noise();
+    return test_end();
+}
