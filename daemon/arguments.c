@@ -1,5 +1,7 @@
 #include "arguments.h"
 
+#include "nearest.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -8,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMES_MAX = 256, NAME_SIZE = 64 };
+enum { NAME_SIZE = 64 };
 
 /* One walk along a command line. */
 struct walk {
@@ -91,25 +93,25 @@ static int print_help(const struct spk_usage *usage, const struct spk_argument *
     return COMMAND_OK;
 }
 
-/* The nearest of all names that would have been understood; the names are copied into `name`. */
+/* The nearest of the names that would have been understood; `name` is memory for it. */
 static const char *nearest_name(const struct walk *walk, const char *wrong, char name[NAME_SIZE])
 {
-    static char names[NAMES_MAX][NAME_SIZE];
-    struct spk_option keys[NAMES_MAX + 1];
-    memset(keys, 0, sizeof keys);
-    size_t count = 0;
-    for (const struct spk_argument *a = walk->table; a && a->name && count < NAMES_MAX; a++)
-        keys[count++].key = a->name;
-    for (const struct spk_option *o = walk->usage->options; o && o->key && count < NAMES_MAX; o++, count++)
-        keys[count].key = swap(o->key, '_', '-', names[count]);
-    const char *best = spk_option_nearest(keys, wrong);
-    return best ? swap(best, '_', '_', name) : NULL;
+    struct spk_names names = {0};
+    char key[NAME_SIZE];
+    for (const struct spk_argument *a = walk->table; a && a->name; a++)
+        spk_names_add(&names, a->name);
+    const char *near = spk_names_nearest(&names, wrong);
+    if (near)
+        return near;
+    near = spk_option_nearest(walk->usage->options, swap(wrong, '-', '_', key));
+    return near ? swap(near, '_', '-', name) : NULL;
 }
 
 static int unknown(const struct walk *walk, const char *name)
 {
-    char near[NAME_SIZE];
-    if (nearest_name(walk, name, near))
+    char memory[NAME_SIZE];
+    const char *near = nearest_name(walk, name, memory);
+    if (near)
         return spk_usage_fail(walk->usage, "unknown argument --%s; did you mean --%s?", name, near);
     return spk_usage_fail(walk->usage, "unknown argument --%s", name);
 }
@@ -146,9 +148,8 @@ static int append(const struct spk_usage *usage, struct spk_texts *texts, const 
 static int store(const struct walk *walk, const struct spk_argument *argument, const char *text)
 {
     switch (argument->type) {
-    case SPK_ARGUMENT_SWITCH:
-        *(bool *)argument->value = true;
-        return SPK_ARGUMENTS_GO_ON;
+    case SPK_ARGUMENT_SWITCH: /* has no text */
+        break;
     case SPK_ARGUMENT_TEXT:
         *(const char **)argument->value = text;
         return SPK_ARGUMENTS_GO_ON;
@@ -174,7 +175,8 @@ static int take_argument(struct walk *walk, const struct spk_argument *argument,
     if (argument->type == SPK_ARGUMENT_SWITCH) {
         if (inline_value)
             return spk_usage_fail(walk->usage, "--%s takes no value", argument->name);
-        return store(walk, argument, NULL);
+        *(bool *)argument->value = true;
+        return SPK_ARGUMENTS_GO_ON;
     }
     const char *text = take_value(walk, inline_value);
     if (!text)

@@ -43,7 +43,11 @@ static bool append_item(char text[TEXT_SIZE], const char *more)
     size_t used = strlen(text), size = strlen(more);
     if (strchr(more, ',') || used + size + 3 > TEXT_SIZE)
         return false;
-    snprintf(text + used, TEXT_SIZE - used, "%s%s", used ? ", " : "", more);
+    if (used) {
+        memcpy(text + used, ", ", 2);
+        used += 2;
+    }
+    memcpy(text + used, more, size + 1);
     return true;
 }
 

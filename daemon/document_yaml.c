@@ -239,7 +239,7 @@ static struct spk_value *read_stream(struct reader *reader)
         if (second)
             spk_problems_add(reader->problems, mark_of(event.start_mark),
                              "a second document begins here; a file holds one configuration");
-        if (begins_value(type))
+        if (begins_value(type) && !root)
             root = read_value(reader, &event, 0);
         yaml_event_delete(&event);
         if (second || (begins_value(type) && !root))

@@ -1,7 +1,7 @@
 /* The program `speckled`: finds the command and runs it. */
 #include "command.h"
+#include "nearest.h"
 
-#include <speckled/option.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,11 +28,10 @@ static const struct command *find(const char *name)
 
 static int unknown(const char *name)
 {
-    struct spk_option names[COMMAND_COUNT + 1];
-    memset(names, 0, sizeof names);
+    struct spk_names names = {0};
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        names[i].key = commands[i]->name;
-    const char *near = spk_option_nearest(names, name);
+        spk_names_add(&names, commands[i]->name);
+    const char *near = spk_names_nearest(&names, name);
     fprintf(stderr, "speckled: there is no command \"%s\"%s%s%s; `speckled help` lists them\n", name,
             near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     return COMMAND_USAGE;

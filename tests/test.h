@@ -21,10 +21,10 @@ static int test_failures;
 /* A check without which the rest makes no sense. */
 #define REQUIRE(condition, ...)                                                                              \
     do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            CHECK(condition, __VA_ARGS__);                                                                   \
+        int required = test_failures;                                                                        \
+        CHECK(condition, __VA_ARGS__);                                                                       \
+        if (test_failures != required)                                                                       \
             exit(1);                                                                                         \
-        }                                                                                                    \
     } while (0)
 
 #define CHECK_NEAR(actual, expected, tolerance)                                                              \

@@ -1,6 +1,8 @@
 /* Raw detector values to float. */
 #include <speckled/frame.h>
 
+#include "core/clones.h"
+
 #include <string.h>
 
 #define CONVERT(type)                                                                                        \
@@ -25,7 +27,7 @@ static float from_half(uint16_t half)
     return value;
 }
 
-spk_status spk_frame_to_float(const struct spk_frame *frame, float *values)
+SPK_CLONES spk_status spk_frame_to_float(const struct spk_frame *frame, float *values)
 {
     size_t count = (size_t)frame->height * frame->width;
     switch (frame->dtype) {

@@ -1,4 +1,5 @@
 /* A lane's work on frames and stacks. While `processing` is set it allocates nothing, locks nothing and does no I/O. */
+#include "core/clones.h"
 #include "graph/graph.h"
 
 #include <speckled/clock.h>
@@ -75,10 +76,11 @@ static void accumulate(struct lane *lane, struct average *average, const struct 
 static void place(struct lane *lane, const struct lane_message *message, struct spk_error *error)
 {
     const struct spk_frame *frame = message->frame;
-    struct slot *slot = message->role == SPK_ROLE_SAMPLE ? &lane->slot[message->slot] : NULL;
-    struct spk_stack *stack = slot ? &slot->stack : filling(lane);
+    bool sample = message->role == SPK_ROLE_SAMPLE;
+    struct slot *slot = &lane->slot[message->slot];
+    struct spk_stack *stack = sample ? &slot->stack : filling(lane);
     spk_status status = correct(lane, frame, stack, message->position, error);
-    if (slot)
+    if (sample)
         remember(slot, frame, message->position);
     stack->present[message->position] = status == SPK_OK;
     stack->version++;
@@ -190,6 +192,12 @@ static struct spk_result *claim_result(struct lane *lane)
     return result;
 }
 
+SPK_CLONES static void combine_masks(uint8_t *valid, const uint8_t *a, const uint8_t *b, size_t pixels)
+{
+    for (size_t i = 0; i < pixels; i++)
+        valid[i] = a[i] & b[i];
+}
+
 static void describe(struct lane *lane, const struct slot *slot, bool partial, struct spk_result *result)
 {
     struct spk_provenance *provenance = &result->provenance;
@@ -206,23 +214,37 @@ static void describe(struct lane *lane, const struct slot *slot, bool partial, s
     memcpy(provenance->frame_ns, slot->frame_ns, stack->count * sizeof *slot->frame_ns);
     for (uint32_t i = 0; i < stack->count; i++)
         provenance->present += stack->present[i];
-    const struct spk_stack *reference = in_force(lane);
-    size_t pixels = (size_t)stack->height * stack->width;
-    for (size_t i = 0; i < pixels; i++)
-        result->valid[i] = stack->mask[i] & reference->mask[i];
+    combine_masks(result->valid, stack->mask, in_force(lane)->mask, (size_t)stack->height * stack->width);
+}
+
+/* Row sums fit 32 bits. */
+SPK_CLONES static uint32_t count_valid(const uint8_t *valid, uint32_t width)
+{
+    uint32_t count = 0;
+    for (uint32_t x = 0; x < width; x++)
+        count += valid[x];
+    return count;
+}
+
+static double sum_valid(const float *values, const uint8_t *valid, uint32_t width)
+{
+    double sum = 0;
+    for (uint32_t x = 0; x < width; x++)
+        if (valid[x] && isfinite(values[x]))
+            sum += (double)values[x];
+    return sum;
 }
 
 static void summarise(struct spk_result *result)
 {
-    size_t pixels = (size_t)result->height * result->width, valid = 0;
     const float *quality = result->map[SPK_MAP_QUALITY];
+    size_t width = result->width, valid = 0;
     double sum = 0;
-    for (size_t i = 0; i < pixels; i++)
-        valid += result->valid[i];
-    for (size_t i = 0; quality && i < pixels; i++)
-        if (result->valid[i] && isfinite(quality[i]))
-            sum += (double)quality[i];
-    result->provenance.valid_fraction = (double)valid / (double)pixels;
+    for (size_t y = 0; y < result->height; y++) {
+        valid += count_valid(result->valid + y * width, result->width);
+        sum += quality ? sum_valid(quality + y * width, result->valid + y * width, result->width) : 0;
+    }
+    result->provenance.valid_fraction = (double)valid / ((double)result->height * (double)width);
     if (quality && valid)
         result->provenance.mean_quality = sum / (double)valid;
 }

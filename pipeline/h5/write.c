@@ -208,7 +208,7 @@ spk_status spk_h5_data_write(struct spk_h5_data *data, uint64_t row, const void 
         count[d] = d ? data->form.size[d] : 1;
     }
     h5_enter();
-    if (row >= size[0]) {
+    if (row >= data->form.size[0]) {
         size[0] = row + 1;
         if (H5Dset_extent(data->id, size) < 0)
             status = h5_fail(error, data->file, SPK_IO, "cannot grow %s:%s", data->file->path, data->path);

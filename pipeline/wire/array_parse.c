@@ -285,7 +285,7 @@ static spk_status judge(const struct reading *r, size_t payload_size, struct spk
 
 bool spk_array_is_stop(const void *payload, size_t size)
 {
-    return size == 4 && memcmp(payload, "STOP", 4) == 0;
+    return size == sizeof SPK_ARRAY_STOP - 1 && memcmp(payload, SPK_ARRAY_STOP, size) == 0;
 }
 
 spk_status spk_array_parse(const struct spk_array_parser *parser, const void *header, size_t header_size,

@@ -26,3 +26,13 @@ int spk_array_write_frame(char *text, size_t size, const struct spk_frame *frame
     spk_text_put(&w, "}}");
     return (int)w.length;
 }
+
+/* Shape and type are those of the mark, so that a reader that knows nothing of it sees a well-formed message. */
+int spk_array_write_stop(char *text, size_t size, const char *source)
+{
+    struct spk_text w = {text, size, 0};
+    spk_text_put(&w, "{\"htype\":\"array-1.0\",\"source\":\"");
+    spk_text_escaped(&w, source);
+    spk_text_put(&w, ":end\",\"shape\":[%zu],\"type\":\"uint8\"}", sizeof SPK_ARRAY_STOP - 1);
+    return (int)w.length;
+}

@@ -11,6 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* C11's, which glibc defines for gcc only. */
+#ifndef CMPLXF
+#define CMPLXF(re, im) __builtin_complex((float)(re), (float)(im))
+#endif
+
 struct spk_optics;
 
 /* lambda in m from the photon energy. */

@@ -33,8 +33,9 @@ static void place_positions(struct spk_scene *scene)
     double side = config->step_px * columns;
     struct spk_random random = spk_random_stream(config->seed, 4, 0, 0);
     for (uint32_t k = 0; k < config->count; k++) {
-        double y = (k / columns - 0.5 * (columns - 1)) * config->step_px;
-        double x = (k % columns - 0.5 * (columns - 1)) * config->step_px;
+        uint32_t row = k / columns, column = k % columns;
+        double y = (row - 0.5 * (columns - 1)) * config->step_px;
+        double x = (column - 0.5 * (columns - 1)) * config->step_px;
         if (config->random_scan) {
             y = (spk_random_uniform(&random) - 0.5) * side;
             x = (spk_random_uniform(&random) - 0.5) * side;

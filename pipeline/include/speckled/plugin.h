@@ -125,8 +125,9 @@ struct spk_sink {
 struct spk_control {
     /* [service] Serves clients for about 100 ms, then returns SPK_OK. */
     spk_status (*serve)(void *self, struct spk_error *error);
-    /* Any thread, no instance needed: sends one request text to the service at `endpoint` and returns its reply text
-     * (to be freed by the caller). Optional. */
+    /* Any thread, no instance needed: sends one request (a JSON object with the member "command", see daemon/cmd_ctl.c) to
+     * the service at `endpoint` and returns its reply text, to be freed by the caller. A reply that reports a failure
+     * is returned as that failure, its message in `error`. Optional. */
     spk_status (*request)(const char *endpoint, const char *request, int timeout_ms, char **reply,
                           struct spk_error *error);
 };

@@ -76,7 +76,7 @@ struct spk_array_header {
 };
 
 /* Judges one message. SPK_OK: a frame, `out` describes it and `payload_size` equals out->bytes. SPK_END: the payload is the
- * end-of-series mark `STOP`. SPK_PROTOCOL: no frame, out->reject says why. `header` needs no terminating zero. */
+ * end-of-series mark, SPK_ARRAY_STOP. SPK_PROTOCOL: no frame, out->reject says why. `header` needs no terminating zero. */
 SPK_API spk_status spk_array_parse(const struct spk_array_parser *parser, const void *header,
                                    size_t header_size, const void *payload, size_t payload_size,
                                    struct spk_array_header *out, struct spk_error *error);
@@ -96,6 +96,11 @@ SPK_API void spk_array_describe(struct spk_frame *frame, const struct spk_array_
  * without the terminating zero, as snprintf() does: a longer text than `size` - 1 is cut. 512 bytes are enough for a
  * `source` of 60. */
 SPK_API int spk_array_write_frame(char *text, size_t size, const struct spk_frame *frame, const char *source);
+
+/* Writes the header of the message that ends a series, whose payload is SPK_ARRAY_STOP. Returns the length as snprintf()
+ * does. */
+#define SPK_ARRAY_STOP "STOP"
+SPK_API int spk_array_write_stop(char *text, size_t size, const char *source);
 
 /* The `map` argument that stands for the mask of trustworthy pixels, uint8. */
 enum { SPK_ARRAY_VALID = SPK_MAP_COUNT };

@@ -1,0 +1,56 @@
+/* ZeroMQ sockets as every plugin that speaks ZeroMQ opens them: endpoints, encryption, errors that say what to do. */
+#ifndef SPECKLED_ZMQ_SOCKET_H
+#define SPECKLED_ZMQ_SOCKET_H
+
+#include <speckled/option.h>
+
+/* CURVE encryption (RFC 26). With a key file and no server key this end is the CURVE server, whose public key the others must
+ * know; with a server key it is a client. */
+struct spk_zmq_curve {
+    char
+        secret_file[SPK_STRING_SIZE]; /* file with our secret key, 40 characters of Z85; "" = no encryption */
+    char server_key[SPK_STRING_SIZE]; /* public key of the other end, Z85 */
+};
+
+/* The two entries of an option table for `part`, a struct spk_zmq_curve of `config`. */
+#define SPK_ZMQ_CURVE_OPTIONS(config, part)                                                                  \
+    {.key = "curve_secret_file",                                                                             \
+     .type = SPK_OPTION_STRING,                                                                              \
+     .offset = offsetof(config, part.secret_file),                                                           \
+     .default_value = "",                                                                                    \
+     .help = "File with this end's secret CURVE key (40 characters of Z85); empty: no encryption."},         \
+    {                                                                                                        \
+        .key = "curve_server_key", .type = SPK_OPTION_STRING, .offset = offsetof(config, part.server_key),   \
+        .default_value = "",                                                                                 \
+        .help = "Public CURVE key of the other end (40 characters of Z85); empty: this end is the "          \
+                "CURVE server."                                                                              \
+    }
+
+/* Prepares encryption; call before spk_zmq_attach(). Nothing happens when `curve` asks for none. [control] */
+SPK_API spk_status spk_zmq_curve_apply(void *socket, const struct spk_zmq_curve *curve,
+                                       struct spk_error *error);
+
+/* Sets a socket option of type int. [control] */
+SPK_API spk_status spk_zmq_set(void *socket, int option, int value, struct spk_error *error);
+
+/* Binds or connects `socket` to `endpoint`. [control] */
+SPK_API spk_status spk_zmq_attach(void *socket, const char *endpoint, bool bind, struct spk_error *error);
+
+/* Detects a peer that vanished without a word (a pulled cable) within a minute. [control] */
+SPK_API spk_status spk_zmq_keep_alive(void *socket, struct spk_error *error);
+
+/* Watches the connections of one socket. libzmq reconnects after a lost connection, but not after a breach of its protocol (a
+ * message beyond ZMQ_MAXMSGSIZE, a peer that speaks something else): the socket would stay deaf. */
+struct spk_zmq_watch;
+
+/* Logs, as `component` (borrowed), when peers come and go. `socket` and `context` are borrowed until destroy, which must
+ * precede their end. [control] */
+SPK_API spk_status spk_zmq_watch_create(struct spk_zmq_watch **watch, void *context, void *socket,
+                                        const char *component, struct spk_error *error);
+SPK_API void spk_zmq_watch_destroy(struct spk_zmq_watch **watch);
+
+/* Handles what happened since the last call, without waiting. True: a connection was lost a second ago and libzmq does not
+ * try again: disconnect and connect anew. On the thread that uses the socket. */
+SPK_API bool spk_zmq_watch_needs_reconnect(struct spk_zmq_watch *watch);
+
+#endif
