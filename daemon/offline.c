@@ -1,0 +1,164 @@
+#include "offline.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static spk_status set(struct spk_configuration *configuration, const char *key, const char *value,
+                      struct spk_error *error)
+{
+    char text[2 * SPK_STRING_SIZE];
+    if (!value)
+        return SPK_OK;
+    if ((size_t)snprintf(text, sizeof text, "%s=%s", key, value) >= sizeof text)
+        return spk_fail(error, SPK_INVALID, "%s: \"%.60s...\" is too long", key, value);
+    return spk_configuration_set(configuration, text, error);
+}
+
+static spk_status start_configuration(struct spk_configuration **configuration,
+                                      const struct spk_offline *offline, struct spk_problems *problems,
+                                      struct spk_error *error)
+{
+    if (!offline->config)
+        return spk_configuration_create(configuration, error);
+    spk_status status = spk_configuration_load(configuration, offline->config, NULL, 0, problems);
+    if (status)
+        return spk_fail(error, status, "%s is no usable configuration", offline->config);
+    spk_configuration_remove(*configuration, SPK_PART_SOURCE);
+    spk_configuration_remove(*configuration, SPK_PART_SINKS);
+    spk_configuration_remove(*configuration, SPK_PART_CONTROLS);
+    return SPK_OK;
+}
+
+static spk_status add_ends(struct spk_configuration *configuration, const struct spk_offline *offline,
+                           struct spk_error *error)
+{
+    const char *const settings[][2] = {
+        {"pipeline.block", "true"},
+        {"pipeline.acquire", "true"},
+        {"pipeline.roles", "frame"},
+        {"source_hdf5.file", offline->file},
+        {"source_hdf5.reference", offline->reference},
+        {"source_hdf5.sample", offline->sample},
+        {"source_hdf5.dark", offline->dark},
+        {"source_hdf5.flat", offline->flat},
+        {"sink_hdf5.path", offline->output},
+        {"sink_hdf5.overwrite", offline->overwrite ? "true" : NULL},
+        {"sink_hdf5.queue", "block"},
+        {"sink_png.folder", offline->pictures},
+        {"sink_png.queue", offline->pictures ? "block" : NULL},
+    };
+    spk_status status = spk_configuration_add(configuration, "source_hdf5", error);
+    if (!status)
+        status = spk_configuration_add(configuration, "sink_hdf5", error);
+    if (!status && offline->pictures)
+        status = spk_configuration_add(configuration, "sink_png", error);
+    for (size_t i = 0; i < sizeof settings / sizeof *settings && !status; i++)
+        status = set(configuration, settings[i][0], settings[i][1], error);
+    return status;
+}
+
+static spk_status probe_frame(void *context, uint32_t height, uint32_t width, enum spk_dtype dtype,
+                              struct spk_frame **frame)
+{
+    (void)context, (void)height, (void)width, (void)dtype, (void)frame;
+    return SPK_AGAIN;
+}
+
+/* Opens the source for a moment to learn what the files hold. */
+static spk_status look_at_files(const struct spk_configuration *configuration, struct spk_source_info *info,
+                                struct spk_error *error)
+{
+    const struct spk_node *node = &configuration->graph.source;
+    const struct spk_host host = {.size = sizeof host, .frame = probe_frame};
+    void *source = NULL;
+    spk_status status = node->plugin->open(&host, node->config, &source, error);
+    if (status)
+        return status;
+    status = node->plugin->source->describe(source, info, error);
+    node->plugin->close(&source);
+    return status;
+}
+
+/* Names what of the geometry neither the files nor the configuration know; false when nothing is missing. */
+static bool missing_geometry(const struct spk_geometry *files, const struct spk_geometry *configured,
+                             char *text, size_t size)
+{
+    const bool missing[] = {files->energy_kev == 0 && configured->energy_kev == 0,
+                            files->pixel_size_m == 0 && configured->pixel_size_m == 0,
+                            files->distance_m == 0 && configured->distance_m == 0};
+    static const char *const names[] = {"energy_kev", "pixel_size_m", "distance_m"};
+    size_t used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < 3; i++)
+        if (missing[i] && used < size)
+            used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", names[i]);
+    return used > 0;
+}
+
+static spk_status add_stages(struct spk_configuration *configuration, const char *method,
+                             struct spk_error *error)
+{
+    char name[SPK_STRING_SIZE];
+    snprintf(name, sizeof name, "recon_%s", method ? method : "umpa");
+    spk_status status = spk_configuration_add(configuration, "prep_dark_flat", error);
+    return status ? status : spk_configuration_add(configuration, name, error);
+}
+
+/* The phase needs the geometry; without it everything else is still worth having. */
+static void add_integration(struct spk_configuration *configuration, char remark[SPK_ERROR_TEXT])
+{
+    struct spk_error error = {0};
+    if (spk_configuration_add(configuration, "post_integrate", &error))
+        snprintf(remark, SPK_ERROR_TEXT, "no phase map: %.400s", error.text);
+}
+
+/* Settings for post_integrate are of no use, and no mistake, where there is no phase map. */
+static bool is_for_integration(const char *setting)
+{
+    static const char prefix[] = "post_integrate.";
+    return strncmp(setting, prefix, sizeof prefix - 1) == 0;
+}
+
+/* Settings may name any plugin of the graph and change what the files mean, so the phase is decided after them. */
+static spk_status build(struct spk_configuration *configuration, const struct spk_offline *offline,
+                        struct spk_source_info *info, char remark[SPK_ERROR_TEXT], struct spk_error *error)
+{
+    const struct spk_texts *settings = &offline->settings;
+    char missing[64];
+    spk_status status = add_ends(configuration, offline, error);
+    if (!status && !offline->config)
+        status = add_stages(configuration, offline->method, error);
+    for (size_t i = 0; i < settings->count && !status; i++)
+        if (offline->config || !is_for_integration(settings->value[i]))
+            status = spk_configuration_set(configuration, settings->value[i], error);
+    if (!status)
+        status = look_at_files(configuration, info, error);
+    if (status || offline->config)
+        return status;
+    if (missing_geometry(&info->format.geometry, &configuration->graph.geometry, missing, sizeof missing)) {
+        snprintf(remark, SPK_ERROR_TEXT,
+                 "no phase map: %s unknown; give them by --set, e.g. --set energy_kev=20", missing);
+        return SPK_OK;
+    }
+    add_integration(configuration, remark);
+    for (size_t i = 0; i < settings->count && !status && !*remark; i++)
+        if (is_for_integration(settings->value[i]))
+            status = spk_configuration_set(configuration, settings->value[i], error);
+    return status;
+}
+
+spk_status spk_offline_build(struct spk_configuration **configuration, const struct spk_offline *offline,
+                             struct spk_source_info *info, char remark[SPK_ERROR_TEXT],
+                             struct spk_problems *problems, struct spk_error *error)
+{
+    remark[0] = '\0';
+    *info = (struct spk_source_info){0};
+    *configuration = NULL;
+    spk_status status = start_configuration(configuration, offline, problems, error);
+    if (!status)
+        status = build(*configuration, offline, info, remark, error);
+    if (status)
+        spk_configuration_destroy(configuration);
+    return status;
+}
