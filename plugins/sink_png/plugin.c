@@ -1,0 +1,163 @@
+/* sink_png: options and glue. */
+#include "picture.h"
+
+#include <speckled/plugin.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct config {
+    char folder[SPK_STRING_SIZE];
+    struct spk_strings maps;
+    int64_t every;
+    double outside_percent;
+    bool keep;
+};
+
+#define AT(member) .offset = offsetof(struct config, member)
+
+static const struct spk_option options[] = {
+    {.key = "folder",
+     .type = SPK_OPTION_STRING,
+     AT(folder),
+     .default_value = "pictures",
+     .help = "Folder for the pictures; made if it is not there."},
+    {.key = "maps",
+     .type = SPK_OPTION_STRINGS,
+     AT(maps),
+     .default_value = "",
+     .help = "Maps to draw, by name; empty = all there are."},
+    {.key = "every",
+     .type = SPK_OPTION_INT,
+     AT(every),
+     .minimum = 1,
+     .maximum = 1e6,
+     .default_value = "1",
+     .help = "Draw one result of so many."},
+    {.key = "keep",
+     .type = SPK_OPTION_BOOL,
+     AT(keep),
+     .default_value = "true",
+     .help = "Number the pictures; otherwise each map has one picture that is replaced."},
+    {.key = "outside_percent",
+     .type = SPK_OPTION_FLOAT,
+     AT(outside_percent),
+     .unit = "%",
+     .minimum = 0,
+     .maximum = 49,
+     .default_value = "0.5",
+     .help = "Share of the pixels beyond each end of the colour bar."},
+    SPK_OPTION_END,
+};
+
+struct sink {
+    struct config config;
+    uint32_t maps;
+    struct picture picture;
+};
+
+static spk_status parse_maps(const struct spk_strings *names, uint32_t *maps, struct spk_error *error)
+{
+    *maps = names->count ? 0 : UINT32_MAX;
+    for (size_t i = 0; i < names->count; i++) {
+        unsigned map = 0;
+        while (map < SPK_MAP_COUNT && strcmp(names->value[i], spk_map_info((enum spk_map)map)->name) != 0)
+            map++;
+        if (map == SPK_MAP_COUNT)
+            return spk_fail(error, SPK_INVALID, "maps: there is no map \"%s\"", names->value[i]);
+        *maps |= 1u << map;
+    }
+    return SPK_OK;
+}
+
+static spk_status make_folder(const char *folder, struct spk_error *error)
+{
+    struct stat about;
+    if (mkdir(folder, 0777) == 0 || (errno == EEXIST && stat(folder, &about) == 0 && S_ISDIR(about.st_mode)))
+        return SPK_OK;
+    return spk_fail(error, SPK_IO, "cannot make the folder %s: %s", folder, strerror(errno));
+}
+
+static void close_sink(void **self)
+{
+    struct sink *sink = *self;
+    if (!sink)
+        return;
+    *self = NULL;
+    picture_clear(&sink->picture);
+    free(sink);
+}
+
+static spk_status open_sink(const struct spk_host *host, const void *config, void **self,
+                            struct spk_error *error)
+{
+    (void)host;
+    struct sink *sink = calloc(1, sizeof *sink);
+    if (!sink)
+        return spk_fail(error, SPK_NOMEM, "no memory for the sink");
+    sink->config = *(const struct config *)config;
+    *self = sink;
+    spk_status status = parse_maps(&sink->config.maps, &sink->maps, error);
+    if (!status)
+        status = make_folder(sink->config.folder, error);
+    if (status)
+        close_sink(self);
+    return status;
+}
+
+static spk_status draw(struct sink *sink, const struct spk_result *result, enum spk_map map,
+                       struct spk_error *error)
+{
+    const struct spk_map_info *info = spk_map_info(map);
+    bool diverging = map == SPK_MAP_DISPLACEMENT_X || map == SPK_MAP_DISPLACEMENT_Y;
+    struct picture_range range =
+        picture_find_range(result->map[map], result->valid, (size_t)result->height * result->width,
+                           sink->config.outside_percent);
+    char title[128], number[32] = "", path[2 * SPK_STRING_SIZE];
+    snprintf(title, sizeof title, "%s%s%s%s", info->long_name, *info->unit ? " [" : "", info->unit,
+             *info->unit ? "]" : "");
+    if (sink->config.keep)
+        snprintf(number, sizeof number, "_%06" PRIu64, result->provenance.number);
+    snprintf(path, sizeof path, "%s/%s%s.png", sink->config.folder, info->name, number);
+    spk_status status = picture_draw(&sink->picture, result->map[map], result->valid, result->height,
+                                     result->width, diverging ? picture_centre(range) : range,
+                                     diverging ? COLOURS_DIVERGING : COLOURS_SEQUENTIAL, title, error);
+    return status ? status : picture_write(&sink->picture, path, error);
+}
+
+static spk_status publish(void *self, const struct spk_result *result, struct spk_error *error)
+{
+    struct sink *sink = self;
+    spk_status status = SPK_OK;
+    if (result->provenance.number % (uint64_t)sink->config.every)
+        return SPK_OK;
+    for (unsigned map = 0; map < SPK_MAP_COUNT && !status; map++)
+        if (result->map[map] && sink->maps & 1u << map)
+            status = draw(sink, result, (enum spk_map)map, error);
+    return status;
+}
+
+static const struct spk_sink operations = {.publish = publish};
+
+static const struct spk_plugin plugin = {
+    .abi = SPK_PLUGIN_ABI,
+    .size = sizeof(struct spk_plugin),
+    .name = "sink_png",
+    .summary = "Draws maps as PNG pictures with a colour bar.",
+    .version = SPECKLED_VERSION,
+    .options = options,
+    .config_size = sizeof(struct config),
+    .open = open_sink,
+    .close = close_sink,
+    .sink = &operations,
+};
+
+SPK_API const struct spk_plugin *spk_plugin_entry(void)
+{
+    return &plugin;
+}
