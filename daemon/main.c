@@ -2,6 +2,7 @@
 #include "command.h"
 #include "nearest.h"
 
+#include <speckled/plugin.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +16,17 @@ static const struct command *const commands[] = {
 #include "command_list.h"
 };
 #undef COMMAND
+
+#define PLUGIN(name) const struct spk_plugin *spk_plugin_entry_##name(void);
+#include "built_in_list.h"
+#undef PLUGIN
+
+#define PLUGIN(name) spk_plugin_entry_##name,
+static const struct spk_plugin *(*const built_in[])(void) = {
+#include "built_in_list.h"
+    NULL,
+};
+#undef PLUGIN
 
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
@@ -66,6 +78,7 @@ static bool is(const char *word, const char *a, const char *b)
 
 int main(int argc, char **argv)
 {
+    spk_plugin_register(built_in);
     if (argc < 2) {
         print_overview();
         return COMMAND_USAGE;

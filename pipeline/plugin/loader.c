@@ -20,6 +20,7 @@ static struct {
     pthread_mutex_t lock;
     struct loaded entry[LOADED_MAX];
     size_t count;
+    const struct spk_plugin *(*const *built_in)(void);
 } registry = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* <folder of libspeckled>/speckled/plugins: the same in the build tree and in an installation. */
@@ -69,6 +70,19 @@ static bool plain_name(const char *name)
            strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(name);
 }
 
+void spk_plugin_register(const struct spk_plugin *(*const *entries)(void))
+{
+    registry.built_in = entries;
+}
+
+static const struct spk_plugin *find_built_in(const char *name)
+{
+    for (size_t i = 0; registry.built_in && registry.built_in[i]; i++)
+        if (strcmp(registry.built_in[i]()->name, name) == 0)
+            return registry.built_in[i]();
+    return NULL;
+}
+
 static spk_status open_module(const char *name, const struct spk_plugin **plugin, struct spk_error *error)
 {
     struct search search = {.name = name};
@@ -114,7 +128,8 @@ spk_status spk_plugin_load(const char *name, const struct spk_plugin **plugin, s
         status = spk_fail(error, SPK_NOMEM, "more than %d plugins", LOADED_MAX);
         goto done;
     }
-    status = open_module(name, plugin, error);
+    *plugin = find_built_in(name);
+    status = *plugin ? spk_plugin_check(*plugin, error) : open_module(name, plugin, error);
     if (!status) {
         struct loaded *entry = &registry.entry[registry.count++];
         snprintf(entry->name, sizeof entry->name, "%s", name);
@@ -130,24 +145,29 @@ struct listing {
     size_t count, capacity;
 };
 
+static void list_name(struct listing *listing, const char *name)
+{
+    for (size_t i = 0; i < listing->count; i++)
+        if (strcmp(listing->names[i], name) == 0)
+            return;
+    if (listing->count < listing->capacity && plain_name(name))
+        snprintf(listing->names[listing->count++], SPK_STRING_SIZE, "%s", name);
+}
+
 static bool list_directory(const char *directory, void *context)
 {
     struct listing *listing = context;
     DIR *folder = opendir(directory);
     if (!folder)
         return false;
-    for (struct dirent *entry; (entry = readdir(folder)) && listing->count < listing->capacity;) {
+    for (struct dirent *entry; (entry = readdir(folder));) {
         size_t length = strlen(entry->d_name);
         if (length < 4 || length - 3 >= SPK_STRING_SIZE || strcmp(entry->d_name + length - 3, ".so") != 0)
             continue;
         char name[SPK_STRING_SIZE];
         memcpy(name, entry->d_name, length - 3);
         name[length - 3] = '\0';
-        bool known = false;
-        for (size_t i = 0; i < listing->count && !known; i++)
-            known = strcmp(listing->names[i], name) == 0;
-        if (!known && plain_name(name))
-            memcpy(listing->names[listing->count++], name, sizeof name);
+        list_name(listing, name);
     }
     closedir(folder);
     return false;
@@ -161,6 +181,8 @@ static int compare_names(const void *a, const void *b)
 size_t spk_plugin_list(char (*names)[SPK_STRING_SIZE], size_t capacity)
 {
     struct listing listing = {.names = names, .capacity = capacity};
+    for (size_t i = 0; registry.built_in && registry.built_in[i]; i++)
+        list_name(&listing, registry.built_in[i]()->name);
     each_directory(list_directory, &listing);
     qsort(names, listing.count, sizeof *names, compare_names);
     return listing.count;

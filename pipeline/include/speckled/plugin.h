@@ -161,6 +161,10 @@ SPK_API const struct spk_plugin *spk_plugin_entry(void);
 /* The gate: SPK_UNSUPPORTED on a foreign abi or size, SPK_INVALID on missing or surplus members. Any thread. */
 SPK_API spk_status spk_plugin_check(const struct spk_plugin *plugin, struct spk_error *error);
 
+/* Makes plugins known that are part of the program: `entries` ends with NULL and is borrowed for good. Before any
+ * spk_plugin_load(). [control] */
+SPK_API void spk_plugin_register(const struct spk_plugin *(*const *entries)(void));
+
 /* Loads and checks the plugin `name` from the directories of SPECKLED_PLUGIN_PATH (colon-separated), then the build's or
  * the installation's own directory. Loaded plugins stay loaded; a second call returns the same. [control] */
 SPK_API spk_status spk_plugin_load(const char *name, const struct spk_plugin **plugin,
