@@ -118,7 +118,7 @@ static int unknown(const struct walk *walk, const char *name)
 
 static int store_number(const struct walk *walk, const struct spk_argument *argument, const char *text)
 {
-    char *end;
+    char *end = NULL;
     errno = 0;
     bool whole = argument->type == SPK_ARGUMENT_INT;
     intmax_t integer = whole ? strtoimax(text, &end, 10) : 0;
