@@ -33,6 +33,7 @@ static void take_signals(sigset_t *signals)
         sigaddset(signals, taken[i]);
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file size fails the sink that meets it */
     pthread_sigmask(SIG_BLOCK, signals, NULL);
 }
 

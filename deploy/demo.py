@@ -134,7 +134,7 @@ class Demo:
         return file
 
     def status(self):
-        done = subprocess.run([self.program, "ctl", "--endpoint", self.control, "status"], capture_output=True, text=True,
+        done = subprocess.run([self.program, "ctl", "--endpoint", self.control, "--json", "status"], capture_output=True, text=True,
                               check=False, env=self.environment)
         return json.loads(done.stdout) if done.returncode == 0 else None
 

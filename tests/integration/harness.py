@@ -126,7 +126,7 @@ class Service(Process):
         return out
 
     def status(self):
-        return json.loads(self.command("status"))
+        return json.loads(self.command("--json", "status"))
 
     def wait_status(self, what, condition, seconds=PATIENCE):
         """The first status for which condition(status) holds."""
