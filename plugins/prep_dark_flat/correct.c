@@ -87,28 +87,27 @@ static void bin_row(const struct correction *c, uint32_t y, float *sum)
     }
 }
 
-static bool rows_are_good(const struct spk_prep *prep, uint32_t first, uint32_t count)
+/* A binned pixel is usable while at least half of its pixels are. */
+static bool bin_is_usable(const struct spk_prep *prep, uint32_t y, uint32_t x)
 {
-    for (uint32_t y = first; y < first + count; y++)
-        if (prep->row_bad[y])
-            return false;
-    return true;
+    uint32_t bin = (uint32_t)prep->config.binning, bad = 0;
+    for (uint32_t j = y * bin; j < (y + 1) * bin; j++)
+        for (uint32_t i = x * bin; i < (x + 1) * bin; i++)
+            bad += prep->bad[raw_index(prep, j, i)] != 0;
+    return 2 * bad <= bin * bin;
 }
 
-/* A binned pixel is usable while at least half of its pixels are. */
 static void bin_mask(const struct correction *c, uint32_t y)
 {
     const struct spk_prep *prep = c->prep;
-    uint32_t bin = (uint32_t)prep->config.binning;
-    if (rows_are_good(prep, y * bin, bin))
-        return;
-    for (uint32_t x = 0; x < prep->out_width; x++) {
-        uint32_t bad = 0;
-        for (uint32_t j = y * bin; j < (y + 1) * bin; j++)
-            for (uint32_t i = x * bin; i < (x + 1) * bin; i++)
-                bad += prep->bad[raw_index(prep, j, i)] != 0;
-        if (2 * bad > bin * bin)
-            c->mask[(size_t)y * prep->out_width + x] = 0;
+    uint32_t bin = (uint32_t)prep->config.binning, width = prep->out_width * bin;
+    for (uint32_t j = y * bin; j < (y + 1) * bin; j++) {
+        if (!prep->row_bad[j])
+            continue;
+        const uint8_t *bad = prep->bad + raw_index(prep, j, 0);
+        for (uint32_t i = prep_next_bad(bad, 0, width); i < width; i = prep_next_bad(bad, i + 1, width))
+            if (!bin_is_usable(prep, y, i / bin))
+                c->mask[(size_t)y * prep->out_width + i / bin] = 0;
     }
 }
 

@@ -4,6 +4,8 @@
 
 #include "prep.h"
 
+#include <string.h>
+
 enum {
     BAND = 32,           /* rows of one parallel task */
     CHUNK = 1024,        /* pixels converted at a time: stays in the first-level cache */
@@ -49,6 +51,17 @@ static inline size_t raw_index(const struct spk_prep *prep, uint32_t y, uint32_t
 static inline uint32_t bands(uint32_t rows)
 {
     return (rows + BAND - 1) / BAND;
+}
+
+/* First marked pixel of a row at or after `x`, `width` when there is none; rows are mostly clean, so eight at a time. */
+static inline uint32_t prep_next_bad(const uint8_t *bad, uint32_t x, uint32_t width)
+{
+    uint64_t eight;
+    while (x + 8 <= width && (memcpy(&eight, bad + x, 8), eight == 0))
+        x += 8;
+    while (x < width && !bad[x])
+        x++;
+    return x;
 }
 
 /* rows.c: the inner loops, in the variant this processor is best at. */

@@ -2,8 +2,6 @@
  * column say. Only good pixels are read, so that bands can be repaired side by side. */
 #include "internal.h"
 
-#include <string.h>
-
 enum { RADIUS_MAX = 3, NEIGHBOURS_MAX = 48, ENOUGH = 3, REACH = 64 };
 
 static bool good(const struct spk_prep *prep, int64_t y, int64_t x)
@@ -74,17 +72,11 @@ void prep_repair_band(const struct spk_prep *prep, float *image, uint8_t *mask, 
         if (!prep->row_bad[y])
             continue;
         const uint8_t *bad = prep->bad + raw_index(prep, y, 0);
-        for (uint32_t x = 0; x < prep->roi.width; x++) {
-            uint64_t eight;
-            if (x + 8 <= prep->roi.width && (memcpy(&eight, bad + x, 8), eight == 0)) {
-                x += 7;
-                continue;
-            }
-            if (!bad[x])
-                continue;
-            image[(size_t)y * prep->roi.width + x] = replacement(prep, image, y, x);
+        uint32_t width = prep->roi.width;
+        for (uint32_t x = prep_next_bad(bad, 0, width); x < width; x = prep_next_bad(bad, x + 1, width)) {
+            image[(size_t)y * width + x] = replacement(prep, image, y, x);
             if (mask)
-                mask[(size_t)y * prep->roi.width + x] = 0;
+                mask[(size_t)y * width + x] = 0;
         }
     }
 }

@@ -1,0 +1,117 @@
+/* The antisymmetric extension makes the potential even, so that it is a series of cosines phi = sum a cos(wx (x + 1/2)) cos(wy (y + 1/2)),
+ * its slopes are series of sines and cosines, and transforms of the map itself replace Fourier transforms of four times its size. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+spk_status cosine_create(struct cosine *cosine, struct slopes *slopes, struct spk_error *error)
+{
+    size_t workers = spk_team_size(slopes->team);
+    cosine->slopes = slopes;
+    slopes->flat_edges = true; /* the extension is continuous where the slope across an edge vanishes */
+    cosine->line = slopes->stride > slopes->height + 16u ? slopes->stride : slopes->height + 16u;
+    cosine->line = (cosine->line + 15) / 16 * 16;
+    cosine->scratch = integrate_memory(workers * cosine->line, sizeof *cosine->scratch);
+    cosine->block = integrate_memory(workers * 2 * BLOCK * cosine->line, sizeof *cosine->block);
+    if (!cosine->scratch || !cosine->block)
+        return spk_fail(error, SPK_NOMEM, "post_integrate: no memory for a map of %ux%u pixels",
+                        slopes->width, slopes->height);
+    spk_status status = dct_create(&cosine->rows, slopes->width, error);
+    return status ? status : dct_create(&cosine->columns, slopes->height, error);
+}
+
+void cosine_destroy(struct cosine *cosine)
+{
+    dct_destroy(&cosine->rows);
+    dct_destroy(&cosine->columns);
+    free(cosine->scratch);
+    free(cosine->block);
+    cosine->scratch = NULL;
+    cosine->block = NULL;
+}
+
+struct cosine_job {
+    struct cosine *cosine;
+    float *phi;
+};
+
+/* Rows of gx to sines, rows of gy to cosines, in place. */
+static void rows_band(void *context, unsigned band, unsigned worker)
+{
+    struct cosine *c = ((struct cosine_job *)context)->cosine;
+    const struct slopes *s = c->slopes;
+    fftwf_complex *scratch = c->scratch + worker * c->line;
+    for (uint32_t y = band * BAND; y < (band + 1) * BAND && y < s->height; y += 2) {
+        size_t first = y * s->stride, second = y + 1 < s->height ? first + s->stride : first;
+        dct_forward(&c->rows, true, s->gx + first, s->gx + second, s->gx + first, s->gx + second, scratch);
+        dct_forward(&c->rows, false, s->gy + first, s->gy + second, s->gy + first, s->gy + second, scratch);
+    }
+}
+
+static void gather(const struct slopes *s, const float *map, uint32_t column, uint32_t count, size_t line,
+                   float *block)
+{
+    for (uint32_t y = 0; y < s->height; y++)
+        for (uint32_t i = 0; i < count; i++)
+            block[i * line + y] = map[y * s->stride + column + i];
+}
+
+static void scatter(const struct slopes *s, const float *block, uint32_t column, uint32_t count, size_t line,
+                    float *map)
+{
+    for (uint32_t y = 0; y < s->height; y++)
+        for (uint32_t i = 0; i < count; i++)
+            map[y * s->stride + column + i] = block[i * line + y];
+}
+
+/* a = -(wx Sx + wy Sy) / (wx^2 + wy^2) for the column of wave number wx; into `gx`. */
+static void potential(uint32_t height, double wx, float *gx, const float *gy)
+{
+    for (uint32_t y = 0; y < height; y++) {
+        double wy = M_PI * y / height, square = wx * wx + wy * wy;
+        gx[y] = square > 0 ? (float)(-(wx * gx[y] + wy * gy[y]) / square) : 0;
+    }
+}
+
+static void columns_block(void *context, unsigned block, unsigned worker)
+{
+    const struct cosine_job *job = context;
+    struct cosine *c = job->cosine;
+    const struct slopes *s = c->slopes;
+    fftwf_complex *scratch = c->scratch + worker * c->line;
+    float *x = c->block + (size_t)worker * 2 * BLOCK * c->line, *y = x + BLOCK * c->line;
+    uint32_t column = block * BLOCK, count = s->width - column < BLOCK ? s->width - column : BLOCK;
+    gather(s, s->gx, column, count, c->line, x);
+    gather(s, s->gy, column, count, c->line, y);
+    for (uint32_t i = 0; i < count; i += 2) {
+        size_t first = i * c->line, second = i + 1 < count ? first + c->line : first;
+        dct_forward(&c->columns, false, x + first, x + second, x + first, x + second, scratch);
+        dct_forward(&c->columns, true, y + first, y + second, y + first, y + second, scratch);
+        potential(s->height, M_PI * (column + i) / s->width, x + first, y + first);
+        if (second != first)
+            potential(s->height, M_PI * (column + i + 1) / s->width, x + second, y + second);
+        dct_inverse(&c->columns, x + first, x + second, x + first, x + second, scratch);
+    }
+    scatter(s, x, column, count, c->line, job->phi);
+}
+
+static void restore_band(void *context, unsigned band, unsigned worker)
+{
+    const struct cosine_job *job = context;
+    struct cosine *c = job->cosine;
+    const struct slopes *s = c->slopes;
+    for (uint32_t y = band * BAND; y < (band + 1) * BAND && y < s->height; y += 2) {
+        float *first = job->phi + y * s->stride, *second = y + 1 < s->height ? first + s->stride : first;
+        dct_inverse(&c->rows, first, second, first, second, c->scratch + worker * c->line);
+    }
+}
+
+void cosine_run(struct cosine *cosine, float *phi)
+{
+    struct cosine_job job = {cosine, phi};
+    const struct slopes *s = cosine->slopes;
+    spk_team_run(s->team, rows_band, &job, tasks(s->height, BAND));
+    spk_team_run(s->team, columns_block, &job, tasks(s->width, BLOCK));
+    spk_team_run(s->team, restore_band, &job, tasks(s->height, BAND));
+}

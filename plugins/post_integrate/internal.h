@@ -1,0 +1,137 @@
+/* What the files of the phase integration share.
+ *
+ * Maps inside are [height][stride] floats, `stride` chosen so that the elements of a column do not fall into the same cache sets. */
+#ifndef INTEGRATE_INTERNAL_H
+#define INTEGRATE_INTERNAL_H
+
+#include "integrate.h"
+
+#include <fftw3.h>
+#include <stdbool.h>
+
+enum {
+    BAND = 16,  /* rows of one parallel task; even, since rows are transformed in pairs */
+    BLOCK = 16, /* columns of one parallel task: a cache line of floats */
+};
+
+static inline uint32_t tasks(uint32_t lines, uint32_t share)
+{
+    return (lines + share - 1) / share;
+}
+
+/* count x size bytes, 64-byte aligned and zeroed; NULL when there is none. Freed by free(). */
+void *integrate_memory(size_t count, size_t size);
+
+/* u = (a + b x + c y, d + c x + f y): a gradient field with a closed integral, x and y from the middle of the map. */
+struct affine {
+    double a, b, c, d, f;
+};
+
+/* slopes.c: the field to integrate. */
+struct slopes {
+    uint32_t height, width;
+    size_t stride;
+    struct spk_team *team;
+    float *gx, *gy;    /* slopes less their affine part, invalid ones filled in */
+    uint8_t *good;     /* [height][stride] 1 = measured */
+    struct sums *band; /* [tasks(height, BAND)] */
+    struct affine affine;
+    bool flat_edges; /* let the affine part be such that the slopes across the edges vanish on average */
+    struct fill *fill;
+};
+
+spk_status slopes_create(struct slopes *slopes, uint32_t height, uint32_t width, size_t stride,
+                         struct spk_team *team, struct spk_error *error);
+void slopes_destroy(struct slopes *slopes);
+void slopes_take(struct slopes *slopes, const float *ux, const float *uy, const uint8_t *valid);
+/* Puts the affine part back into gx and gy. */
+void slopes_restore(struct slopes *slopes);
+
+/* Pixels [top, bottom) x [left, right). */
+struct box {
+    uint32_t top, bottom, left, right;
+};
+
+/* border.c: continues gx and gy from `box`, which holds all measured pixels, to the rest of the map. */
+void border_extend(struct slopes *slopes, struct box box);
+
+/* fill.c: smooth continuation of gx and gy into pixels that are not good. */
+struct fill;
+spk_status fill_create(struct fill **fill, uint32_t height, uint32_t width, struct spk_team *team,
+                       struct spk_error *error);
+void fill_destroy(struct fill **fill);
+void fill_run(struct fill *fill, float *gx, float *gy, const uint8_t *good, size_t stride);
+
+/* dct.c: cosine and sine transforms of two lines at a time, by one complex transform (Makhoul, IEEE ASSP 28, 27 (1980)).
+ * Forward: X[k] = sum x[n] cos(pi k (n + 1/2) / N), or with sin() (k = 1 .. N - 1; X[0] = 0). `scratch` holds N values; results may
+ * overwrite the lines; the two lines may be the same. */
+struct dct {
+    uint32_t length;
+    fftwf_plan forward, backward;
+    float (*turn)[2]; /* [length] cos and sin of pi k / 2N */
+};
+
+spk_status dct_create(struct dct *dct, uint32_t length, struct spk_error *error);
+void dct_destroy(struct dct *dct);
+void dct_forward(const struct dct *dct, bool sine, const float *a, const float *b, float *out_a, float *out_b,
+                 fftwf_complex *scratch);
+/* Inverse of the cosine transform. */
+void dct_inverse(const struct dct *dct, const float *a, const float *b, float *out_a, float *out_b,
+                 fftwf_complex *scratch);
+
+/* poisson.c: solves phi[x+1] + phi[x-1] + phi[y+1] + phi[y-1] - 4 phi = rhs, missing neighbours taken as equal. */
+struct poisson {
+    uint32_t height, width;
+    size_t stride;
+    struct spk_team *team;
+    struct dct rows;
+    double *lambda;         /* [width, rounded up to BLOCK] 2 - 2 cos(pi k / width) */
+    fftwf_complex *scratch; /* [workers][width] */
+    float *pivot;           /* [workers][height][BLOCK] */
+};
+
+spk_status poisson_create(struct poisson *poisson, uint32_t height, uint32_t width, size_t stride,
+                          struct spk_team *team, struct spk_error *error);
+void poisson_destroy(struct poisson *poisson);
+/* `rhs` may be `phi`. The solution is fixed up to a constant. */
+void poisson_solve(struct poisson *poisson, const float *rhs, float *phi);
+/* Divergence of the averaged slopes: the right-hand side of the least-squares problem. */
+void poisson_divergence(const struct slopes *slopes, float *rhs);
+
+/* fourier.c: Frankot-Chellappa on the periodic field. */
+struct fourier {
+    struct slopes *slopes;
+    size_t line;            /* complex values of a column, padded */
+    fftwf_complex *field;   /* [height][stride] */
+    fftwf_complex *scratch; /* [workers] columns of a block, their mirror images, a spectrum: [line] each */
+    fftwf_plan row_forward, row_backward, column_forward, column_backward;
+};
+spk_status fourier_create(struct fourier *fourier, struct slopes *slopes, struct spk_error *error);
+void fourier_destroy(struct fourier *fourier);
+void fourier_run(struct fourier *fourier, float *phi);
+
+/* cosine.c: Frankot-Chellappa on the antisymmetric extension. Destroys gx and gy. */
+struct cosine {
+    struct slopes *slopes;
+    struct dct rows, columns;
+    size_t line;            /* values of a row or column, padded */
+    fftwf_complex *scratch; /* [workers][line] */
+    float *block;           /* [workers][2 BLOCK][line] */
+};
+spk_status cosine_create(struct cosine *cosine, struct slopes *slopes, struct spk_error *error);
+void cosine_destroy(struct cosine *cosine);
+void cosine_run(struct cosine *cosine, float *phi);
+
+/* masked.c: conjugate gradients for the weighted problem, from the start value in `phi`. */
+struct masked {
+    struct slopes *slopes;
+    struct poisson *poisson;
+    float *residual, *direction, *image, *step; /* [height][stride] */
+    double (*dot)[2];                           /* [tasks(height, BAND)] */
+};
+spk_status masked_create(struct masked *masked, struct slopes *slopes, struct poisson *poisson,
+                         struct spk_error *error);
+void masked_destroy(struct masked *masked);
+void masked_run(struct masked *masked, uint32_t iterations, float *phi);
+
+#endif

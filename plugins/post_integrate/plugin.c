@@ -1,0 +1,109 @@
+/* post_integrate: options and glue. */
+#include "integrate.h"
+
+#include <speckled/plugin.h>
+#include <stdlib.h>
+
+#define AT(member) .offset = offsetof(struct spk_integrate_config, member)
+
+static const struct spk_option options[] = {
+    {.key = "method",
+     .type = SPK_OPTION_CHOICE,
+     AT(method),
+     .default_value = "dct",
+     .choices = "dct|fc_antisymmetric|fc|masked",
+     .help = "Least squares by cosine transform; Frankot-Chellappa on the antisymmetric extension, or plain; "
+             "least "
+             "squares that gives invalid pixels no weight."},
+    {.key = "iterations",
+     .type = SPK_OPTION_INT,
+     AT(iterations),
+     .minimum = 1,
+     .maximum = 10000,
+     .default_value = "20",
+     .help = "Most steps of method masked; each takes about as long as method dct."},
+    SPK_OPTION_END,
+};
+
+struct instance {
+    struct spk_integrate_config config;
+    struct spk_team *team;
+    struct spk_integrate *integrate;
+    double scale;
+};
+
+static spk_status open_stage(const struct spk_host *host, const void *config, void **self,
+                             struct spk_error *error)
+{
+    struct instance *instance = calloc(1, sizeof *instance);
+    if (!instance)
+        return spk_fail(error, SPK_NOMEM, "post_integrate: no memory");
+    instance->config = *(const struct spk_integrate_config *)config;
+    instance->team = host->team;
+    *self = instance;
+    return SPK_OK;
+}
+
+static void close_stage(void **self)
+{
+    struct instance *instance = *self;
+    if (instance)
+        spk_integrate_destroy(&instance->integrate);
+    free(instance);
+    *self = NULL;
+}
+
+static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,
+                          struct spk_error *error)
+{
+    struct instance *instance = self;
+    const uint32_t needed = 1u << SPK_MAP_DISPLACEMENT_X | 1u << SPK_MAP_DISPLACEMENT_Y;
+    if ((in->maps & needed) != needed)
+        return spk_fail(
+            error, SPK_INVALID,
+            "post_integrate: no earlier stage makes displacement_x and displacement_y: put it after a "
+            "reconstruction");
+    spk_status status = spk_integrate_scale(&in->geometry, &instance->scale, error);
+    if (status)
+        return status;
+    spk_integrate_destroy(&instance->integrate);
+    status = spk_integrate_create(&instance->integrate, &instance->config, in->height, in->width,
+                                  instance->team, error);
+    if (!status)
+        out->maps |= 1u << SPK_MAP_PHASE;
+    return status;
+}
+
+static spk_status process(void *self, struct spk_work *work, struct spk_error *error)
+{
+    struct instance *instance = self;
+    struct spk_result *result = work->result;
+    (void)error;
+    spk_integrate_run(instance->integrate, result->map[SPK_MAP_DISPLACEMENT_X],
+                      result->map[SPK_MAP_DISPLACEMENT_Y], result->valid, instance->scale,
+                      result->map[SPK_MAP_PHASE]);
+    return SPK_OK;
+}
+
+static const struct spk_stage stage = {
+    .prepare = prepare,
+    .process = process,
+};
+
+static const struct spk_plugin plugin = {
+    .abi = SPK_PLUGIN_ABI,
+    .size = sizeof(struct spk_plugin),
+    .name = "post_integrate",
+    .summary = "Phase in radians from displacements, by least squares or Frankot-Chellappa.",
+    .version = "1",
+    .options = options,
+    .config_size = sizeof(struct spk_integrate_config),
+    .open = open_stage,
+    .close = close_stage,
+    .stage = &stage,
+};
+
+const struct spk_plugin *spk_plugin_entry(void)
+{
+    return &plugin;
+}

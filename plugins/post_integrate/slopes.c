@@ -1,0 +1,296 @@
+/* Takes the measured slopes apart: an affine gradient field, integrated in closed form and so exact in single precision however
+ * strong a tilt or defocus is, and the rest, in which invalid pixels are filled in. */
+#include "internal.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Sums over good pixels; x and y from the middle of the map. */
+enum { SUM_1, SUM_X, SUM_Y, SUM_XX, SUM_XY, SUM_YY, SUMS };
+
+struct sums {
+    double weight[SUMS];
+    double u[3], v[3]; /* of u, x u, y u; of v, x v, y v */
+    struct box box;    /* around the good pixels; empty: bottom 0 */
+};
+
+spk_status slopes_create(struct slopes *slopes, uint32_t height, uint32_t width, size_t stride,
+                         struct spk_team *team, struct spk_error *error)
+{
+    slopes->height = height;
+    slopes->width = width;
+    slopes->stride = stride;
+    slopes->team = team;
+    slopes->gx = integrate_memory(height * stride, sizeof *slopes->gx);
+    slopes->gy = integrate_memory(height * stride, sizeof *slopes->gy);
+    slopes->good = integrate_memory(height * stride, 1);
+    slopes->band = integrate_memory(tasks(height, BAND), sizeof *slopes->band);
+    if (!slopes->gx || !slopes->gy || !slopes->good || !slopes->band)
+        return spk_fail(error, SPK_NOMEM, "post_integrate: no memory for a map of %ux%u pixels", width,
+                        height);
+    return fill_create(&slopes->fill, height, width, team, error);
+}
+
+void slopes_destroy(struct slopes *slopes)
+{
+    fill_destroy(&slopes->fill);
+    free(slopes->gx);
+    free(slopes->gy);
+    free(slopes->good);
+    free(slopes->band);
+    slopes->gx = slopes->gy = NULL;
+    slopes->good = NULL;
+    slopes->band = NULL;
+}
+
+struct take_job {
+    struct slopes *slopes;
+    const float *ux, *uy;
+    const uint8_t *valid;
+};
+
+/* Sums of one row, in float lanes: the fit need not be exact, since whatever it leaves is integrated too. */
+struct row_sums {
+    float one, x, xx, u, xu, v, xv;
+};
+
+static struct row_sums sum_row(const float *restrict ux, const float *restrict uy,
+                               const uint8_t *restrict good, uint32_t width, float middle)
+{
+    enum { LANES = 16 };
+    float lane[7][LANES] = {{0}};
+    for (uint32_t start = 0; start < width; start += LANES) {
+        uint32_t count = width - start < LANES ? width - start : LANES;
+        for (uint32_t i = 0; i < count; i++) {
+            float ok = good[start + i], x = ok * ((float)(start + i) - middle);
+            float u = good[start + i] ? ux[start + i] : 0, v = good[start + i] ? uy[start + i] : 0;
+            lane[0][i] += ok;
+            lane[1][i] += x;
+            lane[2][i] += x * x;
+            lane[3][i] += u;
+            lane[4][i] += x * u;
+            lane[5][i] += v;
+            lane[6][i] += x * v;
+        }
+    }
+    float total[7] = {0};
+    for (int s = 0; s < 7; s++)
+        for (int i = 0; i < LANES; i++)
+            total[s] += lane[s][i];
+    return (struct row_sums){total[0], total[1], total[2], total[3], total[4], total[5], total[6]};
+}
+
+static void rate_row(const float *restrict ux, const float *restrict uy, const uint8_t *restrict valid,
+                     uint32_t width, uint8_t *restrict good)
+{
+    for (uint32_t x = 0; x < width; x++)
+        good[x] = (fabsf(ux[x]) <= FLT_MAX) & (fabsf(uy[x]) <= FLT_MAX);
+    if (valid)
+        for (uint32_t x = 0; x < width; x++)
+            good[x] = (uint8_t)(good[x] & (valid[x] != 0));
+}
+
+/* Enlarges `box` by the good pixels of row `y`, of which there is one at least. */
+static void enlarge_box(struct box *box, uint32_t y, const uint8_t *good, uint32_t width)
+{
+    uint32_t left = (uint32_t)((const uint8_t *)memchr(good, 1, width) - good), right = width;
+    while (!good[right - 1])
+        right--;
+    if (box->bottom == 0)
+        *box = (struct box){y, y + 1, left, right};
+    box->bottom = y + 1;
+    box->left = left < box->left ? left : box->left;
+    box->right = right > box->right ? right : box->right;
+}
+
+static void rate_band(void *context, unsigned band, unsigned worker)
+{
+    const struct take_job *job = context;
+    struct slopes *s = job->slopes;
+    struct sums sums = {{0}, {0}, {0}, {0, 0, 0, 0}};
+    (void)worker;
+    for (uint32_t y = band * BAND; y < (band + 1) * BAND && y < s->height; y++) {
+        size_t at = (size_t)y * s->width;
+        uint8_t *good = s->good + y * s->stride;
+        rate_row(job->ux + at, job->uy + at, job->valid ? job->valid + at : NULL, s->width, good);
+        struct row_sums row =
+            sum_row(job->ux + at, job->uy + at, good, s->width, 0.5f * (float)(s->width - 1));
+        if (row.one > 0)
+            enlarge_box(&sums.box, y, good, s->width);
+        double dy = y - 0.5 * (s->height - 1);
+        const double weight[SUMS] = {row.one, row.x, dy * row.one, row.xx, dy * row.x, dy * dy * row.one};
+        const double u[3] = {row.u, row.xu, dy * row.u}, v[3] = {row.v, row.xv, dy * row.v};
+        for (int i = 0; i < SUMS; i++)
+            sums.weight[i] += weight[i];
+        for (int i = 0; i < 3; i++) {
+            sums.u[i] += u[i];
+            sums.v[i] += v[i];
+        }
+    }
+    s->band[band] = sums;
+}
+
+/* Least squares a + b x + c y; only the mean where the good pixels do not span a plane. */
+static void fit_plane(const double weight[SUMS], const double sum[3], double plane[3])
+{
+    double n = weight[SUM_1], mx = weight[SUM_X] / n, my = weight[SUM_Y] / n, mean = sum[0] / n;
+    double xx = weight[SUM_XX] / n - mx * mx, xy = weight[SUM_XY] / n - mx * my,
+           yy = weight[SUM_YY] / n - my * my;
+    double xu = sum[1] / n - mx * mean, yu = sum[2] / n - my * mean, determinant = xx * yy - xy * xy;
+    plane[1] = plane[2] = 0;
+    if (determinant > 1e-6 * xx * yy && n > 3) {
+        plane[1] = (xu * yy - yu * xy) / determinant;
+        plane[2] = (yu * xx - xu * xy) / determinant;
+    }
+    plane[0] = mean - plane[1] * mx - plane[2] * my;
+}
+
+static void add_sums(struct sums *total, const struct sums *band)
+{
+    for (int i = 0; i < SUMS; i++)
+        total->weight[i] += band->weight[i];
+    for (int i = 0; i < 3; i++) {
+        total->u[i] += band->u[i];
+        total->v[i] += band->v[i];
+    }
+    if (band->box.bottom == 0)
+        return;
+    if (total->box.bottom == 0)
+        total->box = band->box;
+    total->box.bottom = band->box.bottom;
+    total->box.left = band->box.left < total->box.left ? band->box.left : total->box.left;
+    total->box.right = band->box.right > total->box.right ? band->box.right : total->box.right;
+}
+
+static struct affine fit_affine(const struct sums *sums)
+{
+    double u[3], v[3];
+    if (sums->weight[SUM_1] < 1)
+        return (struct affine){0, 0, 0, 0, 0};
+    fit_plane(sums->weight, sums->u, u);
+    fit_plane(sums->weight, sums->v, v);
+    return (struct affine){.a = u[0], .b = u[1], .c = 0.5 * (u[2] + v[1]), .d = v[0], .f = v[2]};
+}
+
+/* to = measured - (start + slope x) where good, 0 elsewhere */
+static void detrend_row(const float *restrict measured, const uint8_t *restrict good, uint32_t width,
+                        double start, double slope, float *restrict to)
+{
+    for (uint32_t x = 0; x < width; x++) {
+        float rest = (float)(measured[x] - (start + slope * x));
+        to[x] = good[x] ? rest : 0;
+    }
+}
+
+static void detrend_band(void *context, unsigned band, unsigned worker)
+{
+    const struct take_job *job = context;
+    struct slopes *s = job->slopes;
+    const struct affine *p = &s->affine;
+    double dx = -0.5 * (s->width - 1);
+    (void)worker;
+    for (uint32_t y = band * BAND; y < (band + 1) * BAND && y < s->height; y++) {
+        size_t from = (size_t)y * s->width, to = y * s->stride;
+        double dy = y - 0.5 * (s->height - 1);
+        detrend_row(job->ux + from, s->good + to, s->width, p->a + p->c * dy + p->b * dx, p->b, s->gx + to);
+        detrend_row(job->uy + from, s->good + to, s->width, p->d + p->f * dy + p->c * dx, p->c, s->gy + to);
+    }
+}
+
+struct move_job {
+    struct slopes *slopes;
+    struct affine part;
+};
+
+/* Adds `part` to gx and gy. */
+static void move_band(void *context, unsigned band, unsigned worker)
+{
+    const struct move_job *job = context;
+    struct slopes *s = job->slopes;
+    const struct affine *p = &job->part;
+    (void)worker;
+    for (uint32_t y = band * BAND; y < (band + 1) * BAND && y < s->height; y++) {
+        float *gx = s->gx + y * s->stride, *gy = s->gy + y * s->stride;
+        double dy = y - 0.5 * (s->height - 1), middle = 0.5 * (s->width - 1);
+        for (uint32_t x = 0; x < s->width; x++) {
+            double dx = x - middle;
+            gx[x] = (float)(gx[x] + p->a + p->b * dx + p->c * dy);
+            gy[x] = (float)(gy[x] + p->d + p->c * dx + p->f * dy);
+        }
+    }
+}
+
+static void move_affine(struct slopes *slopes, struct affine part)
+{
+    struct move_job job = {slopes, part};
+    spk_team_run(slopes->team, move_band, &job, tasks(slopes->height, BAND));
+    slopes->affine.a -= part.a;
+    slopes->affine.b -= part.b;
+    slopes->affine.c -= part.c;
+    slopes->affine.d -= part.d;
+    slopes->affine.f -= part.f;
+}
+
+/* Mean, difference per pixel and slope along the edges of the component that points out of two opposite edges. */
+static void fit_edges(const float *first, const float *second, size_t step, uint32_t count, uint32_t apart,
+                      double plane[3])
+{
+    double mean = 0, difference = 0, along = 0, square = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        double a = first[i * step], b = second[i * step], position = i - 0.5 * (count - 1);
+        mean += 0.5 * (a + b);
+        difference += b - a;
+        along += 0.5 * (a + b) * position;
+        square += position * position;
+    }
+    plane[0] = mean / count;
+    plane[1] = apart ? difference / count / apart : 0;
+    plane[2] = square > 0 ? along / square : 0;
+}
+
+/* Chooses the affine part anew, so that the slopes across the edges of the box vanish on average. */
+static void flatten_edges(struct slopes *s, const struct box *box)
+{
+    uint32_t height = box->bottom - box->top, width = box->right - box->left;
+    const float *gx = s->gx + box->top * s->stride + box->left,
+                *gy = s->gy + box->top * s->stride + box->left;
+    double u[3], v[3], x = 0.5 * (box->left + box->right - (double)s->width),
+                       y = 0.5 * (box->top + box->bottom - (double)s->height);
+    fit_edges(gx, gx + width - 1, s->stride, height, width - 1, u);
+    fit_edges(gy, gy + (height - 1) * s->stride, 1, width, height - 1, v);
+    double cross = 0.5 * (u[2] + v[2]);
+    move_affine(s, (struct affine){.a = -(u[0] - u[1] * x - cross * y),
+                                   .b = -u[1],
+                                   .c = -cross,
+                                   .d = -(v[0] - v[1] * y - cross * x),
+                                   .f = -v[1]});
+}
+
+void slopes_take(struct slopes *slopes, const float *ux, const float *uy, const uint8_t *valid)
+{
+    struct take_job job = {slopes, ux, uy, valid};
+    uint32_t bands = tasks(slopes->height, BAND);
+    spk_team_run(slopes->team, rate_band, &job, bands);
+    struct sums total = {{0}, {0}, {0}, {0, 0, 0, 0}};
+    for (uint32_t band = 0; band < bands; band++)
+        add_sums(&total, &slopes->band[band]);
+    slopes->affine = fit_affine(&total);
+    spk_team_run(slopes->team, detrend_band, &job, bands);
+    double good = total.weight[SUM_1], all = (double)slopes->height * slopes->width;
+    const struct box *box = &total.box;
+    if (good < 1)
+        return;
+    if (good < (double)(box->bottom - box->top) * (box->right - box->left))
+        fill_run(slopes->fill, slopes->gx, slopes->gy, slopes->good, slopes->stride);
+    if (slopes->flat_edges)
+        flatten_edges(slopes, box);
+    if (good < all)
+        border_extend(slopes, *box);
+}
+
+void slopes_restore(struct slopes *slopes)
+{
+    move_affine(slopes, slopes->affine);
+}
