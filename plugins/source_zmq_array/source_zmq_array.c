@@ -223,8 +223,10 @@ static spk_status refuse(struct spk_zmq_array *source, enum spk_reject reason, c
 
 static spk_status end_series(struct spk_zmq_array *source)
 {
-    if (source->series_open)
+    if (source->series_open) {
         source->series++;
+        source->host->end_series(source->host->context);
+    }
     source->series_open = false;
     source->frame = 0;
     return SPK_AGAIN;

@@ -221,6 +221,7 @@ static void test_series(void)
         spk_frame_unref(&f);
     }
     CHECK(zmq_host_rejects(&b.h) == 0, "a STOP is no reject");
+    CHECK(b.h.series_ended == 2, "%u series ended", b.h.series_ended);
     end(&b);
 }
 

@@ -15,7 +15,7 @@
 struct zmq_host {
     struct spk_host host;
     struct spk_pool *pool;
-    unsigned frames, dropped, rejected[SPK_REJECT_COUNT];
+    unsigned frames, dropped, series_ended, rejected[SPK_REJECT_COUNT];
 };
 
 static inline spk_status zmq_host_frame(void *context, uint32_t height, uint32_t width, enum spk_dtype dtype,
@@ -35,10 +35,18 @@ static inline void zmq_host_reject(void *context, enum spk_reject reason)
     ((struct zmq_host *)context)->rejected[reason]++;
 }
 
+static inline void zmq_host_end_series(void *context)
+{
+    ((struct zmq_host *)context)->series_ended++;
+}
+
 static inline void zmq_host_begin(struct zmq_host *h, uint32_t frames)
 {
-    *h = (struct zmq_host){
-        .host = {.size = sizeof h->host, .context = h, .frame = zmq_host_frame, .reject = zmq_host_reject}};
+    *h = (struct zmq_host){.host = {.size = sizeof h->host,
+                                    .context = h,
+                                    .frame = zmq_host_frame,
+                                    .reject = zmq_host_reject,
+                                    .end_series = zmq_host_end_series}};
     REQUIRE(spk_pool_create(&h->pool, frames, NULL, NULL) == SPK_OK);
 }
 
