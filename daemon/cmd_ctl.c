@@ -1,9 +1,9 @@
 /* `speckled ctl`: talks to a running service through its control plugin.
  *
- * Requests are JSON objects; the plugin's request() carries them and turns a refusal into a failure, so replies are printed
- * as they come:
+ * Requests are JSON objects. The plugin's request() carries them, turns a refusal into a failure and, with "format": "text",
+ * a reply into lines for people:
  *
- *     {"command": "status", "format": "text"}               text for people; without "format" JSON
+ *     {"command": "status", "format": "text"}  "options"
  *     {"command": "start"}  "stop"  "abort"
  *     {"command": "reference", "count": 10}  "dark"  "flat" count may be absent: as configured
  *     {"command": "get", "key": "recon_umpa.window"}
@@ -32,27 +32,37 @@ static const struct verb {
     const char *name;
     size_t least, most;
     const char *takes;
+    bool asks; /* the reply is of interest, not only that it came */
 } verbs[] = {
-    {"status", 0, 0, ""},       {"watch", 0, 0, ""},       {"start", 0, 0, ""},
-    {"stop", 0, 0, ""},         {"abort", 0, 0, ""},       {"reference", 0, 1, "[COUNT]"},
-    {"dark", 0, 1, "[COUNT]"},  {"flat", 0, 1, "[COUNT]"}, {"get", 1, 1, "KEY"},
-    {"set", 1, 1, "KEY=VALUE"},
+    {"status", 0, 0, "", true},
+    {"watch", 0, 0, "", true},
+    {"options", 0, 0, "", true},
+    {"start", 0, 0, "", false},
+    {"stop", 0, 0, "", false},
+    {"abort", 0, 0, "", false},
+    {"reference", 0, 1, "[COUNT]", false},
+    {"dark", 0, 1, "[COUNT]", false},
+    {"flat", 0, 1, "[COUNT]", false},
+    {"get", 1, 1, "KEY", true},
+    {"set", 1, 1, "KEY=VALUE", false},
 };
 
 enum { VERB_COUNT = sizeof verbs / sizeof *verbs };
 
 static const struct spk_usage usage = {
     .command = "ctl",
-    .synopsis = "[--endpoint ADDRESS] status|watch|start|stop|abort|reference|dark|flat|get|set [...]",
+    .synopsis =
+        "[--endpoint ADDRESS] status|watch|options|start|stop|abort|reference|dark|flat|get|set [...]",
     .text = "Talks to a running service.\n\n"
             "  status              state, frames in, maps out, drops and rejections by reason, latency\n"
             "  watch               the same again and again, until Ctrl-C\n"
+            "  options             every option of the graph with its value\n"
             "  start               accept frames\n"
             "  stop                finish the stacks that are complete, ignore further frames\n"
             "  abort               discard open stacks, ignore further frames\n"
             "  reference [COUNT]   the next frames are a new reference; the same for dark and flat\n"
             "  get KEY             value of an option: plugin.key, or key where one plugin has it\n"
-            "  set KEY=VALUE       changes an option between two frames; says so when that needs a restart\n",
+            "  set KEY=VALUE       changes an option between two frames; says so when that needs a restart",
     .examples = "  speckled ctl status\n"
                 "  speckled ctl --endpoint tcp://127.0.0.1:5557 set recon_umpa.window=2\n"
                 "  speckled ctl dark 20\n"
@@ -94,7 +104,7 @@ static void make_request(const struct client *client, const struct verb *verb, c
     bool watch = strcmp(verb->name, "watch") == 0;
     const char *name = watch ? "status" : verb->name;
     snprintf(request, REQUEST_SIZE, "{\"command\": \"%s\"", name);
-    if (strcmp(name, "status") == 0 && !client->json)
+    if (!client->json)
         append(request, ", \"format\": \"text\"");
     if (word && strcmp(name, "get") == 0) {
         append_member(request, "key", word, strlen(word));
@@ -109,16 +119,15 @@ static void make_request(const struct client *client, const struct verb *verb, c
     append(request, "}");
 }
 
-static int send_request(const struct client *client, const char *request)
+static int send_request(const struct client *client, const char *request, bool print)
 {
     struct spk_error error = {0};
     char *reply = NULL;
     if (client->plugin->control->request(client->endpoint, request, client->timeout_ms, &reply, &error))
         return spk_command_fail("ctl", &error);
     size_t size = strlen(reply);
-    fputs(reply, stdout);
-    if (size && reply[size - 1] != '\n')
-        putchar('\n');
+    if (print)
+        printf("%s%s", reply, size && reply[size - 1] == '\n' ? "" : "\n");
     free(reply);
     fflush(stdout);
     return COMMAND_OK;
@@ -133,7 +142,7 @@ static int watch(const struct client *client, const char *request, double interv
         int64_t next = spk_clock_monotonic_ns() + (int64_t)(interval_s * 1e9);
         if (terminal)
             fputs("\033[H\033[2J", stdout);
-        code = send_request(client, request);
+        code = send_request(client, request, true);
         if (code == COMMAND_OK)
             spk_clock_sleep_until(next);
     }
@@ -152,7 +161,8 @@ static const struct verb *find_verb(const struct spk_texts *words)
     for (size_t i = 0; i < VERB_COUNT; i++)
         spk_names_add(&names, verbs[i].name);
     if (!words->count) {
-        spk_usage_fail(&usage, "what? status, watch, start, stop, abort, reference, dark, flat, get or set");
+        spk_usage_fail(&usage,
+                       "what? status, watch, options, start, stop, abort, reference, dark, flat, get or set");
         return NULL;
     }
     for (size_t i = 0; i < VERB_COUNT; i++)
@@ -207,7 +217,7 @@ static int ask(struct client *client, const char *plugin, const struct spk_texts
     if (strlen(request) + 8 >= REQUEST_SIZE)
         return spk_usage_fail(&usage, "the request is too long");
     return strcmp(verb->name, "watch") == 0 ? watch(client, request, interval_s)
-                                            : send_request(client, request);
+                                            : send_request(client, request, verb->asks || client->json);
 }
 
 static int run(int argc, char **argv)
@@ -224,7 +234,10 @@ static int run(int argc, char **argv)
          .value = &client.endpoint,
          .placeholder = "ADDRESS",
          .help = "where the service listens (default: that of the control plugin)"},
-        {.name = "json", .type = SPK_ARGUMENT_SWITCH, .value = &client.json, .help = "status as JSON"},
+        {.name = "json",
+         .type = SPK_ARGUMENT_SWITCH,
+         .value = &client.json,
+         .help = "print the reply as it came, in JSON"},
         {.name = "interval",
          .type = SPK_ARGUMENT_FLOAT,
          .value = &interval_s,
