@@ -21,9 +21,12 @@ spk_status dct_create(struct dct *dct, uint32_t length, struct spk_error *error)
     dct->turn = integrate_memory(length, sizeof *dct->turn);
     fftwf_complex *line = integrate_memory(length, sizeof *line);
     if (dct->turn && line) {
+        /* Buffered plans allocate each time they run, which a lane must not. */
         spk_fft_lock();
-        dct->forward = fftwf_plan_dft_1d((int)length, line, line, FFTW_FORWARD, FFTW_MEASURE);
-        dct->backward = fftwf_plan_dft_1d((int)length, line, line, FFTW_BACKWARD, FFTW_MEASURE);
+        dct->forward =
+            fftwf_plan_dft_1d((int)length, line, line, FFTW_FORWARD, FFTW_MEASURE | FFTW_NO_BUFFERING);
+        dct->backward =
+            fftwf_plan_dft_1d((int)length, line, line, FFTW_BACKWARD, FFTW_MEASURE | FFTW_NO_BUFFERING);
         spk_fft_unlock();
     }
     free(line);

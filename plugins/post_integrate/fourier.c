@@ -8,17 +8,19 @@
 
 enum { FC_BLOCK = 8 }; /* complex columns of one task: a cache line */
 
+/* Buffered plans allocate each time they run, which a lane must not. */
+static const unsigned plan_flags = FFTW_MEASURE | FFTW_NO_BUFFERING;
+
 static bool make_plans(struct fourier *fourier, uint32_t height, uint32_t width)
 {
     fftwf_complex *row = integrate_memory(width, sizeof *row),
                   *column = integrate_memory(height, sizeof *column);
     if (row && column) {
         spk_fft_lock();
-        fourier->row_forward = fftwf_plan_dft_1d((int)width, row, row, FFTW_FORWARD, FFTW_MEASURE);
-        fourier->row_backward = fftwf_plan_dft_1d((int)width, row, row, FFTW_BACKWARD, FFTW_MEASURE);
-        fourier->column_forward = fftwf_plan_dft_1d((int)height, column, column, FFTW_FORWARD, FFTW_MEASURE);
-        fourier->column_backward =
-            fftwf_plan_dft_1d((int)height, column, column, FFTW_BACKWARD, FFTW_MEASURE);
+        fourier->row_forward = fftwf_plan_dft_1d((int)width, row, row, FFTW_FORWARD, plan_flags);
+        fourier->row_backward = fftwf_plan_dft_1d((int)width, row, row, FFTW_BACKWARD, plan_flags);
+        fourier->column_forward = fftwf_plan_dft_1d((int)height, column, column, FFTW_FORWARD, plan_flags);
+        fourier->column_backward = fftwf_plan_dft_1d((int)height, column, column, FFTW_BACKWARD, plan_flags);
         spk_fft_unlock();
     }
     free(row);
