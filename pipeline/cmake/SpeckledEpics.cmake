@@ -1,7 +1,7 @@
 # What the plugins that need EPICS build with:
 #   speckled_epics_module(name SOURCES a.c LINK EPICS::ioc)   a part that is loaded only after EPICS' surroundings are set
 #   speckled_epics_files(name FILES a.template)               database files beside it, in the build tree and installed
-include_guard(GLOBAL)
+include_guard(DIRECTORY)
 
 set(SPECKLED_EPICS_DIRECTORY ${PROJECT_BINARY_DIR}/lib/speckled/epics)
 

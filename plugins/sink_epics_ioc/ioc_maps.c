@@ -27,6 +27,11 @@ int64_t spk_ioc_result_time(const struct spk_result *result)
     return latest ? latest : from->published_realtime_ns;
 }
 
+static size_t element_size(int map)
+{
+    return map == SPK_IOC_VALID ? sizeof(uint8_t) : sizeof(float);
+}
+
 static spk_status put_enable(struct spk_point *point, void *context)
 {
     struct ioc_map *map = context;
@@ -170,10 +175,9 @@ spk_status spk_ioc_maps_publish(struct spk_ioc *ioc, const struct spk_result *re
     for (int i = 0; i < SPK_IOC_MAPS; i++) {
         struct ioc_map *map = &ioc->map[i];
         const void *data = i == SPK_IOC_VALID ? (const void *)result->valid : result->map[i];
-        size_t element = i == SPK_IOC_VALID ? sizeof *result->valid : sizeof *result->map[i];
         if (!data || !*ioc->config.map[i] || !atomic_load_explicit(&map->on, memory_order_relaxed))
             continue;
-        spk_status failed = publish_map(ioc, map, result, data, element, error);
+        spk_status failed = publish_map(ioc, map, result, data, element_size(i), error);
         status = status ? status : failed;
     }
     return status;
@@ -186,6 +190,11 @@ void spk_ioc_maps_idle(struct spk_ioc *ioc)
         if (!*ioc->config.map[i])
             continue;
         bool on = atomic_load_explicit(&map->on, memory_order_relaxed);
+        if (!on &&
+            map->shown) { /* a map that is turned off stays visible, and its buffer goes back to the lane */
+            spk_point_keep_data(map->data, element_size(i));
+            spk_result_unref(&map->shown);
+        }
         spk_point_show_int(map->enabled, on, 0);
         spk_point_follow(map->enable, on, on, "");
         show_rate(map, 0);

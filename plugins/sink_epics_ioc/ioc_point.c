@@ -150,6 +150,19 @@ void spk_point_show_data(struct spk_point *point, const void *data, uint32_t cou
     dbScanUnlock(point->record);
 }
 
+void spk_point_keep_data(struct spk_point *point, size_t element)
+{
+    if (!point)
+        return;
+    dbScanLock(point->record);
+    if (point->data && point->data != point->own) {
+        memcpy(point->own, point->data, point->count * element);
+        point->data = point->own;
+        show(point, point->realtime_ns);
+    }
+    dbScanUnlock(point->record);
+}
+
 void spk_point_follow(struct spk_point *point, int64_t integer, double real, const char *text)
 {
     if (!point)

@@ -49,6 +49,8 @@ void spk_point_show_real(struct spk_point *point, double value, int64_t realtime
 void spk_point_show_text(struct spk_point *point, const char *value, int64_t realtime_ns);
 /* Points the record at `data`, which must stay until the next call with other data; always shown. Any thread. */
 void spk_point_show_data(struct spk_point *point, const void *data, uint32_t count, int64_t realtime_ns);
+/* Copies the picture that the record points at into the record's own memory: what was given may then go. Any thread. */
+void spk_point_keep_data(struct spk_point *point, size_t element);
 
 /* Brings an output record in line with a value that changed otherwise, without a put. Any thread. */
 void spk_point_follow(struct spk_point *point, int64_t integer, double real, const char *text);
