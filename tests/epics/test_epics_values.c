@@ -10,8 +10,8 @@
 static void check_time(int64_t realtime_ns, uint32_t seconds, uint32_t nanoseconds)
 {
     struct spk_epics_time time = spk_epics_time(realtime_ns);
-    CHECK(time.seconds == seconds && time.nanoseconds == nanoseconds, "%lld ns: got %u s %u ns", (long long)realtime_ns,
-          time.seconds, time.nanoseconds);
+    CHECK(time.seconds == seconds && time.nanoseconds == nanoseconds, "%lld ns: got %u s %u ns",
+          (long long)realtime_ns, time.seconds, time.nanoseconds);
 }
 
 /* Reference: `date -u -d 1990-01-01 +%s` is 631152000, `date -u -d 2038-01-19T03:14:08 +%s` is 2^31. */
@@ -93,7 +93,8 @@ static void test_context(void)
     context.pv[SPK_CONTEXT_ROLE].known = true;
     context.role = SPK_ROLE_REFERENCE;
     spk_context_now(&context, &role, &position, &stack);
-    CHECK(role == SPK_ROLE_REFERENCE && position == SPK_UNKNOWN && stack == SPK_UNKNOWN, "only the role is watched");
+    CHECK(role == SPK_ROLE_REFERENCE && position == SPK_UNKNOWN && stack == SPK_UNKNOWN,
+          "only the role is watched");
     context.role = SPK_ROLE_COUNT;
     spk_context_now(&context, &role, &position, &stack);
     CHECK(role == SPK_ROLE_AUTO && position == SPK_CONTEXT_NOWHERE, "a value that means nothing");
