@@ -118,29 +118,32 @@ static void potential(const struct slopes *s, uint32_t k, fftwf_complex *column,
     }
 }
 
-static void move_column(const struct fourier *f, uint32_t k, fftwf_complex *line, bool back)
-{
-    for (uint32_t y = 0; y < f->slopes->height; y++) {
-        fftwf_complex *at = &f->field[y * f->slopes->stride + k];
-        if (back)
-            copy_value(line[y], *at);
-        else
-            copy_value(*at, line[y]);
-    }
-}
-
 static uint32_t mirror_of(const struct slopes *s, uint32_t k)
 {
     return k ? s->width - k : 0;
 }
 
-static void move_block(const struct fourier *f, uint32_t start, uint32_t end, fftwf_complex *block, bool back)
+/* Columns start .. end of the field to lines of `block`, each followed by its mirror image. */
+static void gather(const struct fourier *f, uint32_t start, uint32_t end, fftwf_complex *block)
 {
-    for (uint32_t k = start; k < end; k++) {
-        fftwf_complex *column = block + 2 * (k - start) * f->line;
-        move_column(f, k, column, back);
-        if (mirror_of(f->slopes, k) != k)
-            move_column(f, mirror_of(f->slopes, k), column + f->line, back);
+    for (uint32_t y = 0; y < f->slopes->height; y++) {
+        fftwf_complex *row = f->field + y * f->slopes->stride, *to = block + y;
+        for (uint32_t k = start; k < end; k++, to += 2 * f->line) {
+            copy_value(row[k], to[0]);
+            copy_value(row[mirror_of(f->slopes, k)], to[f->line]);
+        }
+    }
+}
+
+static void scatter(const struct fourier *f, uint32_t start, uint32_t end, fftwf_complex *block)
+{
+    for (uint32_t y = 0; y < f->slopes->height; y++) {
+        fftwf_complex *row = f->field + y * f->slopes->stride, *from = block + y;
+        for (uint32_t k = start; k < end; k++, from += 2 * f->line) {
+            if (mirror_of(f->slopes, k) != k)
+                copy_value(from[f->line], row[mirror_of(f->slopes, k)]);
+            copy_value(from[0], row[k]);
+        }
     }
 }
 
@@ -151,7 +154,7 @@ static void columns_block(void *context, unsigned number, unsigned worker)
     fftwf_complex *block = f->scratch + (size_t)worker * (2 * FC_BLOCK + 1) * f->line;
     uint32_t start = number * FC_BLOCK, last = s->width / 2;
     uint32_t end = start + FC_BLOCK < last + 1 ? start + FC_BLOCK : last + 1;
-    move_block(f, start, end, block, false);
+    gather(f, start, end, block);
     for (uint32_t k = start; k < end; k++) {
         fftwf_complex *column = block + 2 * (k - start) * f->line;
         fftwf_complex *mirror = mirror_of(s, k) == k ? column : column + f->line;
@@ -163,7 +166,7 @@ static void columns_block(void *context, unsigned number, unsigned worker)
         if (mirror != column)
             fftwf_execute_dft(f->column_backward, mirror, mirror);
     }
-    move_block(f, start, end, block, true);
+    scatter(f, start, end, block);
 }
 
 static void restore_band(void *context, unsigned band, unsigned worker)

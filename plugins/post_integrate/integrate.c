@@ -134,14 +134,9 @@ struct finish_job {
 static void add_closed(const struct spk_integrate *s, const struct finish_job *job, uint32_t y)
 {
     const struct affine *p = &s->slopes.affine;
-    const float *phi = s->phi + y * s->stride;
-    float *phase = job->phase + (size_t)y * s->width;
-    double dy = y - 0.5 * (s->height - 1), middle = 0.5 * (s->width - 1);
-    double constant = (p->d + 0.5 * p->f * dy) * dy, linear = p->a + p->c * dy, square = 0.5 * p->b;
-    for (uint32_t x = 0; x < s->width; x++) {
-        double dx = x - middle;
-        phase[x] = (float)(job->scale * (phi[x] + constant + (linear + square * dx) * dx));
-    }
+    double dy = y - 0.5 * (s->height - 1);
+    s->slopes.rows->finish(s->phi + y * s->stride, s->width, (p->d + 0.5 * p->f * dy) * dy, p->a + p->c * dy,
+                           0.5 * p->b, job->scale, job->phase + (size_t)y * s->width);
 }
 
 static double sum_good(const float *phase, const uint8_t *good, uint32_t width, double *count)

@@ -5,13 +5,12 @@
 #define INTEGRATE_INTERNAL_H
 
 #include "integrate.h"
+#include "rows.h"
 
-#include <fftw3.h>
 #include <stdbool.h>
 
 enum {
-    BAND = 16,  /* rows of one parallel task; even, since rows are transformed in pairs */
-    BLOCK = 16, /* columns of one parallel task: a cache line of floats */
+    BAND = 16, /* rows of one parallel task; even, since rows are transformed in pairs */
 };
 
 static inline uint32_t tasks(uint32_t lines, uint32_t share)
@@ -32,6 +31,7 @@ struct slopes {
     uint32_t height, width;
     size_t stride;
     struct spk_team *team;
+    const struct integrate_rows *rows;
     float *gx, *gy;    /* slopes less their affine part, invalid ones filled in */
     uint8_t *good;     /* [height][stride] 1 = measured */
     struct sums *band; /* [tasks(height, BAND)] */
@@ -67,6 +67,7 @@ void fill_run(struct fill *fill, float *gx, float *gy, const uint8_t *good, size
  * overwrite the lines; the two lines may be the same. */
 struct dct {
     uint32_t length;
+    const struct integrate_rows *rows;
     fftwf_plan forward, backward;
     float (*turn)[2]; /* [length] cos and sin of pi k / 2N */
 };

@@ -6,15 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__x86_64__)
-#define AVX2 __attribute__((target("avx2,fma")))
-#define HAS_AVX2 (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-#else
-#define AVX2
-#define HAS_AVX2 false
-#endif
-#define ALWAYS static inline __attribute__((always_inline))
-
 spk_status poisson_create(struct poisson *poisson, uint32_t height, uint32_t width, size_t stride,
                           struct spk_team *team, struct spk_error *error)
 {
@@ -47,41 +38,6 @@ void poisson_destroy(struct poisson *poisson)
     poisson->pivot = NULL;
 }
 
-/* Gaussian elimination of phi[y-1] - (2 + lambda) phi[y] + phi[y+1] = rhs[y] (1 + lambda at the ends), BLOCK columns at once. The
- * pivots 1 / (2 + lambda - c) are kept as 1 - c, which has no cancellation. lambda = 0 leaves a constant open: 0 at the end. */
-ALWAYS void sweep(float *restrict field, size_t stride, uint32_t rows, const double *restrict lambda,
-                  float *restrict pivot)
-{
-    double g[BLOCK] = {0}, d[BLOCK] = {0};
-    float *row = field;
-    for (uint32_t y = 0; y + 1 < rows; y++, row += stride) {
-        for (int i = 0; i < BLOCK; i++) {
-            double c = 1 / (1 + lambda[i] + g[i]);
-            g[i] = (lambda[i] + g[i]) * c;
-            d[i] = (d[i] - row[i]) * c;
-            pivot[(size_t)y * BLOCK + (size_t)i] = (float)g[i];
-            row[i] = (float)d[i];
-        }
-    }
-    for (int i = 0; i < BLOCK; i++) {
-        double last = lambda[i] + g[i];
-        d[i] = last > 0 ? (d[i] - row[i]) / last : 0;
-        row[i] = (float)d[i];
-    }
-    for (uint32_t y = rows - 1; y-- > 0;) {
-        row -= stride;
-        for (int i = 0; i < BLOCK; i++) {
-            d[i] = row[i] + (1 - (double)pivot[(size_t)y * BLOCK + (size_t)i]) * d[i];
-            row[i] = (float)d[i];
-        }
-    }
-}
-
-AVX2 static void sweep_avx2(float *field, size_t stride, uint32_t rows, const double *lambda, float *pivot)
-{
-    sweep(field, stride, rows, lambda, pivot);
-}
-
 struct solve_job {
     struct poisson *poisson;
     const float *rhs;
@@ -106,10 +62,7 @@ static void sweep_block(void *context, unsigned block, unsigned worker)
     const struct poisson *p = job->poisson;
     float *pivot = p->pivot + (size_t)worker * p->height * BLOCK;
     size_t k = (size_t)block * BLOCK;
-    if (HAS_AVX2)
-        sweep_avx2(job->phi + k, p->stride, p->height, p->lambda + k, pivot);
-    else
-        sweep(job->phi + k, p->stride, p->height, p->lambda + k, pivot);
+    p->rows.rows->sweep(job->phi + k, p->stride, p->height, p->lambda + k, pivot);
 }
 
 static void restore_band(void *context, unsigned band, unsigned worker)

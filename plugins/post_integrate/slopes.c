@@ -2,7 +2,6 @@
  * strong a tilt or defocus is, and the rest, in which invalid pixels are filled in. */
 #include "internal.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +22,7 @@ spk_status slopes_create(struct slopes *slopes, uint32_t height, uint32_t width,
     slopes->width = width;
     slopes->stride = stride;
     slopes->team = team;
+    slopes->rows = integrate_rows_best();
     slopes->gx = integrate_memory(height * stride, sizeof *slopes->gx);
     slopes->gy = integrate_memory(height * stride, sizeof *slopes->gy);
     slopes->good = integrate_memory(height * stride, 1);
@@ -51,47 +51,6 @@ struct take_job {
     const uint8_t *valid;
 };
 
-/* Sums of one row, in float lanes: the fit need not be exact, since whatever it leaves is integrated too. */
-struct row_sums {
-    float one, x, xx, u, xu, v, xv;
-};
-
-static struct row_sums sum_row(const float *restrict ux, const float *restrict uy,
-                               const uint8_t *restrict good, uint32_t width, float middle)
-{
-    enum { LANES = 16 };
-    float lane[7][LANES] = {{0}};
-    for (uint32_t start = 0; start < width; start += LANES) {
-        uint32_t count = width - start < LANES ? width - start : LANES;
-        for (uint32_t i = 0; i < count; i++) {
-            float ok = good[start + i], x = ok * ((float)(start + i) - middle);
-            float u = good[start + i] ? ux[start + i] : 0, v = good[start + i] ? uy[start + i] : 0;
-            lane[0][i] += ok;
-            lane[1][i] += x;
-            lane[2][i] += x * x;
-            lane[3][i] += u;
-            lane[4][i] += x * u;
-            lane[5][i] += v;
-            lane[6][i] += x * v;
-        }
-    }
-    float total[7] = {0};
-    for (int s = 0; s < 7; s++)
-        for (int i = 0; i < LANES; i++)
-            total[s] += lane[s][i];
-    return (struct row_sums){total[0], total[1], total[2], total[3], total[4], total[5], total[6]};
-}
-
-static void rate_row(const float *restrict ux, const float *restrict uy, const uint8_t *restrict valid,
-                     uint32_t width, uint8_t *restrict good)
-{
-    for (uint32_t x = 0; x < width; x++)
-        good[x] = (fabsf(ux[x]) <= FLT_MAX) & (fabsf(uy[x]) <= FLT_MAX);
-    if (valid)
-        for (uint32_t x = 0; x < width; x++)
-            good[x] = (uint8_t)(good[x] & (valid[x] != 0));
-}
-
 /* Enlarges `box` by the good pixels of row `y`, of which there is one at least. */
 static void enlarge_box(struct box *box, uint32_t y, const uint8_t *good, uint32_t width)
 {
@@ -114,14 +73,14 @@ static void rate_band(void *context, unsigned band, unsigned worker)
     for (uint32_t y = band * BAND; y < (band + 1) * BAND && y < s->height; y++) {
         size_t at = (size_t)y * s->width;
         uint8_t *good = s->good + y * s->stride;
-        rate_row(job->ux + at, job->uy + at, job->valid ? job->valid + at : NULL, s->width, good);
-        struct row_sums row =
-            sum_row(job->ux + at, job->uy + at, good, s->width, 0.5f * (float)(s->width - 1));
-        if (row.one > 0)
+        float row[SUMS_X];
+        s->rows->rate(job->ux + at, job->uy + at, job->valid ? job->valid + at : NULL, s->width, good);
+        s->rows->sum(job->ux + at, job->uy + at, good, s->width, row);
+        if (row[0] > 0)
             enlarge_box(&sums.box, y, good, s->width);
         double dy = y - 0.5 * (s->height - 1);
-        const double weight[SUMS] = {row.one, row.x, dy * row.one, row.xx, dy * row.x, dy * dy * row.one};
-        const double u[3] = {row.u, row.xu, dy * row.u}, v[3] = {row.v, row.xv, dy * row.v};
+        const double weight[SUMS] = {row[0], row[1], dy * row[0], row[2], dy * row[1], dy * dy * row[0]};
+        const double u[3] = {row[3], row[4], dy * row[3]}, v[3] = {row[5], row[6], dy * row[5]};
         for (int i = 0; i < SUMS; i++)
             sums.weight[i] += weight[i];
         for (int i = 0; i < 3; i++) {
@@ -174,16 +133,6 @@ static struct affine fit_affine(const struct sums *sums)
     return (struct affine){.a = u[0], .b = u[1], .c = 0.5 * (u[2] + v[1]), .d = v[0], .f = v[2]};
 }
 
-/* to = measured - (start + slope x) where good, 0 elsewhere */
-static void detrend_row(const float *restrict measured, const uint8_t *restrict good, uint32_t width,
-                        double start, double slope, float *restrict to)
-{
-    for (uint32_t x = 0; x < width; x++) {
-        float rest = (float)(measured[x] - (start + slope * x));
-        to[x] = good[x] ? rest : 0;
-    }
-}
-
 static void detrend_band(void *context, unsigned band, unsigned worker)
 {
     const struct take_job *job = context;
@@ -194,8 +143,10 @@ static void detrend_band(void *context, unsigned band, unsigned worker)
     for (uint32_t y = band * BAND; y < (band + 1) * BAND && y < s->height; y++) {
         size_t from = (size_t)y * s->width, to = y * s->stride;
         double dy = y - 0.5 * (s->height - 1);
-        detrend_row(job->ux + from, s->good + to, s->width, p->a + p->c * dy + p->b * dx, p->b, s->gx + to);
-        detrend_row(job->uy + from, s->good + to, s->width, p->d + p->f * dy + p->c * dx, p->c, s->gy + to);
+        s->rows->detrend(job->ux + from, s->good + to, s->width, p->a + p->c * dy + p->b * dx, p->b,
+                         s->gx + to);
+        s->rows->detrend(job->uy + from, s->good + to, s->width, p->d + p->f * dy + p->c * dx, p->c,
+                         s->gy + to);
     }
 }
 

@@ -92,7 +92,7 @@ static void residual_row(const struct residual_job *job, uint32_t y)
         copy_padded(above, width, x, count, padded[0]);
         copy_padded(row, width, x, count, padded[1]);
         copy_padded(below, width, x, count, padded[2]);
-        prep_row_median(padded[0], padded[1], padded[2], median, count);
+        job->prep->rows->median(padded[0], padded[1], padded[2], median, count);
         for (uint32_t i = 0; i < count; i++) {
             float difference = row[x + i] - median[i];
             residual[x + i] = job->relative ? difference / median[i] : difference;

@@ -19,9 +19,9 @@ static uint32_t correct_part(const struct correction *c, size_t at, uint32_t cou
                              float *image)
 {
     const struct spk_prep *prep = c->prep;
-    prep_row_convert(c->frame->dtype, c->frame->data, at, count, values);
-    return prep_row_correct(values, prep->has_dark ? prep->dark + at : NULL,
-                            prep->has_gain ? prep->gain + at : NULL, c->scale, prep->limit, image, count);
+    prep->rows->convert(c->frame->dtype, c->frame->data, at, count, values);
+    return prep->rows->correct(values, prep->has_dark ? prep->dark + at : NULL,
+                               prep->has_gain ? prep->gain + at : NULL, c->scale, prep->limit, image, count);
 }
 
 static void correct_row(const struct correction *c, uint32_t y, float *values)

@@ -3,6 +3,7 @@
 #define PREP_INTERNAL_H
 
 #include "prep.h"
+#include "rows.h"
 
 #include <string.h>
 
@@ -22,6 +23,7 @@ struct rectangle {
 struct spk_prep {
     struct spk_prep_config config;
     struct spk_team *team;
+    const struct prep_rows *rows;
     struct spk_format in;
     struct rectangle roi;
     uint32_t out_height, out_width;
@@ -63,17 +65,6 @@ static inline uint32_t prep_next_bad(const uint8_t *bad, uint32_t x, uint32_t wi
         x++;
     return x;
 }
-
-/* rows.c: the inner loops, in the variant this processor is best at. */
-
-/* `count` raw values from element `first` of `data` to float. */
-void prep_row_convert(enum spk_dtype dtype, const void *data, size_t first, uint32_t count, float *values);
-/* values -> image; `dark` and `gain` may be NULL (0 and 1). Returns the number of unusable pixels. */
-uint32_t prep_row_correct(const float *values, const float *dark, const float *gain, float scale, float limit,
-                          float *image, uint32_t count);
-/* 3x3 median of the middle of three rows; each has one more value at either end. */
-void prep_row_median(const float *above, const float *middle, const float *below, float *median,
-                     uint32_t count);
 
 /* repair.c: replaces unusable pixels of band `band` of `image` [roi.height][roi.width] and clears `mask` (as image, or NULL)
  * there. */

@@ -40,6 +40,7 @@ spk_status spk_prep_create(struct spk_prep **out, const struct spk_prep_config *
         return spk_fail(error, SPK_NOMEM, "prep_dark_flat: no memory");
     prep->config = *config;
     prep->team = team;
+    prep->rows = prep_rows_best();
     *out = prep;
     return SPK_OK;
 }

@@ -1,0 +1,75 @@
+/* The rows as plain loops over independent pixels: included once by each instruction set's file. */
+#include "prep_px.h"
+#include "rows.h"
+
+#define CONVERT(type)                                                                                        \
+    for (uint32_t i = 0; i < count; i++)                                                                     \
+        values[i] = (float)((const type *)data)[first + i];                                                  \
+    break
+
+static void convert(enum spk_dtype dtype, const void *data, size_t first, uint32_t count,
+                    float *restrict values)
+{
+    switch (dtype) {
+    case SPK_U8:
+        CONVERT(uint8_t);
+    case SPK_U16:
+        CONVERT(uint16_t);
+    case SPK_U32:
+        CONVERT(uint32_t);
+    case SPK_U64:
+        CONVERT(uint64_t);
+    case SPK_I8:
+        CONVERT(int8_t);
+    case SPK_I16:
+        CONVERT(int16_t);
+    case SPK_I32:
+        CONVERT(int32_t);
+    case SPK_I64:
+        CONVERT(int64_t);
+    case SPK_F16:
+        for (uint32_t i = 0; i < count; i++)
+            values[i] = spk_prep_half(((const uint16_t *)data)[first + i]);
+        break;
+    case SPK_F32:
+        CONVERT(float);
+    case SPK_F64:
+        CONVERT(double);
+    case SPK_DTYPE_COUNT:
+        break;
+    }
+}
+
+static inline __attribute__((always_inline)) uint32_t
+correct_with(const float *restrict values, const float *restrict dark, const float *restrict gain,
+             float scale, float limit, float *restrict image, uint32_t count)
+{
+    uint32_t usable = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        float value = spk_prep_value(values[i], dark ? dark[i] : 0, gain ? gain[i] * scale : scale);
+        image[i] = value;
+        usable += spk_prep_usable(values[i], value, limit);
+    }
+    return count - usable;
+}
+
+/* One loop for each combination, so that none asks within the loop. */
+static uint32_t correct(const float *values, const float *dark, const float *gain, float scale, float limit,
+                        float *image, uint32_t count)
+{
+    if (dark && gain)
+        return correct_with(values, dark, gain, scale, limit, image, count);
+    if (dark)
+        return correct_with(values, dark, NULL, scale, limit, image, count);
+    if (gain)
+        return correct_with(values, NULL, gain, scale, limit, image, count);
+    return correct_with(values, NULL, NULL, scale, limit, image, count);
+}
+
+static void median(const float *restrict a, const float *restrict m, const float *restrict b,
+                   float *restrict out, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        out[i] =
+            spk_prep_median9(a[i], a[i + 1], a[i + 2], m[i], m[i + 1], m[i + 2], b[i], b[i + 1], b[i + 2]);
+}

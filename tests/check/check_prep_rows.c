@@ -1,0 +1,68 @@
+/* Rows of the detector correction: AVX2 against the plain ones. */
+#include "check.h"
+#include "rows.h"
+
+static struct output plain, fast;
+
+static void check_convert(const struct prep_rows *rows, uint32_t count, uint64_t seed)
+{
+    static uint64_t raw[CHECK_MAX + 1];
+    for (int dtype = 0; dtype < SPK_DTYPE_COUNT; dtype++) {
+        for (uint32_t i = 0; i <= count; i++)
+            raw[i] = (uint64_t)(check_uniform() * 18446744073709549568.0);
+        check_arm(&plain);
+        check_arm(&fast);
+        prep_rows_c.convert((enum spk_dtype)dtype, raw, 1, count, plain.value);
+        rows->convert((enum spk_dtype)dtype, raw, 1, count, fast.value);
+        check_outputs(spk_dtype_name((enum spk_dtype)dtype), &plain, &fast, count, 0, seed);
+    }
+}
+
+static void check_correct(const struct prep_rows *rows, uint32_t count, int fill, uint64_t seed)
+{
+    static float values[CHECK_MAX], dark[CHECK_MAX], gain[CHECK_MAX];
+    check_fill(values, count, fill);
+    check_fill(dark, count, fill);
+    check_fill(gain, count, fill);
+    for (int which = 0; which < 4; which++) {
+        const float *d = which & 1 ? dark : NULL, *g = which & 2 ? gain : NULL;
+        check_arm(&plain);
+        check_arm(&fast);
+        uint32_t expected = prep_rows_c.correct(values, d, g, 0.7f, 0.9f, plain.value, count);
+        uint32_t bad = rows->correct(values, d, g, 0.7f, 0.9f, fast.value, count);
+        CHECK(bad == expected, "%u unusable pixels, plainly %u, seed %llu", bad, expected,
+              (unsigned long long)seed);
+        check_outputs("correct", &plain, &fast, count, fill == 2 ? 1e30f : 1, seed);
+    }
+}
+
+static void check_median(const struct prep_rows *rows, uint32_t count, int fill, uint64_t seed)
+{
+    static float row[3][CHECK_MAX + 2];
+    for (int i = 0; i < 3; i++)
+        check_fill(row[i], count + 2, fill == 3 ? 0 : fill);
+    check_arm(&plain);
+    check_arm(&fast);
+    prep_rows_c.median(row[0], row[1], row[2], plain.value, count);
+    rows->median(row[0], row[1], row[2], fast.value, count);
+    check_outputs("median", &plain, &fast, count, 0, seed);
+}
+
+int main(int argc, char **argv)
+{
+    const struct prep_rows *rows = prep_rows_best();
+    if (rows == &prep_rows_c) {
+        puts("skipped: this build or this processor has the plain rows only");
+        return 77;
+    }
+    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 20240611;
+    check_state = seed;
+    for (uint32_t count = 1; count <= CHECK_MAX - 2; count += count < 70 ? 1 : 257) {
+        check_convert(rows, count, seed);
+        for (int fill = 0; fill < CHECK_FILLS; fill++) {
+            check_correct(rows, count, fill, seed);
+            check_median(rows, count, fill, seed);
+        }
+    }
+    return test_end();
+}
