@@ -42,9 +42,11 @@ static size_t edit_distance(const char *a, const char *b)
 const char *spk_option_nearest(const struct spk_option *table, const char *key)
 {
     const char *best = NULL;
-    size_t best_distance = strlen(key) / 3 + 2;
+    size_t length = strlen(key), best_distance = length / 3 + 2;
     for (; table && table->key; table++) {
         size_t distance = edit_distance(table->key, key);
+        if (distance > 2 && length > 2 && strncmp(table->key, key, length) == 0)
+            distance = 2; /* the beginning of a key is meant to be it: "energy" for "energy_kev" */
         if (distance < best_distance) {
             best = table->key;
             best_distance = distance;

@@ -102,7 +102,7 @@ class Service(Process):
     def __init__(self, configuration, folder, name="service", extra_environment=None):
         self.control = endpoint()
         configuration = dict(configuration)
-        configuration["controls"] = [*configuration.get("controls", []), {"plugin": "ctl_zmq", "bind": self.control}]
+        configuration["controls"] = [*configuration.get("controls", []), {"plugin": "ctl_zmq", "endpoint": self.control}]
         self.file = Path(folder, name + ".yaml")
         self.file.write_text(yaml.safe_dump(configuration, sort_keys=False))
         super().__init__(["run", "-c", self.file], folder, name, extra_environment)

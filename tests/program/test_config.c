@@ -74,6 +74,8 @@ static const struct wrong wrong_keys[] = {
      "f:7:1: unknown key pipelne in the file; did you mean pipeline?\n"},
     {SOURCE STAGES SINKS "pipeline:\n  mod: stack\n  xyzzy: 1\n",
      "f:8:3: unknown key mod in pipeline; did you mean mode?\nf:9:3: unknown key xyzzy in pipeline\n"},
+    {SOURCE STAGES SINKS "geometry: {energy: 20}\n",
+     "f:7:12: unknown key energy in geometry; did you mean energy_kev?\n"},
     {SOURCE STAGES "    windw: 2\n" SINKS,
      "f:5:5: unknown key windw in recon_fixture; did you mean window?\n"},
     {SOURCE STAGES SINKS "    queue_sise: 2\n",
