@@ -155,7 +155,7 @@ COUNT = 5  # scan positions of configuration()
 def configuration(**pipeline):
     """A small service on free ports: array-1.0 in, maps out over ZeroMQ."""
     return {
-        "pipeline": {"mode": "stack", "count": COUNT, "threads": 2, **pipeline},
+        "pipeline": {"mode": "stack", "count": COUNT, "threads": 2, "block": True, **pipeline},
         "geometry": {"energy_kev": 20, "pixel_size_m": 1e-6, "distance_m": 0.5},
         "source": {"plugin": "source_zmq_array", "endpoints": [endpoint()], "bind": True},
         "stages": [{"plugin": "recon_umpa", "max_shift": 4, "window": 2}, {"plugin": "post_integrate"}],
