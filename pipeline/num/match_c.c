@@ -67,4 +67,5 @@ static void moments_row(const struct spk_moments_row *r)
     }
 }
 
-const struct spk_match_ops spk_match_c = {cross_row, taps_row, fit_row, moments_row, normal_row, solve_row};
+const struct spk_match_ops spk_match_c = {cross_row, taps_row,   fit_row,  moments_row,   normal_row,
+                                          solve_row, narrow_row, pack_row, accumulate_row};

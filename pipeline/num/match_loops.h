@@ -4,6 +4,13 @@
 
 #include <math.h>
 
+/* The arrays of a row do not overlap: that is the caller's contract, which the compiler cannot see. */
+#if defined(__clang__)
+#define ROW_LOOP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define ROW_LOOP _Pragma("GCC ivdep")
+#endif
+
 static inline float clampf(float value, float low, float high)
 {
     return value < low ? low : value > high ? high : value;
@@ -11,32 +18,87 @@ static inline float clampf(float value, float low, float high)
 
 static void fit_row(const struct spk_fit_row *r)
 {
-    const float tiny = 1e-20f;
-    for (unsigned i = 0; i < r->width; i++) {
-        float mm = r->mm[i], mq = r->mq[i], qq = r->qq[i], ms = r->ms[i], qs = r->qs[i];
-        float t, k, explained;
-        if (r->dark_field) {
-            /* mean first, then what it leaves unexplained: the difference of large sums stays small */
-            float slope = mq / (mm > tiny ? mm : tiny);
-            float rest = qq - slope * mq;
-            float cross = qs - slope * ms;
-            k = rest > 1e-6f * qq ? cross / (rest > tiny ? rest : tiny) : 0;
-            t = ms / (mm > tiny ? mm : tiny) - slope * k;
-            explained = ms * (ms / (mm > tiny ? mm : tiny)) + k * cross;
-        } else {
-            float rr = mm + 2 * mq + qq, rs = ms + qs;
-            t = rs / (rr > tiny ? rr : tiny);
-            k = t;
-            explained = rs * t;
+    const float *mm = r->mm, *mq = r->mq, *qq = r->qq, *ms = r->ms;
+    const float *qs = r->qs, *ss = r->ss, *weight = r->weight;
+    float *cost = r->cost, *transmission = r->transmission, *contrast = r->contrast;
+    float *x = r->x, *y = r->y;
+    const float shift_x = r->shift_x, shift_y = r->shift_y, weight_min = r->weight_min, tiny = 1e-20f;
+    const float bound = r->dark_field ? 0.0f : 1.0f;
+    ROW_LOOP
+    for (unsigned i = 0, width = r->width; i < width; i++) {
+        /* mean first, then what it leaves unexplained: the difference of large sums stays small */
+        float inverse = 1 / (mm[i] > tiny ? mm[i] : tiny);
+        float slope = mq[i] * inverse;
+        float rest = qq[i] - slope * mq[i], cross = qs[i] - slope * ms[i];
+        float k = cross / (rest > tiny ? rest : tiny);
+        k = rest > 1e-6f * qq[i] ? k : 0;
+        float t = ms[i] * inverse - slope * k;
+        float explained = ms[i] * (ms[i] * inverse) + k * cross;
+        /* without dark-field: one factor for both */
+        float rr = mm[i] + 2 * mq[i] + qq[i], rs = ms[i] + qs[i];
+        float both = rs / (rr > tiny ? rr : tiny);
+        t = bound > 0 ? both : t;
+        k = bound > 0 ? both : k;
+        explained = bound > 0 ? rs * both : explained;
+        float w = weight[i];
+        float value = (ss[i] - explained) / (w > tiny ? w : tiny);
+        int better = (w >= weight_min) & (value < cost[i]);
+        cost[i] = better ? value : cost[i];
+        transmission[i] = better ? t : transmission[i];
+        contrast[i] = better ? k : contrast[i];
+        x[i] = better ? shift_x : x[i];
+        y[i] = better ? shift_y : y[i];
+    }
+}
+
+static bool pack_row(float *to, float *good, const float *from, const uint8_t *mask, const float *base,
+                     float scale, float limit, unsigned width)
+{
+    unsigned bad = 0;
+    for (unsigned i = 0; i < width; i++) {
+        float value = from[i] * scale;
+        unsigned count = (fabsf(value) < limit) & (mask[i] != 0);
+        to[i] = count ? value - base[i] : 0;
+        bad |= !count;
+    }
+    for (unsigned i = 0; good && bad && i < width; i++)
+        good[i] = (fabsf(from[i] * scale) < limit) & (mask[i] != 0) ? good[i] : 0;
+    return !bad;
+}
+
+static void accumulate_row(float *sum, const float *a, const float *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        sum[i] += a[i] * b[i];
+}
+
+static void narrow_row(const struct spk_narrow_row *r)
+{
+    float *alive = r->alive;
+    for (unsigned q = 0; q < r->count; q++) {
+        const float *value = r->value + q * r->value_plane, *error = r->error + q * r->value_plane;
+        const float *low = r->low + q * r->plane, *high = r->high + q * r->plane;
+        ROW_LOOP
+        for (unsigned i = 0, width = r->width; i < width; i++) {
+            int apart = (value[i] - 2 * error[i] > high[i]) | (value[i] + 2 * error[i] < low[i]);
+            alive[i] = apart ? 0 : alive[i];
         }
-        float weight = r->weight[i];
-        float cost = (r->ss[i] - explained) / (weight > tiny ? weight : tiny);
-        bool better = weight >= r->weight_min && cost < r->cost[i];
-        r->cost[i] = better ? cost : r->cost[i];
-        r->transmission[i] = better ? t : r->transmission[i];
-        r->contrast[i] = better ? k : r->contrast[i];
-        r->x[i] = better ? r->shift_x : r->x[i];
-        r->y[i] = better ? r->shift_y : r->y[i];
+    }
+    for (unsigned q = 0; q < r->count; q++) {
+        const float *value = r->value + q * r->value_plane, *error = r->error + q * r->value_plane;
+        float *low = r->low + q * r->plane, *high = r->high + q * r->plane;
+        float *best = r->best + q * r->plane, *deviation = r->deviation + q * r->plane;
+        ROW_LOOP
+        for (unsigned i = 0, width = r->width; i < width; i++) {
+            float lo = value[i] - 2 * error[i], hi = value[i] + 2 * error[i];
+            lo = lo > low[i] ? lo : low[i];
+            hi = hi < high[i] ? hi : high[i];
+            int take = alive[i] > 0;
+            best[i] = take ? value[i] : best[i];
+            deviation[i] = take ? error[i] : deviation[i];
+            low[i] = take ? lo : low[i];
+            high[i] = take ? hi : high[i];
+        }
     }
 }
 
@@ -49,20 +111,28 @@ static inline float table_at(const float *table, float shift)
 static void normal_row(const struct spk_normal_row *r)
 {
     const size_t p = r->plane, q = r->moment_plane;
-    for (unsigned i = 0; i < r->width; i++) {
-        const float *s = r->moment + i;
-        float t = r->transmission[i], k = r->contrast[i], x = r->ux[i], y = r->uy[i];
-        float n = s[SPK_SUM_COUNT * q], m = r->mean[i], mx = r->mean_x[i], my = r->mean_y[i];
+    const float *moment = r->moment, *transmission = r->transmission;
+    const float *contrast = r->contrast, *ux = r->ux, *uy = r->uy;
+    const float *mean = r->mean, *mean_x = r->mean_x, *mean_y = r->mean_y;
+    const float *weight = r->weight, *gain = r->spline->gain, *slope = r->spline->slope;
+    const float noise_sample = r->noise_sample, noise_reference = r->noise_reference;
+    const float t0 = r->origin[0], k0 = r->origin[1], x0 = r->origin[2], y0 = r->origin[3];
+    float *out = r->out;
+    ROW_LOOP
+    for (unsigned i = 0, width = r->width; i < width; i++) {
+        const float *s = moment + i;
+        float t = transmission[i], k = contrast[i], x = ux[i], y = uy[i];
+        float n = s[SPK_SUM_COUNT * q], m = mean[i], mx = mean_x[i], my = mean_y[i];
         float v = s[SPK_SUM_V * q], vx = s[SPK_SUM_VX * q], vy = s[SPK_SUM_VY * q];
         float ss = s[SPK_SUM_S * q], vv = s[SPK_SUM_VV * q], vvx = s[SPK_SUM_VVX * q];
         float vvy = s[SPK_SUM_VVY * q], vs = s[SPK_SUM_VS * q];
         float vxs = s[SPK_SUM_VXS * q], vys = s[SPK_SUM_VYS * q];
 
-        float cx = table_at(r->spline->gain, x), cy = table_at(r->spline->gain, y);
-        float ex = table_at(r->spline->slope, x), ey = table_at(r->spline->slope, y);
+        float cx = table_at(gain, x), cy = table_at(gain, y);
+        float ex = table_at(slope, x), ey = table_at(slope, y);
         float ks = clampf(k, 0, 3);
-        float variance = r->noise_sample * clampf(t, 0.05f, 3) + r->noise_reference * ks * ks * cx * cy;
-        float w = r->weight[i] / (variance + 1e-6f);
+        float variance = noise_sample * clampf(t, 0.05f, 3) + noise_reference * ks * ks * cx * cy;
+        float w = weight[i] / (variance + 1e-6f);
 
         float tt = n * m * m, tk = m * v, kk = vv;
         float tx = -(t * n * m * mx + k * m * vx), ty = -(t * n * m * my + k * m * vy);
@@ -78,13 +148,13 @@ static void normal_row(const struct spk_normal_row *r)
         float by = -(t * my * ss + k * vys) - t * ty - k * ky;
         float chi2 = s[SPK_SUM_SS * q] - 2 * (t * m * ss + k * vs) + t * t * tt + 2 * t * k * tk + k * k * kk;
 
-        float noise = n * r->noise_reference * k;
+        float noise = n * noise_reference * k;
         bk += noise * cx * cy;
         bx -= noise * k * ex * cy;
         by -= noise * k * cx * ey;
 
-        float dt = t - r->origin[0], dk = k - r->origin[1], dx = x - r->origin[2], dy = y - r->origin[3];
-        float *o = r->out + i;
+        float dt = t - t0, dk = k - k0, dx = x - x0, dy = y - y0;
+        float *o = out + i;
         o[SPK_NORMAL_TT * p] = w * tt;
         o[SPK_NORMAL_TK * p] = w * tk;
         o[SPK_NORMAL_TX * p] = w * tx;
@@ -108,9 +178,13 @@ static void normal_row(const struct spk_normal_row *r)
 static void solve_row(const struct spk_solve_row *r)
 {
     const size_t p = r->plane, width = r->width;
+    const float *normal = r->normal, spread = r->spread;
+    float *estimate = r->estimate, *error = r->error;
+    const float expected = r->frames > 0 ? 1 / r->frames : 0;
     const float ridge = 1e-3f, tie = r->dark_field ? 0.0f : 1.0f;
-    for (unsigned i = 0; i < r->width; i++) {
-        const float *g = r->normal + i;
+    ROW_LOOP
+    for (unsigned i = 0; i < width; i++) {
+        const float *g = normal + i;
         float a00 = g[SPK_NORMAL_TT * p], a01 = g[SPK_NORMAL_TK * p], a02 = g[SPK_NORMAL_TX * p];
         float a03 = g[SPK_NORMAL_TY * p], a11 = g[SPK_NORMAL_KK * p], a12 = g[SPK_NORMAL_KX * p];
         float a13 = g[SPK_NORMAL_KY * p], a22 = g[SPK_NORMAL_XX * p], a23 = g[SPK_NORMAL_XY * p];
@@ -157,13 +231,15 @@ static void solve_row(const struct spk_solve_row *r)
         float v3 = i3, v2 = i2 + m32 * m32 * i3, v1 = i1 + m21 * m21 * i2 + m31 * m31 * i3;
         float v0 = i0 + m10 * m10 * i1 + m20 * m20 * i2 + m30 * m30 * i3;
 
-        r->estimate[i] = p0;
-        r->estimate[width + i] = tie * p0 + (1 - tie) * p1;
-        r->estimate[2 * width + i] = p2;
-        r->estimate[3 * width + i] = p3;
-        r->error[i] = sqrtf(v0 * r->spread);
-        r->error[width + i] = sqrtf((tie * v0 + (1 - tie) * v1) * r->spread);
-        r->error[2 * width + i] = sqrtf(v2 * r->spread);
-        r->error[3 * width + i] = sqrtf(v3 * r->spread);
+        float excess = g[SPK_NORMAL_CHI2 * p] * expected;
+        float variance = spread * (excess > 1 ? excess : 1);
+        estimate[i] = p0;
+        estimate[width + i] = tie * p0 + (1 - tie) * p1;
+        estimate[2 * width + i] = p2;
+        estimate[3 * width + i] = p3;
+        error[i] = sqrtf(v0 * variance);
+        error[width + i] = sqrtf((tie * v0 + (1 - tie) * v1) * variance);
+        error[2 * width + i] = sqrtf(v2 * variance);
+        error[3 * width + i] = sqrtf(v3 * variance);
     }
 }

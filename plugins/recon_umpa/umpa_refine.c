@@ -18,6 +18,9 @@ enum { RUNGS = sizeof ladder / sizeof ladder[0], REACH = 30, QUALITY_RUNG = 2 };
 
 static const float binomial[3][5] = {{1}, {0.25f, 0.5f, 0.25f}, {0.0625f, 0.25f, 0.375f, 0.25f, 0.0625f}};
 
+/* Fewer equations a window than this make four unknowns that fit the noise. */
+#define EQUATIONS 45.0f
+
 enum { GROUPS = 3, STATES = 4 * PARAMS + GROUPS };
 
 struct window {
@@ -215,6 +218,7 @@ static void solve_row(const struct pane *p, unsigned y, float spread)
                                 .width = (unsigned)p->out_pitch,
                                 .dark_field = p->u->config.dark_field,
                                 .spread = spread,
+                                .frames = (float)p->u->used_count,
                                 .estimate = p->estimate,
                                 .error = p->error};
     p->u->ops->solve(&row);
@@ -252,32 +256,22 @@ static void start_ladder(const struct pane *p, unsigned y)
             p->alive[g * p->out_plane + y * p->out_pitch + x] = 1;
 }
 
-/* One rung: where the new interval still meets all before it, the new estimate replaces the old. */
+/* One rung for quantities that stand or fall together. */
 static void climb(const struct pane *p, unsigned y, unsigned group, unsigned first, unsigned count)
 {
-    size_t row = y * p->out_pitch;
-    float *alive = p->alive + group * p->out_plane + row;
-    for (unsigned i = first; i < first + count; i++) {
-        const float *value = p->estimate + i * p->out_pitch, *error = p->error + i * p->out_pitch;
-        const float *low = p->low + i * p->out_plane + row, *high = p->high + i * p->out_plane + row;
-        for (unsigned x = 0; x < p->out_pitch; x++) {
-            bool apart = value[x] - 2 * error[x] > high[x] || value[x] + 2 * error[x] < low[x];
-            alive[x] = apart ? 0 : alive[x];
-        }
-    }
-    for (unsigned i = first; i < first + count; i++) {
-        const float *value = p->estimate + i * p->out_pitch, *error = p->error + i * p->out_pitch;
-        float *low = p->low + i * p->out_plane + row, *high = p->high + i * p->out_plane + row;
-        float *best = p->best + i * p->out_plane + row, *deviation = p->deviation + i * p->out_plane + row;
-        for (unsigned x = 0; x < p->out_pitch; x++) {
-            bool take = alive[x] > 0;
-            float lo = value[x] - 2 * error[x], hi = value[x] + 2 * error[x];
-            best[x] = take ? value[x] : best[x];
-            deviation[x] = take ? error[x] : deviation[x];
-            low[x] = take && lo > low[x] ? lo : low[x];
-            high[x] = take && hi < high[x] ? hi : high[x];
-        }
-    }
+    size_t row = y * p->out_pitch, at = first * p->out_plane + row;
+    struct spk_narrow_row narrow = {.value = p->estimate + first * p->out_pitch,
+                                    .error = p->error + first * p->out_pitch,
+                                    .value_plane = p->out_pitch,
+                                    .low = p->low + at,
+                                    .high = p->high + at,
+                                    .best = p->best + at,
+                                    .deviation = p->deviation + at,
+                                    .plane = p->out_plane,
+                                    .alive = p->alive + group * p->out_plane + row,
+                                    .count = count,
+                                    .width = (unsigned)p->out_pitch};
+    p->u->ops->narrow(&narrow);
 }
 
 /* Sum of the squared weights of the two-dimensional window after `rungs` rungs. */
@@ -305,20 +299,24 @@ static float ladder_spread(unsigned rungs)
 static void adaptive_window(struct pane *p, bool final)
 {
     unsigned margin = p->reach;
+    bool started = false;
     for (unsigned r = 0; r < RUNGS; r++) {
         margin -= ladder[r].radius * ladder[r].spacing;
         average(p, binomial[ladder[r].radius], ladder[r].radius, ladder[r].spacing, margin);
         float spread = ladder_spread(r + 1);
+        if ((float)p->u->used_count < EQUATIONS * spread)
+            continue;
         for (unsigned y = 0; y < p->height; y++) {
             solve_row(p, y, spread);
-            if (r == 0)
+            if (!started)
                 start_ladder(p, y);
             climb(p, y, 0, PARAM_T, 1);
             climb(p, y, 1, PARAM_K, 1);
             climb(p, y, 2, PARAM_X, 2);
-            if (final && r == QUALITY_RUNG)
+            if (final && (r == QUALITY_RUNG || (!started && r > QUALITY_RUNG)))
                 store_quality(p, y);
         }
+        started = true;
     }
 }
 

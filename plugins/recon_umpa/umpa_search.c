@@ -44,6 +44,7 @@ struct tile {
     float *whole;             /* [height][out_pitch] windowed s r, before masks are looked at */
     float *work;              /* sample block */
     float *row;
+    float *one, *level;              /* constant rows */
     float *s_sum;                    /* sample block: sum over frames */
     float *mean;                     /* reference block: the local mean */
     float *c_mm, *c_mq, *c_qq, *c_q; /* window sums of the reference alone, [c_rows][r_pitch] */
@@ -99,6 +100,8 @@ static size_t lay_out(struct tile *t, const struct spk_umpa *u, float *memory)
         {&t->whole, t->parity ? t->m_plane + slack : 0},
         {&t->work, t->s_plane + slack},
         {&t->row, t->r_pitch + slack},
+        {&t->one, t->r_pitch},
+        {&t->level, t->r_pitch},
         {&t->s_sum, t->s_plane + slack},
         {&t->mean, t->r_plane + slack},
         {&t->c_mm, t->c_plane + slack},
@@ -142,47 +145,41 @@ static void blur(const struct tile *t, float *out, size_t out_pitch, const float
     }
 }
 
+static int clamp_int(int value, int low, int high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
 struct block {
     const struct spk_stack *stack;
     int x0, y0;
     unsigned rows, pitch;
     size_t plane;
-    const float *base; /* [rows][pitch] taken out of every frame, or NULL: `level` */
-    float level;
+    const float *base; /* taken out of every frame, rows `base_pitch` apart */
+    size_t base_pitch;
     float *value, *mask, *count, *sum, *square;
 };
 
-/* Copies one row of one frame; returns false when a pixel of it does not count. */
-static bool pack_row(const struct spk_umpa *u, const struct block *b, unsigned k, unsigned row, float *to)
+/* Copies one row of one frame; false when a pixel of it does not count, which then clears `good` (may be NULL). */
+static bool pack_row(const struct spk_umpa *u, const struct block *b, unsigned k, unsigned row, float *to,
+                     float *good)
 {
     const struct umpa_row from = umpa_frame_row(u, b->stack, k, b->y0 + (int)row);
-    const float *base = b->base ? b->base + (size_t)row * b->pitch : NULL;
-    int lo = from.data ? from.first - b->x0 : (int)b->pitch, hi = from.data ? from.last - b->x0 + 1 : 0;
-    lo = lo < 0 ? 0 : lo;
-    hi = hi > (int)b->pitch ? (int)b->pitch : hi;
-    if (lo >= hi) {
+    int pitch = (int)b->pitch;
+    int lo = clamp_int(from.data ? from.first - b->x0 : pitch, 0, pitch);
+    int hi = clamp_int(from.data ? from.last - b->x0 + 1 : 0, lo, pitch);
+    bool whole = lo == 0 && hi == pitch;
+    if (!whole) {
         memset(to, 0, b->pitch * sizeof *to);
-        return false;
+        for (int i = 0; good && i < pitch; i++)
+            good[i] = i >= lo && i < hi ? good[i] : 0;
+        if (lo == hi)
+            return false;
     }
-    memset(to, 0, (size_t)lo * sizeof *to);
-    memset(to + hi, 0, (size_t)((int)b->pitch - hi) * sizeof *to);
-    const float *data = from.data + (b->x0 + lo + from.shift);
-    const uint8_t *mask = from.mask + (b->x0 + lo + from.shift);
-    unsigned bad = 0;
-    for (int i = 0; i < hi - lo; i++) {
-        float value = data[i] * u->scale;
-        unsigned good = (fabsf(value) < UMPA_LIMIT) & (mask[i] != 0);
-        to[lo + i] = good ? value - (base ? base[lo + i] : b->level) : 0;
-        bad |= !good;
-    }
-    return lo == 0 && hi == (int)b->pitch && !bad;
-}
-
-/* Whether a pixel counts, by pack_row()'s rule. */
-static bool counts(const struct spk_umpa *u, const struct umpa_row *row, int x)
-{
-    return row->data && x >= row->first && x <= row->last && row->mask[x + row->shift] &&
-           fabsf(row->data[x + row->shift] * u->scale) < UMPA_LIMIT;
+    int at = b->x0 + lo + from.shift;
+    return u->ops->pack(to + lo, good ? good + lo : NULL, from.data + at, from.mask + at,
+                        b->base + row * b->base_pitch + lo, u->scale, UMPA_LIMIT, (unsigned)(hi - lo)) &&
+           whole;
 }
 
 static bool pack(const struct spk_umpa *u, const struct block *b)
@@ -190,53 +187,39 @@ static bool pack(const struct spk_umpa *u, const struct block *b)
     bool clean = true;
     for (unsigned i = 0; i < u->used_count; i++)
         for (unsigned row = 0; row < b->rows; row++)
-            clean &= pack_row(u, b, u->used[i], row, b->value + i * b->plane + (size_t)row * b->pitch);
+            clean &= pack_row(u, b, u->used[i], row, b->value + i * b->plane + (size_t)row * b->pitch, NULL);
     return clean;
 }
 
-static void pack_frame_masks(const struct spk_umpa *u, const struct block *b)
+/* Packs once more, now with masks: of each frame, or one for all frames where a pixel that fails in one of them is taken
+ * out of all. */
+static void pack_masks(const struct spk_umpa *u, const struct block *b, bool each)
 {
     for (unsigned i = 0; i < u->used_count; i++) {
-        float *mask = b->mask + i * b->plane, *square = b->square + i * b->plane;
-        const float *value = b->value + i * b->plane;
-        for (unsigned y = 0; y < b->rows; y++) {
-            const struct umpa_row row = umpa_frame_row(u, b->stack, u->used[i], b->y0 + (int)y);
-            for (unsigned x = 0; x < b->pitch; x++)
-                mask[y * b->pitch + x] = counts(u, &row, b->x0 + (int)x);
-        }
-        for (size_t x = 0; x < b->plane; x++)
-            square[x] = value[x] * value[x];
+        float *value = b->value + i * b->plane, *mask = b->mask + (each ? i * b->plane : 0);
+        for (size_t x = 0; (each || i == 0) && x < b->plane; x++)
+            mask[x] = 1;
+        for (unsigned row = 0; row < b->rows; row++)
+            pack_row(u, b, u->used[i], row, value + (size_t)row * b->pitch, mask + (size_t)row * b->pitch);
+    }
+    for (unsigned i = 0; i < u->used_count; i++) {
+        float *value = b->value + i * b->plane, *square = b->square + (each ? i * b->plane : 0);
+        if (each || i == 0)
+            memset(square, 0, b->plane * sizeof *square);
+        for (size_t x = 0; !each && x < b->plane; x++)
+            value[x] *= b->mask[x];
+        u->ops->accumulate(square, value, value, b->plane);
     }
 }
 
-/* One mask for all frames: a pixel that fails in one of them is taken out of all. */
-static void pack_common_mask(const struct spk_umpa *u, const struct block *b)
+/* What stands in for each frame's own products when all share one mask. */
+static void sum_masked(const struct spk_umpa *u, const struct block *b)
 {
-    for (size_t x = 0; x < b->plane; x++)
-        b->mask[x] = 1;
     memset(b->sum, 0, b->plane * sizeof *b->sum);
-    memset(b->square, 0, b->plane * sizeof *b->square);
     for (unsigned i = 0; i < u->used_count; i++)
-        for (unsigned y = 0; y < b->rows; y++) {
-            const struct umpa_row row = umpa_frame_row(u, b->stack, u->used[i], b->y0 + (int)y);
-            for (unsigned x = 0; x < b->pitch; x++)
-                b->mask[y * b->pitch + x] *= counts(u, &row, b->x0 + (int)x);
-        }
-    for (unsigned i = 0; i < u->used_count; i++) {
-        float *value = b->value + i * b->plane;
-        for (size_t x = 0; x < b->plane; x++) {
-            value[x] *= b->mask[x];
-            b->sum[x] += value[x];
-            b->square[x] += value[x] * value[x];
-        }
-    }
+        u->ops->accumulate(b->sum, b->value + i * b->plane, b->mask, b->plane);
     for (size_t x = 0; b->count && x < b->plane; x++)
         b->count[x] = b->mask[x] * (float)u->used_count;
-}
-
-static int clamp_int(int value, int low, int high)
-{
-    return value < low ? low : value > high ? high : value;
 }
 
 /* The local mean under the reference block, continued beyond the image. */
@@ -260,7 +243,7 @@ static void load_tile(struct tile *t)
                       .rows = t->s_rows,
                       .pitch = t->s_pitch,
                       .plane = t->s_plane,
-                      .level = u->level,
+                      .base = t->level,
                       .value = t->s,
                       .mask = t->s_mask,
                       .count = t->s_count,
@@ -272,38 +255,45 @@ static void load_tile(struct tile *t)
                       .rows = t->r_rows,
                       .pitch = t->r_pitch,
                       .plane = t->r_plane,
-                      .level = 1,
+                      .base = t->parity ? t->one : t->mean,
+                      .base_pitch = t->parity ? 0 : t->r_pitch,
                       .value = t->r,
                       .mask = t->r_mask,
                       .sum = t->r1,
                       .square = t->r2};
     pack_mean(t, r.x0, r.y0);
-    r.base = t->parity ? NULL : t->mean;
+    for (unsigned x = 0; x < t->r_pitch; x++) {
+        t->one[x] = 1;
+        t->level[x] = u->level;
+    }
     bool s_clean = pack(u, &s), r_clean = pack(u, &r);
     t->masked = !s_clean || !r_clean;
     t->mask_frames = u->stepping ? u->used_count : 1;
-    if (t->masked && u->stepping) {
-        pack_frame_masks(u, &s);
-        pack_frame_masks(u, &r);
+    if (!t->masked)
+        return;
+    pack_masks(u, &s, u->stepping);
+    pack_masks(u, &r, u->stepping);
+    if (u->stepping) {
         t->s_count = t->s_mask;
         t->s1 = t->s;
         t->r1 = t->r;
-    } else if (t->masked) {
-        pack_common_mask(u, &s);
-        pack_common_mask(u, &r);
+    } else {
+        sum_masked(u, &s);
+        sum_masked(u, &r);
     }
 }
 
-/* sum over frames of a b (b NULL: of a) over a block. */
+/* sum over frames of a b over a block; b NULL: of a. */
 static void sum_frames(const struct tile *t, float *out, const float *a, const float *b, size_t plane,
                        size_t count)
 {
     memset(out, 0, count * sizeof *out);
-    for (unsigned i = 0; i < t->u->used_count; i++) {
-        const float *p = a + i * plane, *q = b ? b + i * plane : NULL;
-        for (size_t x = 0; x < count; x++)
-            out[x] += q ? p[x] * q[x] : p[x];
-    }
+    for (unsigned i = 0; i < t->u->used_count; i++)
+        if (b)
+            t->u->ops->accumulate(out, a + i * plane, b + i * plane, count);
+        else
+            for (size_t x = 0; x < count; x++)
+                out[x] += a[i * plane + x];
 }
 
 /* What depends on the sample alone or on the reference alone, with the window mean of each frame (UMPA's definition). Holds

@@ -117,8 +117,21 @@ struct spk_solve_row {
     unsigned width;
     bool dark_field; /* false: K is tied to T */
     float spread;    /* sum of the squared weights of the window the equations were averaged with */
+    float frames;    /* expected squared residual; where it is larger the errors grow with it. 0 = as expected */
     float *estimate; /* [4][width]: T, K, ux, uy relative to the origin of the equations */
     float *error;    /* [4][width] standard deviations */
+};
+
+/* One step of the intersection of confidence intervals (value +- 2 error) of `count` quantities that stand or fall together:
+ * where all new intervals meet all before them, the new values replace `best` and `deviation`; elsewhere `alive` becomes 0
+ * for good. */
+struct spk_narrow_row {
+    const float *value, *error; /* [count][value_plane] */
+    size_t value_plane;
+    float *low, *high, *best, *deviation; /* [count][plane] */
+    size_t plane;
+    float *alive; /* [width] */
+    unsigned count, width;
 };
 
 struct spk_match_ops {
@@ -132,6 +145,13 @@ struct spk_match_ops {
     void (*moments)(const struct spk_moments_row *row);
     void (*normal)(const struct spk_normal_row *row);
     void (*solve)(const struct spk_solve_row *row);
+    void (*narrow)(const struct spk_narrow_row *row);
+    /* to[x] = from[x] * scale - base[x], or 0 where `mask` is 0 or the magnitude of from[x] * scale is not below `limit`; such
+     * pixels clear good[x] (may be NULL). Any width. True when every pixel counts. */
+    bool (*pack)(float *to, float *good, const float *from, const uint8_t *mask, const float *base,
+                 float scale, float limit, unsigned width);
+    /* sum[x] += a[x] * b[x]. Any count. */
+    void (*accumulate)(float *sum, const float *a, const float *b, size_t count);
 };
 
 /* The table of `isa`, or NULL when this build or this processor lacks it. Any thread. */
