@@ -117,7 +117,7 @@ struct spk_solve_row {
     unsigned width;
     bool dark_field; /* false: K is tied to T */
     float spread;    /* sum of the squared weights of the window the equations were averaged with */
-    float frames;    /* expected squared residual; where it is larger the errors grow with it. 0 = as expected */
+    float frames; /* expected squared residual; where it is larger the errors grow with it. 0 = as expected */
     float *estimate; /* [4][width]: T, K, ux, uy relative to the origin of the equations */
     float *error;    /* [4][width] standard deviations */
 };
