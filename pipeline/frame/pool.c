@@ -10,7 +10,6 @@
 struct spk_pool {
     struct spk_allocator allocator;
     struct doorbell freed;
-    _Atomic uint32_t next; /* where the search for a free slot begins */
     uint32_t count;
     struct spk_frame frame[];
 };
@@ -55,16 +54,14 @@ void spk_pool_destroy(struct spk_pool **address)
     *address = NULL;
 }
 
+/* The lowest free slot: the frame given back last is likely to be still in the cache. */
 static struct spk_frame *claim(struct spk_pool *pool)
 {
-    uint32_t start = atomic_load_explicit(&pool->next, memory_order_relaxed); /* a hint only */
     for (uint32_t i = 0; i < pool->count; i++) {
-        uint32_t index = (start + i) % pool->count;
         uint32_t unused = 0;
-        if (atomic_compare_exchange_strong(&pool->frame[index].references, &unused, 1)) {
-            atomic_store_explicit(&pool->next, index + 1, memory_order_relaxed);
-            return &pool->frame[index];
-        }
+        if (atomic_load_explicit(&pool->frame[i].references, memory_order_relaxed) == 0 &&
+            atomic_compare_exchange_strong(&pool->frame[i].references, &unused, 1))
+            return &pool->frame[i];
     }
     return NULL;
 }
