@@ -27,6 +27,7 @@ def pytest_configure():
         if key.startswith("EPICS_"):
             del os.environ[key]
     os.environ.update({
+        "TSAN_OPTIONS": f"exitcode=99:suppressions={Path(__file__).parent.parent / 'tsan.supp'}",
         "EPICS_CA_ADDR_LIST": "127.0.0.1", "EPICS_CA_AUTO_ADDR_LIST": "NO",
         "EPICS_CA_SERVER_PORT": str(free_port()), "EPICS_CA_REPEATER_PORT": str(free_port()),
         "EPICS_PVA_ADDR_LIST": "127.0.0.1", "EPICS_PVA_AUTO_ADDR_LIST": "NO",

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from caproto import AlarmSeverity, AlarmStatus
 from caproto.sync import client as ca
 
 TIME_NS = 1_700_000_000_123_456_789  # 2023-11-14 22:13:20.123456789 UTC
+PANEL = Path(__file__).parents[2] / "deploy" / "panels" / "speckled.bob"
 EPOCH_S = 631_152_000  # of EPICS, in POSIX seconds
 MAPS = ["Trans1:", "Dark1:", "DispX1:", "DispY1:", "Phase1:", "Qual1:"]
 
@@ -363,7 +366,7 @@ def test_a_client_that_never_reads_holds_nothing_up(ioc):
         begin = time.monotonic()
         for number in range(20):
             assert host.ask(f"publish {number} 1024 1024 {TIME_NS + number}") == "ok"
-        assert time.monotonic() - begin < 20
+        assert time.monotonic() - begin < (200 if os.environ.get("SPECKLED_SANITIZE") else 20)
         assert value("Trans1:UniqueId_RBV") == 19
         assert get("Trans1:ArrayData").data[0] == 19
     finally:
@@ -444,3 +447,18 @@ def test_servers_listen_on_the_interface_of_the_configuration_only(ioc):
                 if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
                     listening.append(fields[1].split(":")[0])
     assert listening == ["0100007F"] * 2  # Channel Access and PV Access on 127.0.0.1
+
+
+def test_every_pv_of_the_panel_is_served(ioc, pva):
+    host = ioc()
+    host.ask(f"publish 1 8 8 {TIME_NS}")
+    wait_for(lambda: value("Recon1:Heartbeat_RBV") > 0)
+    names = {element.text for element in ElementTree.parse(PANEL).iter("pv_name")} - {"$(pv_name)"}
+    assert len(names) > 40
+    for name in names:
+        name = name.replace("$(P)", "SPK:").replace("$(R)", "Recon1:")
+        assert "$(" not in name
+        if name.startswith("pva://"):
+            assert pva.get(name.removeprefix("pva://"), timeout=10).uniqueId == 1
+        else:
+            ca.read(name, timeout=10, repeater=False)

@@ -47,7 +47,7 @@ def environment():
     kept.pop("SPECKLED_PLUGIN_PATH", None)
     kept["ASAN_OPTIONS"] = "abort_on_error=0:exitcode=99:detect_leaks=1"
     kept["UBSAN_OPTIONS"] = "print_stacktrace=1:exitcode=99"
-    kept["TSAN_OPTIONS"] = "exitcode=99"
+    kept["TSAN_OPTIONS"] = f"exitcode=99:suppressions={Path(__file__).parent.parent / 'tsan.supp'}"
     return kept
 
 
