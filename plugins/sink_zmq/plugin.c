@@ -32,6 +32,13 @@ static const struct spk_option options[] = {
      .default_value = "false",
      .help = "Put the map's name in front as a message part of its own; plain array-1.0 clients then cannot "
              "read it."},
+    {.key = "send_stop",
+     .type = SPK_OPTION_BOOL,
+     .offset = AT(send_stop),
+     .default_value = "false",
+     .help =
+         "Send a message with the payload STOP when a series ends; clients that take every message for a map "
+         "would show it."},
     {.key = "source",
      .type = SPK_OPTION_STRING,
      .offset = AT(source),
@@ -40,11 +47,11 @@ static const struct spk_option options[] = {
     {.key = "sndhwm",
      .type = SPK_OPTION_INT,
      .offset = AT(sndhwm),
-     .unit = "messages",
+     .unit = "results",
      .minimum = 1,
-     .maximum = 1000000,
-     .default_value = "28",
-     .help = "Maps held for each slow client; beyond that it misses maps (pub)."},
+     .maximum = 100000,
+     .default_value = "8",
+     .help = "Results held for each slow client; beyond that it misses maps (pub)."},
     SPK_ZMQ_CURVE_OPTIONS(struct spk_sink_zmq_config, curve),
     SPK_OPTION_END,
 };

@@ -51,6 +51,15 @@ static spk_status choose_maps(struct spk_sink_zmq *sink, struct spk_error *error
     return SPK_OK;
 }
 
+/* libzmq counts messages, and a result is one for each map. */
+static int high_water_mark(const struct spk_sink_zmq *sink)
+{
+    int maps = 0;
+    for (int map = 0; map < MAPS; map++)
+        maps += sink->wanted[map];
+    return (int)sink->config.sndhwm * maps;
+}
+
 /* XPUB is PUB that tells of subscriptions, so that nothing is copied while nobody listens. */
 static spk_status open_socket(struct spk_sink_zmq *sink, struct spk_error *error)
 {
@@ -64,7 +73,7 @@ static spk_status open_socket(struct spk_sink_zmq *sink, struct spk_error *error
     sink->socket = zmq_socket(sink->context, push ? ZMQ_PUSH : ZMQ_XPUB);
     if (!sink->socket)
         return spk_fail(error, SPK_IO, "cannot make a ZeroMQ socket: %s", zmq_strerror(zmq_errno()));
-    if ((status = spk_zmq_set(sink->socket, ZMQ_SNDHWM, (int)c->sndhwm, error)) != SPK_OK ||
+    if ((status = spk_zmq_set(sink->socket, ZMQ_SNDHWM, high_water_mark(sink), error)) != SPK_OK ||
         (status = spk_zmq_set(sink->socket, ZMQ_LINGER, LINGER_MS, error)) != SPK_OK ||
         (status = spk_zmq_set(sink->socket, ZMQ_IPV6, 1, error)) != SPK_OK ||
         (status = spk_zmq_keep_alive(sink->socket, error)) != SPK_OK ||
@@ -280,7 +289,7 @@ spk_status spk_sink_zmq_end(struct spk_sink_zmq *sink, struct spk_error *error)
     struct outgoing message = {.parts = 0};
     int length = spk_array_write_stop(sink->header, sink->header_size, sink->config.source);
     spk_status status = follow_subscriptions(sink, error);
-    if (status != SPK_OK || sink->subscriptions == 0)
+    if (status != SPK_OK || sink->subscriptions == 0 || !sink->config.send_stop)
         return status;
     if ((status = add_head(sink, &message, "end", (size_t)length, error)) != SPK_OK ||
         (status = add_copy(&message, SPK_ARRAY_STOP, strlen(SPK_ARRAY_STOP), error)) != SPK_OK) {

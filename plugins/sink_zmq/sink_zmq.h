@@ -13,8 +13,9 @@ struct spk_sink_zmq_config {
     bool connect;
     struct spk_strings maps; /* names; none = all there are */
     bool topic;
+    bool send_stop;
     char source[SPK_STRING_SIZE];
-    int64_t sndhwm;
+    int64_t sndhwm; /* results */
     struct spk_zmq_curve curve;
 };
 
@@ -32,7 +33,7 @@ spk_status spk_sink_zmq_publish(struct spk_sink_zmq *sink, const struct spk_resu
                                 struct spk_error *error);
 /* Takes note of clients that came or went. [sink] */
 spk_status spk_sink_zmq_idle(struct spk_sink_zmq *sink, struct spk_error *error);
-/* Sends the end-of-series mark. [sink] */
+/* Sends the end-of-series mark, if configured. [sink] */
 spk_status spk_sink_zmq_end(struct spk_sink_zmq *sink, struct spk_error *error);
 
 #endif

@@ -53,6 +53,7 @@ static struct spk_sink_zmq *open_sink(struct spk_sink_zmq_config *config, char e
     config->endpoints.count = 1;
     snprintf(config->endpoints.value[0], SPK_STRING_SIZE, "%s", endpoint);
     snprintf(config->source, sizeof config->source, "test");
+    config->send_stop = true;
     config->sndhwm = config->sndhwm ? config->sndhwm : 100;
     REQUIRE(spk_sink_zmq_create(&sink, config, &error) == SPK_OK, "%s", error.text);
     return sink;
