@@ -177,6 +177,9 @@ static spk_status open_source(const struct spk_host *host, const void *options_c
     struct source *source = calloc(1, sizeof *source);
     if (!source)
         return spk_fail(error, SPK_NOMEM, "no memory for a simulated source");
+    spk_log(SPK_LOG_INFO, "source_simulate", "computing %u x %u frames of %u x %u pixels",
+            (unsigned)(1 + config->evolve), simulator.scene.count, simulator.scene.height,
+            simulator.scene.width);
     void *opened = source;
     spk_status status = spk_simulator_create(&source->simulator, &simulator, error);
     if (status) {

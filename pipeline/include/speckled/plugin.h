@@ -114,11 +114,13 @@ struct spk_stage {
 struct spk_sink {
     /* [sink] Takes one result, borrowed for the length of the call. */
     spk_status (*publish)(void *self, const struct spk_result *result, struct spk_error *error);
-    /* [sink] Takes one raw frame, borrowed: simulated detectors, recorders. Exactly one of publish and frame. */
+    /* [sink] Takes one raw frame, borrowed or held with spk_frame_ref(): simulated detectors, recorders. SPK_AGAIN: not
+     * now, offer it again. Exactly one of publish and frame. */
     spk_status (*frame)(void *self, const struct spk_frame *frame, struct spk_error *error);
     /* [sink] About every 100 ms, results or not: health records, reconnects. Optional. */
     spk_status (*idle)(void *self, struct spk_error *error);
-    /* [sink] The stream ended (end of input, stop): finish files, send an end message. More may follow. Optional. */
+    /* [sink] The stream ended (end of input, stop): finish files, send an end message. More may follow. A sink of frames may
+     * answer SPK_AGAIN to be called again. Optional. */
     spk_status (*end)(void *self, struct spk_error *error);
 };
 
