@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 static atomic_ulong allocations;
 
@@ -20,16 +21,23 @@ static atomic_ulong allocations;
 #ifdef ALLOCATIONS_COUNTED
 static const bool allocations_counted = false;
 #else
+#include <errno.h>
+
 static const bool allocations_counted = true;
+
+/* Visible, so that the libraries of the process use them too. */
+#define STAND_IN __attribute__((visibility("default")))
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *memory, size_t size);
 void *__libc_memalign(size_t alignment, size_t size);
-void *malloc(size_t size);
-void *calloc(size_t count, size_t size);
-void *realloc(void *memory, size_t size);
-void *aligned_alloc(size_t alignment, size_t size);
+STAND_IN void *malloc(size_t size);
+STAND_IN void *calloc(size_t count, size_t size);
+STAND_IN void *realloc(void *memory, size_t size);
+STAND_IN void *aligned_alloc(size_t alignment, size_t size);
+STAND_IN void *memalign(size_t alignment, size_t size);
+STAND_IN int posix_memalign(void **memory, size_t alignment, size_t size);
 
 void *malloc(size_t size)
 {
@@ -49,10 +57,21 @@ void *realloc(void *memory, size_t size)
     return __libc_realloc(memory, size);
 }
 
-void *aligned_alloc(size_t alignment, size_t size)
+void *memalign(size_t alignment, size_t size)
 {
     atomic_fetch_add(&allocations, 1);
     return __libc_memalign(alignment, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    return memalign(alignment, size);
+}
+
+int posix_memalign(void **memory, size_t alignment, size_t size)
+{
+    *memory = memalign(alignment, size);
+    return *memory ? 0 : ENOMEM;
 }
 #endif
 

@@ -8,17 +8,19 @@
 spk_status cosine_create(struct cosine *cosine, struct slopes *slopes, struct spk_error *error)
 {
     size_t workers = spk_team_size(slopes->team);
+    spk_status status = dct_create(&cosine->rows, slopes->width, error);
+    if (status || (status = dct_create(&cosine->columns, slopes->height, error)))
+        return status;
     cosine->slopes = slopes;
     slopes->flat_edges = true; /* the extension is continuous where the slope across an edge vanishes */
-    cosine->line = slopes->stride > slopes->height + 16u ? slopes->stride : slopes->height + 16u;
-    cosine->line = (cosine->line + 15) / 16 * 16;
-    cosine->scratch = integrate_memory(workers * cosine->line, sizeof *cosine->scratch);
-    cosine->block = integrate_memory(workers * 2 * BLOCK * cosine->line, sizeof *cosine->block);
-    if (!cosine->scratch || !cosine->block)
-        return spk_fail(error, SPK_NOMEM, "post_integrate: no memory for a map of %ux%u pixels",
-                        slopes->width, slopes->height);
-    spk_status status = dct_create(&cosine->rows, slopes->width, error);
-    return status ? status : dct_create(&cosine->columns, slopes->height, error);
+    size_t row = dct_work(&cosine->rows), column = dct_work(&cosine->columns);
+    cosine->work = row > column ? row : column;
+    cosine->scratch = integrate_memory(workers * cosine->work, sizeof *cosine->scratch);
+    cosine->block = integrate_memory(workers * 2 * BLOCK * cosine->columns.line.space, sizeof *cosine->block);
+    if (cosine->scratch && cosine->block)
+        return SPK_OK;
+    return spk_fail(error, SPK_NOMEM, "post_integrate: no memory for a map of %ux%u pixels", slopes->width,
+                    slopes->height);
 }
 
 void cosine_destroy(struct cosine *cosine)
@@ -41,7 +43,7 @@ static void rows_band(void *context, unsigned band, unsigned worker)
 {
     struct cosine *c = ((struct cosine_job *)context)->cosine;
     const struct slopes *s = c->slopes;
-    fftwf_complex *scratch = c->scratch + worker * c->line;
+    fftwf_complex *scratch = c->scratch + worker * c->work;
     for (uint32_t y = band * BAND; y < (band + 1) * BAND && y < s->height; y += 2) {
         size_t first = y * s->stride, second = y + 1 < s->height ? first + s->stride : first;
         dct_forward(&c->rows, true, s->gx + first, s->gx + second, s->gx + first, s->gx + second, scratch);
@@ -79,13 +81,14 @@ static void columns_block(void *context, unsigned block, unsigned worker)
     const struct cosine_job *job = context;
     struct cosine *c = job->cosine;
     const struct slopes *s = c->slopes;
-    fftwf_complex *scratch = c->scratch + worker * c->line;
-    float *x = c->block + (size_t)worker * 2 * BLOCK * c->line, *y = x + BLOCK * c->line;
+    fftwf_complex *scratch = c->scratch + worker * c->work;
+    size_t line = c->columns.line.space;
+    float *x = c->block + worker * 2 * BLOCK * line, *y = x + BLOCK * line;
     uint32_t column = block * BLOCK, count = s->width - column < BLOCK ? s->width - column : BLOCK;
-    gather(s, s->gx, column, count, c->line, x);
-    gather(s, s->gy, column, count, c->line, y);
+    gather(s, s->gx, column, count, line, x);
+    gather(s, s->gy, column, count, line, y);
     for (uint32_t i = 0; i < count; i += 2) {
-        size_t first = i * c->line, second = i + 1 < count ? first + c->line : first;
+        size_t first = i * line, second = i + 1 < count ? first + line : first;
         dct_forward(&c->columns, false, x + first, x + second, x + first, x + second, scratch);
         dct_forward(&c->columns, true, y + first, y + second, y + first, y + second, scratch);
         potential(s->height, M_PI * (column + i) / s->width, x + first, y + first);
@@ -93,7 +96,7 @@ static void columns_block(void *context, unsigned block, unsigned worker)
             potential(s->height, M_PI * (column + i + 1) / s->width, x + second, y + second);
         dct_inverse(&c->columns, x + first, x + second, x + first, x + second, scratch);
     }
-    scatter(s, x, column, count, c->line, job->phi);
+    scatter(s, x, column, count, line, job->phi);
 }
 
 static void restore_band(void *context, unsigned band, unsigned worker)
@@ -103,7 +106,7 @@ static void restore_band(void *context, unsigned band, unsigned worker)
     const struct slopes *s = c->slopes;
     for (uint32_t y = band * BAND; y < (band + 1) * BAND && y < s->height; y += 2) {
         float *first = job->phi + y * s->stride, *second = y + 1 < s->height ? first + s->stride : first;
-        dct_inverse(&c->rows, first, second, first, second, c->scratch + worker * c->line);
+        dct_inverse(&c->rows, first, second, first, second, c->scratch + worker * c->work);
     }
 }
 

@@ -62,18 +62,35 @@ spk_status fill_create(struct fill **fill, uint32_t height, uint32_t width, stru
 void fill_destroy(struct fill **fill);
 void fill_run(struct fill *fill, float *gx, float *gy, const uint8_t *good, size_t stride);
 
-/* dct.c: cosine and sine transforms of two lines at a time, by one complex transform (Makhoul, IEEE ASSP 28, 27 (1980)).
- * Forward: X[k] = sum x[n] cos(pi k (n + 1/2) / N), or with sin() (k = 1 .. N - 1; X[0] = 0). `scratch` holds N values; results may
- * overwrite the lines; the two lines may be the same. */
-struct dct {
-    uint32_t length;
-    const struct integrate_rows *rows;
+/* line.c: unnormalised complex transforms of one line. */
+struct line {
+    uint32_t length, space; /* space: length rounded up to whole cache lines */
+    uint32_t padded;        /* of the convolution, 0 = transformed directly */
     fftwf_plan forward, backward;
+    fftwf_complex *chirp;  /* [length] */
+    fftwf_complex *kernel; /* [padded] */
+};
+
+spk_status line_create(struct line *line, uint32_t length, struct spk_error *error);
+void line_destroy(struct line *line);
+/* Complex values of scratch memory line_transform() needs. */
+size_t line_work(const struct line *line);
+/* `in`, `out` and `work` are different and begin at a cache line. */
+void line_transform(const struct line *line, bool backward, fftwf_complex *in, fftwf_complex *out,
+                    fftwf_complex *work);
+
+/* dct.c: cosine and sine transforms of two lines at a time, by one complex transform (Makhoul, IEEE ASSP 28, 27 (1980)).
+ * Forward: X[k] = sum x[n] cos(pi k (n + 1/2) / N), or with sin() (k = 1 .. N - 1; X[0] = 0). `scratch` holds dct_work() values;
+ * results may overwrite the lines; the two lines may be the same. */
+struct dct {
+    struct line line;
+    const struct integrate_rows *rows;
     float (*turn)[2]; /* [length] cos and sin of pi k / 2N */
 };
 
 spk_status dct_create(struct dct *dct, uint32_t length, struct spk_error *error);
 void dct_destroy(struct dct *dct);
+size_t dct_work(const struct dct *dct);
 void dct_forward(const struct dct *dct, bool sine, const float *a, const float *b, float *out_a, float *out_b,
                  fftwf_complex *scratch);
 /* Inverse of the cosine transform. */
@@ -87,7 +104,8 @@ struct poisson {
     struct spk_team *team;
     struct dct rows;
     double *lambda;         /* [width, rounded up to BLOCK] 2 - 2 cos(pi k / width) */
-    fftwf_complex *scratch; /* [workers][width] */
+    size_t work;            /* complex values a worker needs */
+    fftwf_complex *scratch; /* [workers][work] */
     float *pivot;           /* [workers][height][BLOCK] */
 };
 
@@ -102,10 +120,10 @@ void poisson_divergence(const struct slopes *slopes, float *rhs);
 /* fourier.c: Frankot-Chellappa on the periodic field. */
 struct fourier {
     struct slopes *slopes;
-    size_t line;            /* complex values of a column, padded */
+    struct line rows, columns;
     fftwf_complex *field;   /* [height][stride] */
-    fftwf_complex *scratch; /* [workers] columns of a block, their mirror images, a spectrum: [line] each */
-    fftwf_plan row_forward, row_backward, column_forward, column_backward;
+    size_t work;            /* complex values a worker needs */
+    fftwf_complex *scratch; /* [workers][work] */
 };
 spk_status fourier_create(struct fourier *fourier, struct slopes *slopes, struct spk_error *error);
 void fourier_destroy(struct fourier *fourier);
@@ -115,9 +133,9 @@ void fourier_run(struct fourier *fourier, float *phi);
 struct cosine {
     struct slopes *slopes;
     struct dct rows, columns;
-    size_t line;            /* values of a row or column, padded */
-    fftwf_complex *scratch; /* [workers][line] */
-    float *block;           /* [workers][2 BLOCK][line] */
+    size_t work;            /* complex values a worker needs */
+    fftwf_complex *scratch; /* [workers][work] */
+    float *block;           /* [workers][2 BLOCK][columns.line.space] */
 };
 spk_status cosine_create(struct cosine *cosine, struct slopes *slopes, struct spk_error *error);
 void cosine_destroy(struct cosine *cosine);

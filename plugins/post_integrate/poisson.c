@@ -10,12 +10,16 @@ spk_status poisson_create(struct poisson *poisson, uint32_t height, uint32_t wid
                           struct spk_team *team, struct spk_error *error)
 {
     size_t workers = spk_team_size(team), padded = (size_t)tasks(width, BLOCK) * BLOCK;
+    spk_status status = dct_create(&poisson->rows, width, error);
+    if (status)
+        return status;
     poisson->height = height;
     poisson->width = width;
     poisson->stride = stride;
     poisson->team = team;
+    poisson->work = dct_work(&poisson->rows);
     poisson->lambda = integrate_memory(padded, sizeof *poisson->lambda);
-    poisson->scratch = integrate_memory(workers * stride, sizeof *poisson->scratch);
+    poisson->scratch = integrate_memory(workers * poisson->work, sizeof *poisson->scratch);
     poisson->pivot = integrate_memory(workers * height * BLOCK, sizeof *poisson->pivot);
     if (!poisson->lambda || !poisson->scratch || !poisson->pivot)
         return spk_fail(error, SPK_NOMEM, "post_integrate: no memory for a map of %ux%u pixels", width,
@@ -24,7 +28,7 @@ spk_status poisson_create(struct poisson *poisson, uint32_t height, uint32_t wid
         double half = sin(M_PI * (double)k / (2.0 * width));
         poisson->lambda[k] = 4 * half * half;
     }
-    return dct_create(&poisson->rows, width, error);
+    return SPK_OK;
 }
 
 void poisson_destroy(struct poisson *poisson)
@@ -48,7 +52,7 @@ static void transform_band(void *context, unsigned band, unsigned worker)
 {
     const struct solve_job *job = context;
     const struct poisson *p = job->poisson;
-    fftwf_complex *scratch = p->scratch + worker * p->stride;
+    fftwf_complex *scratch = p->scratch + worker * p->work;
     for (uint32_t y = band * BAND; y < (band + 1) * BAND && y < p->height; y += 2) {
         size_t first = y * p->stride, second = y + 1 < p->height ? first + p->stride : first;
         dct_forward(&p->rows, false, job->rhs + first, job->rhs + second, job->phi + first, job->phi + second,
@@ -69,7 +73,7 @@ static void restore_band(void *context, unsigned band, unsigned worker)
 {
     const struct solve_job *job = context;
     const struct poisson *p = job->poisson;
-    fftwf_complex *scratch = p->scratch + worker * p->stride;
+    fftwf_complex *scratch = p->scratch + worker * p->work;
     for (uint32_t y = band * BAND; y < (band + 1) * BAND && y < p->height; y += 2) {
         float *first = job->phi + y * p->stride, *second = y + 1 < p->height ? first + p->stride : first;
         dct_inverse(&p->rows, first, second, first, second, scratch);

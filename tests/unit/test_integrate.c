@@ -152,21 +152,21 @@ static void test_weighted_least_squares(void)
 }
 
 /* Potentials that are one term of a method's series are integrated exactly. */
-static void test_series(void)
+static void test_series(uint32_t height, uint32_t width)
 {
-    enum { H = 60, W = 77 };
     struct field f;
-    field_make(&f, H, W);
+    field_make(&f, height, width);
     for (int antisymmetric = 0; antisymmetric < 2; antisymmetric++) {
-        double kx = (antisymmetric ? M_PI : 2 * M_PI) * 3 / W, ky = (antisymmetric ? M_PI : 2 * M_PI) * 2 / H;
-        for (int i = 0; i < H * W; i++) {
-            double x = i % W + 0.5, y = i / W + 0.5;
+        double turn = antisymmetric ? M_PI : 2 * M_PI, kx = 3 * turn / width, ky = 2 * turn / height;
+        for (uint32_t i = 0; i < height * width; i++) {
+            double x = i % width + 0.5, y = i / width + 0.5;
             f.truth[i] = cos(kx * x) * cos(ky * y);
             f.ux[i] = (float)(-kx * sin(kx * x) * cos(ky * y));
             f.uy[i] = (float)(-ky * cos(kx * x) * sin(ky * y));
         }
         field_integrate(&f, antisymmetric ? SPK_INTEGRATE_FC_ANTISYMMETRIC : SPK_INTEGRATE_FC, 1, NULL);
-        CHECK(field_error(&f) < (antisymmetric ? 1e-5 : SINGLE), "%d: %g", antisymmetric, field_error(&f));
+        CHECK(field_error(&f) < (antisymmetric ? 1e-5 : SINGLE), "%ux%u, %d: %g", height, width,
+              antisymmetric, field_error(&f));
     }
     field_free(&f);
 }
@@ -319,26 +319,30 @@ static void test_threads(struct spk_team *team)
     field_free(&together);
 }
 
+/* Sizes with large prime factors and powers of two, whose transforms are done in different ways. */
 static void test_allocates_nothing(struct spk_team *team)
 {
-    struct field f;
-    field_make(&f, 150, 170);
-    fill_random(&f);
-    memset(f.valid + 5000, 0, 500);
-    for (int method = 0; method < METHODS; method++) {
-        struct spk_integrate *integrate = NULL;
-        struct spk_integrate_config config = {.method = method, .iterations = 5};
-        REQUIRE(spk_integrate_create(&integrate, &config, 150, 170, team, NULL) == SPK_OK, "%s",
-                METHOD[method]);
-        unsigned long before = atomic_load(&allocations);
-        spk_integrate_run(integrate, f.ux, f.uy, f.valid, 1, f.phase);
-        unsigned long made = atomic_load(&allocations) - before;
-        CHECK(made == 0, "%s: %lu allocations", METHOD[method], made);
-        CHECK(!allocations_counted || before > 0, "the counter counts");
-        spk_integrate_destroy(&integrate);
-        CHECK(integrate == NULL, "destroy leaves the address");
+    static const uint32_t size[][2] = {{150, 170}, {487, 206}, {64, 1030}, {512, 619}};
+    for (size_t i = 0; i < sizeof size / sizeof size[0]; i++) {
+        struct field f;
+        field_make(&f, size[i][0], size[i][1]);
+        fill_random(&f);
+        memset(f.valid + 5000, 0, 500);
+        for (int method = 0; method < METHODS; method++) {
+            struct spk_integrate *integrate = NULL;
+            struct spk_integrate_config config = {.method = method, .iterations = 5};
+            REQUIRE(spk_integrate_create(&integrate, &config, f.height, f.width, team, NULL) == SPK_OK, "%s",
+                    METHOD[method]);
+            unsigned long before = atomic_load(&allocations);
+            spk_integrate_run(integrate, f.ux, f.uy, f.valid, 1, f.phase);
+            unsigned long made = atomic_load(&allocations) - before;
+            CHECK(made == 0, "%ux%u, %s: %lu allocations", f.height, f.width, METHOD[method], made);
+            CHECK(!allocations_counted || before > 0, "the counter counts");
+            spk_integrate_destroy(&integrate);
+            CHECK(integrate == NULL, "destroy leaves the address");
+        }
+        field_free(&f);
     }
-    field_free(&f);
 }
 
 int main(void)
@@ -349,7 +353,9 @@ int main(void)
     test_dynamic_range();
     test_least_squares(team);
     test_weighted_least_squares();
-    test_series();
+    test_series(60, 77);
+    test_series(206, 142);
+    test_series(97, 128);
     test_linearity();
     test_holes(team);
     test_border();
