@@ -1,0 +1,286 @@
+/* The correlation at every whole shift of a tile, its maximum, and the peak between the pixels. */
+#include "tracker_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { CHUNK = 8 }; /* shifts in flight */
+
+/* Blocks of one tile. `s` is the sample under output and window, `r` the reference under output, window and shifts. */
+struct tile {
+    const struct spk_tracker *tracker;
+    int x0, y0;
+    unsigned span; /* shifts along an axis */
+    unsigned s_pitch, s_rows, r_pitch, r_rows, c_rows;
+    size_t s_plane, r_plane;
+    float *s, *r;       /* [used] planes */
+    float *s1, *s2;     /* window sums of s, s^2: [TRACKER_ROWS][TRACKER_TILE] */
+    float *r1, *r2;     /* window sums of r, r^2: [c_rows][r_pitch] */
+    float *product;     /* [CHUNK] sample planes */
+    float *work, *row;  /* a reference plane, a row */
+    float *correlation; /* [span][span][TRACKER_ROWS][TRACKER_TILE] */
+};
+
+static float *take(float **memory, size_t count)
+{
+    float *here = *memory;
+    if (here)
+        *memory += spk_match_round(count, SPK_MATCH_STEP);
+    return here;
+}
+
+/* Lays the arrays out from `memory` on and returns the floats used. */
+static size_t lay_out(struct tile *t, const struct spk_tracker *tracker, float *memory)
+{
+    unsigned rim = 2 * tracker->window;
+    t->tracker = tracker;
+    t->span = 2 * tracker->shift + 1;
+    t->s_pitch = (unsigned)spk_match_round(TRACKER_TILE + rim, SPK_MATCH_STEP);
+    t->s_rows = TRACKER_ROWS + rim;
+    t->r_pitch = (unsigned)spk_match_round(t->s_pitch + t->span, SPK_MATCH_STEP) + SPK_MATCH_STEP;
+    t->r_rows = t->s_rows + t->span - 1;
+    t->c_rows = TRACKER_ROWS + t->span - 1;
+    t->s_plane = (size_t)t->s_rows * t->s_pitch;
+    t->r_plane = (size_t)t->r_rows * t->r_pitch;
+    size_t slack = 4 * SPK_MATCH_STEP + rim, map = (size_t)TRACKER_ROWS * TRACKER_TILE;
+    struct {
+        float **array;
+        size_t count;
+    } part[] = {
+        {&t->s, tracker->count * t->s_plane + slack},
+        {&t->r, tracker->count * t->r_plane + slack},
+        {&t->s1, map},
+        {&t->s2, map},
+        {&t->r1, (size_t)t->c_rows * t->r_pitch + slack},
+        {&t->r2, (size_t)t->c_rows * t->r_pitch + slack},
+        {&t->product, CHUNK * t->s_plane + slack},
+        {&t->work, t->r_plane + slack},
+        {&t->row, t->r_pitch + slack},
+        {&t->correlation, (size_t)t->span * t->span * map},
+    };
+    size_t total = 0;
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
+        *part[i].array = take(&memory, part[i].count);
+        total += spk_match_round(part[i].count, SPK_MATCH_STEP);
+    }
+    return total;
+}
+
+size_t tracker_search_scratch(const struct spk_tracker *tracker)
+{
+    struct tile tile;
+    return lay_out(&tile, tracker, NULL);
+}
+
+/* A block of one frame with its level taken out; 0 beyond the frame and where there is no number. */
+static void pack(const struct spk_tracker *tracker, const float *image, float level, int x0, int y0,
+                 unsigned rows, unsigned pitch, float *block)
+{
+    int width = (int)tracker->width, height = (int)tracker->height;
+    memset(block, 0, (size_t)rows * pitch * sizeof *block);
+    for (int y = 0; y < (int)rows; y++) {
+        if (y0 + y < 0 || y0 + y >= height)
+            continue;
+        const float *from = image + (ptrdiff_t)(y0 + y) * width + x0;
+        int first = x0 < 0 ? -x0 : 0, last = width - x0 < (int)pitch ? width - x0 : (int)pitch;
+        for (int x = first; x < last; x++)
+            block[(size_t)y * pitch + (size_t)x] = isfinite(from[x]) ? from[x] - level : 0;
+    }
+}
+
+static void load(struct tile *t)
+{
+    const struct spk_tracker *tracker = t->tracker;
+    int rim = (int)tracker->window, shift = (int)tracker->shift;
+    size_t pixels = (size_t)tracker->height * tracker->width;
+    for (unsigned i = 0; i < tracker->used_count; i++) {
+        size_t frame = tracker->used[i] * pixels;
+        pack(tracker, tracker->sample->data + frame, tracker->sample_level, t->x0 - rim, t->y0 - rim,
+             t->s_rows, t->s_pitch, t->s + i * t->s_plane);
+        pack(tracker, tracker->reference->data + frame, tracker->reference_level,
+             t->x0 - rim - shift - tracker->guess_x, t->y0 - rim - shift - tracker->guess_y, t->r_rows,
+             t->r_pitch, t->r + i * t->r_plane);
+    }
+}
+
+/* The box over rows x columns of `in`, separably. */
+static void box(const struct tile *t, float *out, size_t out_pitch, const float *in, size_t in_pitch,
+                unsigned rows, unsigned columns)
+{
+    const struct spk_tracker *tracker = t->tracker;
+    unsigned taps = 2 * tracker->window + 1;
+    unsigned wide = (unsigned)spk_match_round(columns + taps - 1, SPK_MATCH_STEP);
+    for (unsigned y = 0; y < rows; y++) {
+        tracker->ops->taps(t->row, in + y * in_pitch, in_pitch, tracker->weight, taps, wide);
+        tracker->ops->taps(out + y * out_pitch, t->row, 1, tracker->weight, taps, columns);
+    }
+}
+
+/* Sum over frames of a, or of a^2, and the box over it. */
+static void window_sums(const struct tile *t, float *out, size_t out_pitch, const float *a, size_t plane,
+                        size_t in_pitch, unsigned rows, unsigned columns, bool squares)
+{
+    memset(t->work, 0, plane * sizeof *t->work);
+    for (unsigned i = 0; i < t->tracker->used_count; i++)
+        for (size_t x = 0; x < plane; x++) {
+            float value = a[i * plane + x];
+            t->work[x] += squares ? value * value : value;
+        }
+    box(t, out, out_pitch, t->work, in_pitch, rows, columns);
+}
+
+/* Correlations of one row at one shift, from the windowed product in `c`. */
+static void normalise_row(const struct tile *t, float *c, unsigned y, unsigned row_shift, unsigned column)
+{
+    const struct spk_tracker *tracker = t->tracker;
+    unsigned side = 2 * tracker->window + 1;
+    float inverse = 1 / (float)(tracker->used_count * side * side);
+    const float *s1 = t->s1 + (size_t)y * TRACKER_TILE, *s2 = t->s2 + (size_t)y * TRACKER_TILE;
+    const float *r1 = t->r1 + (size_t)(y + row_shift) * t->r_pitch + column;
+    const float *r2 = t->r2 + (size_t)(y + row_shift) * t->r_pitch + column;
+    for (unsigned x = 0; x < TRACKER_TILE; x++) {
+        float s_power = s2[x] - s1[x] * s1[x] * inverse, r_power = r2[x] - r1[x] * r1[x] * inverse;
+        float power = s_power * r_power;
+        c[x] = power > 0 ? (c[x] - s1[x] * r1[x] * inverse) / sqrtf(power) : -1;
+    }
+}
+
+static void correlate(struct tile *t)
+{
+    const struct spk_tracker *tracker = t->tracker;
+    size_t map = (size_t)TRACKER_ROWS * TRACKER_TILE;
+    for (unsigned row = 0; row < t->span; row++)
+        for (unsigned first = 0; first < t->span; first += CHUNK) {
+            unsigned shifts = t->span - first < CHUNK ? t->span - first : CHUNK;
+            for (unsigned y = 0; y < t->s_rows; y++)
+                tracker->ops->cross(t->product + (size_t)y * t->s_pitch, t->s_plane,
+                                    t->s + (size_t)y * t->s_pitch, t->s_plane,
+                                    t->r + (size_t)(y + row) * t->r_pitch + first, t->r_plane,
+                                    tracker->used_count, t->s_pitch, shifts);
+            for (unsigned j = 0; j < shifts; j++) {
+                float *c = t->correlation + ((size_t)row * t->span + first + j) * map;
+                box(t, c, TRACKER_TILE, t->product + j * t->s_plane, t->s_pitch, TRACKER_ROWS, TRACKER_TILE);
+                for (unsigned y = 0; y < TRACKER_ROWS; y++)
+                    normalise_row(t, c + (size_t)y * TRACKER_TILE, y, row, first + j);
+            }
+        }
+}
+
+/* Offset of the peak from the middle of 3x3 correlations, along columns and rows. False when there is none within a pixel. */
+static bool taylor_peak(float c[3][3], float *dx, float *dy)
+{
+    float gx = 0.5f * (c[1][2] - c[1][0]), gy = 0.5f * (c[2][1] - c[0][1]);
+    float hxx = c[1][2] - 2 * c[1][1] + c[1][0], hyy = c[2][1] - 2 * c[1][1] + c[0][1];
+    float hxy = 0.25f * (c[2][2] - c[2][0] - c[0][2] + c[0][0]);
+    float determinant = hxx * hyy - hxy * hxy;
+    if (!(determinant > 0) || !(hxx < 0))
+        return false;
+    *dx = (hxy * gy - hyy * gx) / determinant;
+    *dy = (hxy * gx - hxx * gy) / determinant;
+    return fabsf(*dx) < 1 && fabsf(*dy) < 1;
+}
+
+static bool gauss_offset(float before, float at, float after, float *offset)
+{
+    if (!(before > 0) || !(at > 0) || !(after > 0))
+        return false;
+    float a = logf(before), b = logf(at), c = logf(after);
+    float curvature = a - 2 * b + c;
+    *offset = 0.5f * (a - c) / curvature;
+    return curvature < 0 && fabsf(*offset) < 1;
+}
+
+static bool find_peak(const struct spk_tracker *tracker, float c[3][3], float *dx, float *dy)
+{
+    *dx = *dy = 0;
+    switch ((enum spk_tracker_peak)tracker->config.peak) {
+    case SPK_PEAK_TAYLOR:
+        return taylor_peak(c, dx, dy);
+    case SPK_PEAK_GAUSS:
+        return gauss_offset(c[1][0], c[1][1], c[1][2], dx) && gauss_offset(c[0][1], c[1][1], c[2][1], dy);
+    case SPK_PEAK_NONE:
+        return true;
+    }
+    return false;
+}
+
+struct range {
+    int first, last;
+};
+
+/* Shift indices for which the window round the reference pixel lies in the frame; index i stands for offset i - shift. */
+static struct range shifts_in_view(const struct spk_tracker *tracker, int at, int guess, unsigned extent)
+{
+    int rim = (int)tracker->window, shift = (int)tracker->shift;
+    int low = rim - at + guess + shift, high = (int)extent - 1 - rim - at + guess + shift;
+    struct range range = {low > 0 ? low : 0, high < 2 * shift ? high : 2 * shift};
+    return range;
+}
+
+static void no_peak(const struct spk_tracker_maps *maps, size_t pixel)
+{
+    maps->displacement_x[pixel] = maps->displacement_y[pixel] = maps->quality[pixel] = NAN;
+}
+
+static void search_pixel(const struct tile *t, unsigned x, unsigned y)
+{
+    const struct spk_tracker *tracker = t->tracker;
+    const struct spk_tracker_maps *maps = tracker->maps;
+    int px = t->x0 + (int)x, py = t->y0 + (int)y, rim = (int)tracker->window;
+    size_t pixel = (size_t)py * tracker->width + (size_t)px, map = (size_t)TRACKER_ROWS * TRACKER_TILE;
+    const float *c = t->correlation + (size_t)y * TRACKER_TILE + x;
+    struct range rows = shifts_in_view(tracker, py, tracker->guess_y, tracker->height);
+    struct range columns = shifts_in_view(tracker, px, tracker->guess_x, tracker->width);
+    int best_row = -1, best_column = -1;
+    float best = -1;
+    no_peak(maps, pixel);
+    if (px < rim || py < rim || px >= (int)tracker->width - rim || py >= (int)tracker->height - rim)
+        return;
+    for (int i = rows.first; i <= rows.last; i++)
+        for (int j = columns.first; j <= columns.last; j++) {
+            float value = c[((size_t)i * t->span + (size_t)j) * map];
+            if (value > best) {
+                best = value;
+                best_row = i;
+                best_column = j;
+            }
+        }
+    if (best_row <= rows.first || best_row >= rows.last || best_column <= columns.first ||
+        best_column >= columns.last) /* nothing found, or on the rim: the true peak may lie beyond */
+        return;
+    float around[3][3], dx, dy;
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++)
+            around[i][j] = c[((size_t)(best_row + i - 1) * t->span + (size_t)(best_column + j - 1)) * map];
+    if (!find_peak(tracker, around, &dx, &dy))
+        return;
+    maps->displacement_x[pixel] = (float)((int)tracker->shift - best_column + tracker->guess_x) - dx;
+    maps->displacement_y[pixel] = (float)((int)tracker->shift - best_row + tracker->guess_y) - dy;
+    maps->quality[pixel] = best;
+}
+
+unsigned tracker_search_tiles(const struct spk_tracker *tracker)
+{
+    return ((tracker->width + TRACKER_TILE - 1) / TRACKER_TILE) *
+           ((tracker->height + TRACKER_ROWS - 1) / TRACKER_ROWS);
+}
+
+void tracker_search_tile(void *context, unsigned task, unsigned worker)
+{
+    const struct spk_tracker *tracker = context;
+    unsigned across = (tracker->width + TRACKER_TILE - 1) / TRACKER_TILE;
+    struct tile tile, *t = &tile;
+    lay_out(t, tracker, tracker->scratch + worker * tracker->scratch_size);
+    t->x0 = (int)(task % across) * TRACKER_TILE;
+    t->y0 = (int)(task / across) * TRACKER_ROWS;
+    load(t);
+    unsigned columns = (unsigned)spk_match_round(TRACKER_TILE + t->span - 1, SPK_MATCH_STEP);
+    window_sums(t, t->s1, TRACKER_TILE, t->s, t->s_plane, t->s_pitch, TRACKER_ROWS, TRACKER_TILE, false);
+    window_sums(t, t->s2, TRACKER_TILE, t->s, t->s_plane, t->s_pitch, TRACKER_ROWS, TRACKER_TILE, true);
+    window_sums(t, t->r1, t->r_pitch, t->r, t->r_plane, t->r_pitch, t->c_rows, columns, false);
+    window_sums(t, t->r2, t->r_pitch, t->r, t->r_plane, t->r_pitch, t->c_rows, columns, true);
+    correlate(t);
+    for (unsigned y = 0; y < TRACKER_ROWS && t->y0 + (int)y < (int)tracker->height; y++)
+        for (unsigned x = 0; x < TRACKER_TILE && t->x0 + (int)x < (int)tracker->width; x++)
+            search_pixel(t, x, y);
+}

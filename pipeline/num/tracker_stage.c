@@ -1,0 +1,64 @@
+/* Correlation tracking as a stage of a lane: what recon_xst and recon_xsvt have in common. */
+#include <speckled/num_tracker.h>
+
+#include <stdlib.h>
+
+struct instance {
+    const char *name;
+    struct spk_tracker_config config;
+    struct spk_team *team;
+    struct spk_tracker *tracker;
+};
+
+spk_status spk_tracker_stage_open(const char *name, const struct spk_host *host, const void *config,
+                                  void **self, struct spk_error *error)
+{
+    struct instance *instance = calloc(1, sizeof *instance);
+    if (!instance)
+        return spk_fail(error, SPK_NOMEM, "%s: no memory", name);
+    instance->name = name;
+    instance->config = *(const struct spk_tracker_config *)config;
+    instance->team = host->team;
+    *self = instance;
+    return SPK_OK;
+}
+
+void spk_tracker_stage_close(void **self)
+{
+    struct instance *instance = *self;
+    if (!instance)
+        return;
+    spk_tracker_destroy(&instance->tracker);
+    free(instance);
+    *self = NULL;
+}
+
+static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,
+                          struct spk_error *error)
+{
+    struct instance *instance = self;
+    spk_tracker_destroy(&instance->tracker);
+    out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DARK_FIELD | 1u << SPK_MAP_DISPLACEMENT_X |
+                 1u << SPK_MAP_DISPLACEMENT_Y | 1u << SPK_MAP_QUALITY;
+    return spk_tracker_create(&instance->tracker, instance->name, &instance->config, in->count, in->height,
+                              in->width, instance->team, spk_isa_best(), error);
+}
+
+static spk_status reference(void *self, const struct spk_stack *stack, struct spk_error *error)
+{
+    return spk_tracker_reference(((struct instance *)self)->tracker, stack, error);
+}
+
+static spk_status process(void *self, struct spk_work *work, struct spk_error *error)
+{
+    float *const *map = work->result->map;
+    const struct spk_tracker_maps maps = {.transmission = map[SPK_MAP_TRANSMISSION],
+                                          .dark_field = map[SPK_MAP_DARK_FIELD],
+                                          .displacement_x = map[SPK_MAP_DISPLACEMENT_X],
+                                          .displacement_y = map[SPK_MAP_DISPLACEMENT_Y],
+                                          .quality = map[SPK_MAP_QUALITY],
+                                          .valid = work->result->valid};
+    return spk_tracker_process(((struct instance *)self)->tracker, work->sample, &maps, error);
+}
+
+const struct spk_stage spk_tracker_stage = {.prepare = prepare, .reference = reference, .process = process};

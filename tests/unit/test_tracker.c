@@ -1,0 +1,176 @@
+/* Correlation tracking: the sign of the displacement, closed forms of T and D, rims, and hostile stacks. */
+#include "test.h"
+
+#include <speckled/num_tracker.h>
+#include <string.h>
+
+enum { COUNT = 6, HEIGHT = 37, WIDTH = 53, PIXELS = HEIGHT * WIDTH };
+
+static float reference_data[COUNT * PIXELS], sample_data[COUNT * PIXELS];
+static uint8_t mask[PIXELS], present[COUNT];
+static struct spk_stack reference = {COUNT, HEIGHT, WIDTH, reference_data, mask, present, 1};
+static struct spk_stack sample = {COUNT, HEIGHT, WIDTH, sample_data, mask, present, 1};
+
+/* Maps with sentinels on both sides. */
+enum { GUARD = 64 };
+static float plane[5][PIXELS + 2 * GUARD];
+static uint8_t valid[PIXELS + 2 * GUARD];
+
+/* A band-limited pattern with known values between the pixels. */
+static double pattern(unsigned k, double y, double x)
+{
+    double value = 1;
+    for (int i = 0; i < 6; i++) {
+        double fx = 0.15 + 0.09 * i, fy = 0.6 - 0.11 * i + 0.03 * k;
+        value += 0.12 * cos(fx * x + fy * y + 1.7 * i + 2.3 * k * (i + 1));
+    }
+    return value;
+}
+
+static void fill(double ux, double uy, double t, double d)
+{
+    memset(mask, 1, sizeof mask);
+    memset(present, 1, sizeof present);
+    for (unsigned k = 0; k < COUNT; k++)
+        for (int y = 0; y < HEIGHT; y++)
+            for (int x = 0; x < WIDTH; x++) {
+                size_t i = (size_t)k * PIXELS + (size_t)y * WIDTH + (size_t)x;
+                reference_data[i] = (float)pattern(k, y, x);
+                sample_data[i] = (float)(t * (1 + d * (pattern(k, y - uy, x - ux) - 1)));
+            }
+}
+
+static struct spk_tracker_maps prepare_maps(void)
+{
+    memset(plane, 0x55, sizeof plane);
+    memset(valid, 1, sizeof valid);
+    return (struct spk_tracker_maps){plane[0] + GUARD, plane[1] + GUARD, plane[2] + GUARD,
+                                     plane[3] + GUARD, plane[4] + GUARD, valid + GUARD};
+}
+
+static void check_guards(void)
+{
+    unsigned char expected[GUARD * sizeof(float)];
+    memset(expected, 0x55, sizeof expected);
+    for (int i = 0; i < 5; i++) {
+        CHECK(memcmp(plane[i], expected, sizeof expected) == 0, "before map %d", i);
+        CHECK(memcmp(plane[i] + GUARD + PIXELS, expected, sizeof expected) == 0, "behind map %d", i);
+    }
+}
+
+static struct spk_tracker_maps run(const struct spk_tracker_config *config, enum spk_isa isa)
+{
+    struct spk_tracker *tracker = NULL;
+    struct spk_error error = {0};
+    struct spk_tracker_maps maps = prepare_maps();
+    REQUIRE(spk_tracker_create(&tracker, "test", config, COUNT, HEIGHT, WIDTH, NULL, isa, &error) == SPK_OK,
+            "%s", error.text);
+    CHECK(spk_tracker_process(tracker, &sample, &maps, &error) == SPK_STATE);
+    CHECK(spk_tracker_reference(tracker, &reference, &error) == SPK_OK, "%s", error.text);
+    CHECK(spk_tracker_process(tracker, &sample, &maps, &error) == SPK_OK, "%s", error.text);
+    check_guards();
+    spk_tracker_destroy(&tracker);
+    return maps;
+}
+
+static void known_displacement(double ux, double uy)
+{
+    const struct spk_tracker_config config = {.window = 2, .max_shift = 4};
+    for (enum spk_isa isa = SPK_ISA_C; isa <= spk_isa_best(); isa++) {
+        fill(ux, uy, 0.8, 1);
+        struct spk_tracker_maps maps = run(&config, isa);
+        double x_sum = 0, y_sum = 0;
+        unsigned count = 0;
+        for (int y = 8; y < HEIGHT - 8; y++)
+            for (int x = 8; x < WIDTH - 8; x++) {
+                size_t i = (size_t)y * WIDTH + (size_t)x;
+                CHECK(maps.valid[i]);
+                CHECK_NEAR(maps.displacement_x[i], ux,
+                           0.35); /* the expansion of the peak is of second order only */
+                CHECK_NEAR(maps.displacement_y[i], uy, 0.35);
+                CHECK(maps.quality[i] > 0.9f && maps.quality[i] <= 1.0001f);
+                x_sum += (double)maps.displacement_x[i];
+                y_sum += (double)maps.displacement_y[i];
+                count++;
+            }
+        CHECK_NEAR(x_sum / count, ux, 0.05);
+        CHECK_NEAR(y_sum / count, uy, 0.05);
+        CHECK(!maps.valid[0] && isnan(maps.displacement_x[0]) && isnan(maps.transmission[0]));
+    }
+}
+
+/* At whole displacements the peak is symmetric and everything is exact. */
+static void whole_displacement(void)
+{
+    const struct spk_tracker_config config = {
+        .window = 0, .max_shift = 3, .peak = SPK_PEAK_NONE, .guess_x = 5};
+    fill(6, -2, 0.5, 1); /* T = S s / S r holds exactly only without scattering */
+    struct spk_tracker_maps maps = run(&config, spk_isa_best());
+    for (int y = 6; y < HEIGHT - 6; y++)
+        for (int x = 12; x < WIDTH - 6; x++) {
+            size_t i = (size_t)y * WIDTH + (size_t)x;
+            CHECK(maps.displacement_x[i] == 6 && maps.displacement_y[i] == -2);
+            CHECK_NEAR(maps.transmission[i], 0.5, 1e-4);
+            CHECK_NEAR(maps.dark_field[i], 1, 1e-3);
+        }
+}
+
+/* No value may crash, and what is no result is not valid. */
+static void hostile_stacks(void)
+{
+    static const float fills[] = {0, 65535, NAN, INFINITY, -1e30f};
+    const struct spk_tracker_config config = {.window = 1, .max_shift = 2};
+    for (size_t f = 0; f < sizeof fills / sizeof fills[0]; f++) {
+        fill(0, 0, 1, 1);
+        for (size_t i = 0; i < COUNT * PIXELS; i++)
+            sample_data[i] = fills[f];
+        struct spk_tracker_maps maps = run(&config, spk_isa_best());
+        for (size_t i = 0; i < PIXELS; i++)
+            CHECK(!maps.valid[i], "fill %g, pixel %zu", (double)fills[f], i);
+    }
+    fill(0, 0, 1, 1);
+    for (unsigned k = 0; k < COUNT; k++)
+        sample_data[(size_t)k * PIXELS + 18 * WIDTH + 26] = NAN; /* one dead pixel does not spoil the rest */
+    struct spk_tracker_maps maps = run(&config, spk_isa_best());
+    CHECK(maps.valid[10 * WIDTH + 10] && maps.valid[18 * WIDTH + 30]);
+}
+
+static void missing_frames(void)
+{
+    const struct spk_tracker_config config = {.window = 2, .max_shift = 3, .peak = SPK_PEAK_NONE};
+    fill(1, 2, 0.7, 1);
+    present[1] = present[4] = 0;
+    memset(sample_data + PIXELS, 0, PIXELS * sizeof(float));
+    memset(reference_data + 4 * PIXELS, 0, PIXELS * sizeof(float));
+    struct spk_tracker_maps maps = run(&config, spk_isa_best());
+    CHECK(maps.displacement_x[20 * WIDTH + 20] == 1 && maps.displacement_y[20 * WIDTH + 20] == 2);
+    CHECK_NEAR(maps.transmission[20 * WIDTH + 20], 0.7, 1e-3);
+}
+
+static void refused(void)
+{
+    struct spk_tracker *tracker = NULL;
+    struct spk_error error = {0};
+    struct spk_tracker_config config = {.window = 0, .max_shift = 3};
+    CHECK(spk_tracker_create(&tracker, "test", &config, 1, 9, 9, NULL, SPK_ISA_C, &error) == SPK_INVALID,
+          "%s", error.text);
+    config.max_shift = 0;
+    CHECK(spk_tracker_create(&tracker, "test", &config, 3, 9, 9, NULL, SPK_ISA_C, &error) == SPK_INVALID);
+    config.max_shift = 3;
+    REQUIRE(spk_tracker_create(&tracker, "test", &config, 3, 2, 2, NULL, SPK_ISA_C, &error) == SPK_OK, "%s",
+            error.text); /* smaller than the search */
+    CHECK(spk_tracker_reference(tracker, &reference, &error) == SPK_INVALID, "%s", error.text);
+    spk_tracker_destroy(&tracker);
+    spk_tracker_destroy(&tracker);
+}
+
+int main(void)
+{
+    known_displacement(1.3, -0.6);
+    known_displacement(-2.4, 1.7);
+    whole_displacement();
+    hostile_stacks();
+    missing_frames();
+    refused();
+    return test_end();
+}
