@@ -204,16 +204,25 @@ spk_status spk_h5_find(struct spk_h5 *file, const char *from, const char *name, 
     return SPK_OK;
 }
 
+/* Text of any length, UTF-8: what h5py and NeXus readers take for a string. */
+static hid_t text_type(void)
+{
+    hid_t type = H5Tcopy(H5T_C_S1);
+    if (type >= 0 && (H5Tset_size(type, H5T_VARIABLE) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0)) {
+        H5Tclose(type);
+        return H5I_INVALID_HID;
+    }
+    return type;
+}
+
 spk_status h5_put_string(const struct spk_h5 *file, hid_t object, const char *name, const char *value,
                          struct spk_error *error)
 {
     spk_status status = SPK_OK;
-    hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR), attribute = H5I_INVALID_HID;
-    size_t bytes = strlen(value);
-    if (type >= 0 && space >= 0 && H5Tset_size(type, bytes ? bytes : 1) >= 0 &&
-        H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0)
+    hid_t type = text_type(), space = H5Screate(H5S_SCALAR), attribute = H5I_INVALID_HID;
+    if (type >= 0 && space >= 0)
         attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
-    if (attribute < 0 || H5Awrite(attribute, type, value) < 0)
+    if (attribute < 0 || H5Awrite(attribute, type, &value) < 0)
         status = h5_fail(error, file, SPK_IO, "cannot write attribute %s in %s", name, file->path);
     if (attribute >= 0)
         H5Aclose(attribute);
@@ -276,28 +285,14 @@ spk_status spk_h5_put_number(struct spk_h5 *file, const char *path, const char *
 spk_status spk_h5_put_strings(struct spk_h5 *file, const char *path, const char *name,
                               const char *const *values, size_t count, struct spk_error *error)
 {
-    size_t longest = 1;
-    for (size_t i = 0; i < count; i++)
-        longest = strlen(values[i]) > longest ? strlen(values[i]) : longest;
-    char *text = calloc(count, longest);
-    if (!text)
-        return spk_fail(error, SPK_NOMEM, "no memory for attribute %s of %s:%s", name, file->path, path);
-    for (size_t i = 0; i < count; i++)
-        memcpy(text + i * longest, values[i], strlen(values[i]));
     h5_enter();
     hsize_t size = count;
-    hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate_simple(1, &size, NULL);
-    if (type >= 0) {
-        H5Tset_size(type, longest);
-        H5Tset_strpad(type, H5T_STR_NULLPAD);
-        H5Tset_cset(type, H5T_CSET_UTF8);
-    }
-    spk_status status = put_array(file, path, name, type, space, text, error);
+    hid_t type = text_type(), space = H5Screate_simple(1, &size, NULL);
+    spk_status status = put_array(file, path, name, type, space, values, error);
     if (space >= 0)
         H5Sclose(space);
     if (type >= 0)
         H5Tclose(type);
     h5_leave();
-    free(text);
     return status;
 }

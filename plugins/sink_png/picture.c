@@ -23,7 +23,7 @@ static struct layout lay_out(uint32_t height, uint32_t width, const char *title,
     layout.zoom = longer < SMALL_SIDE ? SMALL_SIDE / longer : 1;
     layout.map_width = width * layout.zoom;
     layout.map_height = height * layout.zoom;
-    layout.point = 1 + longer * layout.zoom / 640;
+    layout.point = 1 + longer * layout.zoom / 320;
     layout.margin = 8 * layout.point;
     layout.map_x = layout.margin;
     layout.map_y = 2 * layout.margin + LETTER_HEIGHT * layout.point;
