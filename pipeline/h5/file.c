@@ -45,8 +45,10 @@ static hid_t open_for_reading(const char *path)
         return access;
     H5Pset_file_locking(access, true, true);
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
-    H5Pset_metadata_read_attempts(access, READ_ATTEMPTS);
-    hid_t id = H5Fopen(path, H5F_ACC_RDONLY | (marked_live(path) ? H5F_ACC_SWMR_READ : 0), access);
+    bool live = marked_live(path);
+    if (live)
+        H5Pset_metadata_read_attempts(access, READ_ATTEMPTS);
+    hid_t id = H5Fopen(path, H5F_ACC_RDONLY | (live ? H5F_ACC_SWMR_READ : 0), access);
     H5Pclose(access);
     return id;
 }
