@@ -289,7 +289,7 @@ class Scene:
         inner = (slice(border, -border),) * 2
         factor = self.transmission if transmission is None else transmission
         assert maps["valid"][inner].mean() > 0.95
-        for name, value, tolerance in (("displacement_x", self.dx, 0.05), ("displacement_y", self.dy, 0.05),
-                                       ("transmission", factor, 0.01), ("dark_field", 1.0, 0.03)):
+        for name, value, tolerance in (("displacement_x", self.dx, 2e-3), ("displacement_y", self.dy, 2e-3),
+                                       ("transmission", factor, 5e-4), ("dark_field", 1.0, 2e-3)):
             error = np.median(np.abs(maps[name][inner] - value))
             assert error < tolerance, f"{name}: median error {error:.4g}, expected {value}"
