@@ -114,10 +114,10 @@ class Service(Process):
 
     def answers(self):
         assert self.running(), self.output()[-4000:]
-        return run("ctl", "--json", "--endpoint", self.control, "--timeout-ms", 500, "status")[0] == 0
+        return run("ctl", "--endpoint", self.control, "--timeout-ms", 500, "status")[0] == 0
 
     def ctl(self, *arguments):
-        return run("ctl", "--json", "--endpoint", self.control, "--timeout-ms", int(PATIENCE * 1000), *arguments)
+        return run("ctl", "--endpoint", self.control, "--timeout-ms", int(PATIENCE * 1000), *arguments)
 
     def command(self, *arguments):
         """A control command that must succeed."""
