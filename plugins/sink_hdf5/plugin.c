@@ -4,6 +4,7 @@
 
 #include <speckled/clock.h>
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,6 +121,19 @@ static spk_status next_name(struct sink *sink, uint64_t series, char name[FILENA
     }
 }
 
+/* What would stop the first file, found out before there is a result to lose. */
+static spk_status check_place(const struct sink *sink, const char *name, struct spk_error *error)
+{
+    if (!sink->config.overwrite && access(name, F_OK) == 0)
+        return spk_fail(error, SPK_STATE, "%s exists already; choose another path or set overwrite", name);
+    char folder[FILENAME_SIZE];
+    const char *slash = strrchr(name, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - name) + 1 : 1, slash ? name : ".");
+    if (access(folder, W_OK | X_OK))
+        return spk_fail(error, SPK_IO, "cannot write into the folder %s: %s", folder, strerror(errno));
+    return SPK_OK;
+}
+
 static void close_sink(void **self)
 {
     struct sink *sink = *self;
@@ -150,9 +164,8 @@ static spk_status open_sink(const struct spk_host *host, const void *config, voi
     spk_status status = parse_maps(&sink->config.maps, &sink->settings.maps, error);
     if (!status)
         status = next_name(sink, 0, name, error);
-    /* Found out now rather than after the first result. */
-    if (!status && !sink->config.overwrite && access(name, F_OK) == 0)
-        status = spk_fail(error, SPK_STATE, "%s exists already; choose another path or set overwrite", name);
+    if (!status)
+        status = check_place(sink, name, error);
     if (status)
         close_sink(self);
     return status;

@@ -243,12 +243,20 @@ class Viewer:
         self.socket.disable_monitor()
         time.sleep(0.1)  # the subscription follows the handshake
 
-    def receive(self, seconds=PATIENCE):
-        """Header and image of the next message, None when none comes in time."""
+    def receive_raw(self, seconds=PATIENCE):
+        """Header and payload of the next message, None when none comes in time."""
         if not self.socket.poll(seconds * 1000):
             return None
         header, payload = self.socket.recv_multipart()
-        header = json.loads(header)
+        return json.loads(header), payload
+
+    def receive(self, seconds=PATIENCE):
+        """Header and image of the next map, None when none comes in time; ends of series are passed over."""
+        while (message := self.receive_raw(seconds)) and message[1] == b"STOP":
+            pass
+        if not message:
+            return None
+        header, payload = message
         return header, np.frombuffer(payload, dtype=header["type"]).reshape(header["shape"])
 
     def result(self, seconds=PATIENCE):
