@@ -15,7 +15,7 @@ import zmq
 
 PROGRAM = os.environ.get("SPECKLED_PROGRAM", "speckled")
 SANITIZED = bool(os.environ.get("SPECKLED_SANITIZE"))
-PATIENCE = 60.0 if SANITIZED else 20.0  # seconds until something that must happen counts as not happening
+PATIENCE = 120.0 if SANITIZED else 60.0  # seconds until something that must happen counts as not happening
 SANITIZER_REPORTS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:")
 
 
@@ -159,7 +159,7 @@ def configuration(**pipeline):
         "geometry": {"energy_kev": 20, "pixel_size_m": 1e-6, "distance_m": 0.5},
         "source": {"plugin": "source_zmq_array", "endpoints": [endpoint()], "bind": True},
         "stages": [{"plugin": "recon_umpa", "max_shift": 4, "window": 2}, {"plugin": "post_integrate"}],
-        "sinks": [{"plugin": "sink_zmq", "endpoints": [endpoint()], "queue": "block"}],
+        "sinks": [{"plugin": "sink_zmq", "endpoints": [endpoint()], "queue": "block", "sndhwm": 1000}],
     }
 
 

@@ -127,7 +127,8 @@ def test_killed_client_is_no_loss_to_others(bench):
 def test_client_that_never_reads(bench):
     """It costs nobody else a map and the service no memory worth speaking of."""
     scene = Scene(COUNT, height=128, width=128)
-    config = configuration(block=True)
+    config = configuration()
+    config["sinks"][0]["sndhwm"] = 28
     service, detector, viewer = bench(config)
     sleeper = zmq.Context.instance().socket(zmq.SUB)
     sleeper.rcvhwm = 1
