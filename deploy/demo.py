@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -30,20 +31,18 @@ class Failure(Exception):
 
 
 def free_ports(count):
-    """So many different ports that nobody listens on, for TCP and UDP."""
-    probes, ports = [], []
+    """So many different ports that nobody uses, TCP and UDP, below those that the system hands out to clients."""
+    ports = set()
     while len(ports) < count:
-        tcp, udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
-        probes += [tcp, udp]
-        tcp.bind(("127.0.0.1", 0))
-        try:
-            udp.bind(("127.0.0.1", tcp.getsockname()[1]))
-            ports.append(tcp.getsockname()[1])
-        except OSError:
-            pass
-    for probe in probes:
-        probe.close()
-    return ports
+        port = random.SystemRandom().randrange(12000, 32000)
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            try:
+                tcp.bind(("127.0.0.1", port))
+                udp.bind(("127.0.0.1", port))
+                ports.add(port)
+            except OSError:
+                pass
+    return list(ports)
 
 
 class Demo:

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import random
 import socket
 import subprocess
 import threading
@@ -11,15 +12,16 @@ import pytest
 
 
 def free_port():
-    """Free for TCP and UDP."""
+    """Free for TCP and UDP, below the ports that the system hands out to clients."""
     while True:
+        port = random.SystemRandom().randrange(12000, 32000)
         with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
-            stream.bind(("127.0.0.1", 0))
             try:
-                datagram.bind(stream.getsockname())
+                stream.bind(("127.0.0.1", port))
+                datagram.bind(("127.0.0.1", port))
+                return port
             except OSError:
                 continue
-            return stream.getsockname()[1]
 
 
 def pytest_configure():

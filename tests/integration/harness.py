@@ -1,8 +1,10 @@
 """What the integration tests are made of: processes of the real program, a detector and a client written with pyzmq, and a scene
 whose maps are known in closed form. Nothing here uses code of speckled itself."""
 
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,13 +18,22 @@ import zmq
 PROGRAM = os.environ.get("SPECKLED_PROGRAM", "speckled")
 SANITIZED = bool(os.environ.get("SPECKLED_SANITIZE"))
 PATIENCE = 120.0 if SANITIZED else 60.0  # seconds until something that must happen counts as not happening
+FIRST_PORT, LAST_PORT = 12000, 31999  # below those that the system hands out to clients
+PORTS = itertools.cycle(range(FIRST_PORT, LAST_PORT + 1))
+PORTS = itertools.islice(PORTS, random.SystemRandom().randrange(LAST_PORT - FIRST_PORT), None)  # others begin elsewhere
 SANITIZER_REPORTS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:")
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody uses, neither TCP nor UDP, and that this process has not had before."""
+    for port in PORTS:
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            try:
+                tcp.bind(("127.0.0.1", port))
+                udp.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 def endpoint():

@@ -128,7 +128,7 @@ def test_client_that_never_reads(bench):
     """It costs nobody else a map and the service no memory worth speaking of."""
     scene = Scene(COUNT, height=128, width=128)
     config = configuration()
-    config["sinks"][0]["sndhwm"] = 28
+    config["sinks"][0]["sndhwm"] = 4
     service, detector, viewer = bench(config)
     sleeper = zmq.Context.instance().socket(zmq.SUB)
     sleeper.rcvhwm = 1

@@ -193,8 +193,11 @@ def test_aborted_series_is_followed_by_a_good_one(running):
     assert nonzero(status["dropped"]) == {"incomplete": 2}
 
 
-def test_stop_message_closes_the_open_stack(running):
-    service, detector, viewer, scene = running
+def test_stop_message_closes_the_open_stack(bench):
+    scene, config = Scene(COUNT), configuration()
+    config["sinks"][0]["send_stop"] = True
+    service, detector, viewer = bench(config)
+    detector.send_stack(scene.reference, "reference")
     detector.send_stack(scene.sample()[:3], "sample", 0)
     detector.send_stop()
     status = service.wait_status("nothing in flight", lambda s: s["received"] == COUNT + 3 and s["in_flight"] == 0)
