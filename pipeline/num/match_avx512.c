@@ -4,5 +4,4 @@
 #define ROW_VECTORS 2
 #include "match_vector.h"
 
-const struct spk_match_ops spk_match_avx512 = {cross_row, taps_row,   fit_row,  moments_row,   normal_row,
-                                               solve_row, narrow_row, pack_row, accumulate_row};
+const struct spk_match_ops spk_match_avx512 = {ROW_TABLE};

@@ -67,5 +67,14 @@ static void moments_row(const struct spk_moments_row *r)
     }
 }
 
-const struct spk_match_ops spk_match_c = {cross_row, taps_row,   fit_row,  moments_row,   normal_row,
-                                          solve_row, narrow_row, pack_row, accumulate_row};
+static void interleave_rows(float *to, unsigned lanes, const float *const *from, unsigned count, float scale,
+                            float limit, unsigned width)
+{
+    for (unsigned x = 0; x < width; x++)
+        for (unsigned k = 0; k < lanes; k++) {
+            float value = k < count && from[k] ? from[k][x] * scale : 0;
+            to[(size_t)x * lanes + k] = fabsf(value) < limit ? value : 0;
+        }
+}
+
+const struct spk_match_ops spk_match_c = {ROW_TABLE};

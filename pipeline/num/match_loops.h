@@ -51,10 +51,80 @@ static void fit_row(const struct spk_fit_row *r)
     }
 }
 
+static void score_row(const struct spk_score_row *r)
+{
+    const float *mean_factor = r->mean_factor, *slope = r->slope, *rest_factor = r->rest_factor;
+    const float *ms = r->ms, *qs = r->qs, shift = r->shift;
+    float *explained = r->explained, *transmission = r->transmission, *contrast = r->contrast,
+          *best = r->best;
+    ROW_LOOP
+    for (unsigned i = 0, width = r->width; i < width; i++) {
+        float cross = qs[i] - slope[i] * ms[i], plain = ms[i] * mean_factor[i], k = cross * rest_factor[i];
+        float value = ms[i] * plain + cross * k;
+        int better = value > explained[i];
+        explained[i] = better ? value : explained[i];
+        transmission[i] = better ? plain - slope[i] * k : transmission[i];
+        contrast[i] = better ? k : contrast[i];
+        best[i] = better ? shift : best[i];
+    }
+}
+
+static void joint_row(const struct spk_joint_row *r)
+{
+    const float *mean = r->mean, *count = r->count, base = r->base, level = r->level, noise = r->noise;
+    float *sr = r->sr, *ss = r->ss, *rr = r->rr, *s = r->s, *p = r->r, *mm = r->mm;
+    ROW_LOOP
+    for (unsigned i = 0, width = r->width; i < width; i++) {
+        float m = mean[i], n = count[i];
+        float rest = base > 0 ? m - base : 0; /* of the mean in the packed reference */
+        float whole = s[i] + level * n, q = p[i] - rest * n;
+        sr[i] += level * q - rest * s[i];
+        rr[i] -= rest * (p[i] + q) + noise * m * n;
+        ss[i] += level * (s[i] + whole);
+        s[i] = m * whole;
+        p[i] = m * q;
+        mm[i] = m * m * n;
+    }
+}
+
+static void mean_row(const struct spk_mean_row *r)
+{
+    const float *mean = r->mean, *ux = r->ux, *uy = r->uy, y = (float)r->y;
+    const float right = (float)(r->width - 1), bottom = (float)(r->height - 1);
+    const uint8_t *reference = r->reference_usable, *usable = r->usable;
+    const int pitch = (int)r->pitch, last_x = (int)r->width - 1, last_y = (int)r->height - 1;
+    float *value = r->value, *slope_x = r->slope_x, *slope_y = r->slope_y, *weight = r->weight;
+    ROW_LOOP
+    for (int i = 0; i <= last_x; i++) {
+        float x = (float)i - ux[i], v = y - uy[i];
+        int inside = (x >= 0) & (x <= right) & (v >= 0) & (v <= bottom);
+        x = inside ? x : 0;
+        v = inside ? v : 0;
+        int ix = (int)x, iy = (int)v;
+        int at = iy * pitch + ix, step = ix < last_x ? 1 : 0, down = iy < last_y ? pitch : 0;
+        float fx = x - (float)ix, fy = v - (float)iy;
+        float a = mean[at], b = mean[at + step], c = mean[at + down], d = mean[at + down + step];
+        float top = a + fx * (b - a), low = c + fx * (d - c);
+        value[i] = top + fy * (low - top);
+        slope_x[i] = (1 - fy) * (b - a) + fy * (d - c);
+        slope_y[i] = low - top;
+        int good = reference[at] & reference[at + step] & reference[at + down] & reference[at + down + step];
+        weight[i] = inside & good & usable[i] ? 1.0f : 0.0f;
+    }
+}
+
+static void multiply_row(float *out, const float *a, const float *b, size_t count)
+{
+    ROW_LOOP
+    for (size_t i = 0; i < count; i++)
+        out[i] = a[i] * b[i];
+}
+
 static bool pack_row(float *to, float *good, const float *from, const uint8_t *mask, const float *base,
                      float scale, float limit, unsigned width)
 {
     unsigned bad = 0;
+    ROW_LOOP
     for (unsigned i = 0; i < width; i++) {
         float value = from[i] * scale;
         unsigned count = (fabsf(value) < limit) & (mask[i] != 0);
@@ -68,6 +138,7 @@ static bool pack_row(float *to, float *good, const float *from, const uint8_t *m
 
 static void accumulate_row(float *sum, const float *a, const float *b, size_t count)
 {
+    ROW_LOOP
     for (size_t i = 0; i < count; i++)
         sum[i] += a[i] * b[i];
 }
@@ -243,3 +314,10 @@ static void solve_row(const struct spk_solve_row *r)
         error[3 * width + i] = sqrtf(v3 * variance);
     }
 }
+
+/* The table of one instruction set: the rows above, and those the including file brings. */
+#define ROW_TABLE                                                                                            \
+    .cross = cross_row, .taps = taps_row, .fit = fit_row, .score = score_row, .joint = joint_row,            \
+    .mean = mean_row, .moments = moments_row, .normal = normal_row, .solve = solve_row,                      \
+    .narrow = narrow_row, .pack = pack_row, .interleave = interleave_rows, .multiply = multiply_row,         \
+    .accumulate = accumulate_row

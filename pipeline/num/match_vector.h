@@ -147,3 +147,53 @@ static void moments_row(const struct spk_moments_row *r)
             r->out[q * r->plane + (size_t)i] = total[q];
     }
 }
+
+/* Rows of an 8x8 block become its columns. */
+static inline void transpose8(__m256 v[8])
+{
+    __m256 a[8], b[8];
+    for (unsigned i = 0; i < 4; i++) {
+        a[2 * i] = _mm256_unpacklo_ps(v[2 * i], v[2 * i + 1]);
+        a[2 * i + 1] = _mm256_unpackhi_ps(v[2 * i], v[2 * i + 1]);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        b[4 * i] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0x44);
+        b[4 * i + 1] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0xee);
+        b[4 * i + 2] = _mm256_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0x44);
+        b[4 * i + 3] = _mm256_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0xee);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        v[i] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
+        v[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
+    }
+}
+
+static inline float limited(float value, float limit)
+{
+    return fabsf(value) < limit ? value : 0;
+}
+
+static void interleave_rows(float *to, unsigned lanes, const float *const *from, unsigned count, float scale,
+                            float limit, unsigned width)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f), most = _mm256_set1_ps(limit), factor = _mm256_set1_ps(scale);
+    for (unsigned k = 0; k < lanes; k += 8) {
+        unsigned x = 0;
+        for (; x + 8 <= width; x += 8) {
+            __m256 v[8];
+            for (unsigned i = 0; i < 8; i++) {
+                const float *row = k + i < count ? from[k + i] : NULL;
+                __m256 value = row ? _mm256_mul_ps(_mm256_loadu_ps(row + x), factor) : _mm256_setzero_ps();
+                __m256 small = _mm256_cmp_ps(_mm256_andnot_ps(sign, value), most, _CMP_LT_OQ);
+                v[i] = _mm256_and_ps(value, small);
+            }
+            transpose8(v);
+            for (unsigned i = 0; i < 8; i++)
+                _mm256_storeu_ps(to + (size_t)(x + i) * lanes + k, v[i]);
+        }
+        for (; x < width; x++)
+            for (unsigned i = 0; i < 8; i++)
+                to[(size_t)x * lanes + k + i] =
+                    k + i < count && from[k + i] ? limited(from[k + i][x] * scale, limit) : 0;
+    }
+}

@@ -14,7 +14,7 @@ static const struct spk_option options[] = {
     {"dark_field", SPK_OPTION_BOOL, offsetof(struct spk_umpa_config, dark_field), NULL, 0, 0, "true", NULL,
      true, "Fit the dark-field; false: the sample does not scatter and two unknowns a pixel share the data.",
      NULL},
-    {"refine", SPK_OPTION_INT, offsetof(struct spk_umpa_config, refine), NULL, 0, 20, "3", NULL, true,
+    {"refine", SPK_OPTION_INT, offsetof(struct spk_umpa_config, refine), NULL, 0, 20, "2", NULL, true,
      "Passes of sub-pixel refinement; 0 leaves the best integer shift and its closed-form maps.", NULL},
     {"mean_width", SPK_OPTION_FLOAT, offsetof(struct spk_umpa_config, mean_width), "px", 1, 40, "12", NULL,
      false,

@@ -248,7 +248,7 @@ spk_status spk_umpa_process(struct spk_umpa *u, const struct spk_stack *sample,
     if (!u->used_count)
         return spk_fail(error, SPK_INVALID, "umpa: no scan position is in both reference and sample");
     u->sample = sample;
-    float level = umpa_scan(u, sample, u->usable, u->scale) * u->scale;
+    float level = umpa_scan(u, sample, NULL, u->scale) * u->scale;
     u->level = fabsf(level) < UMPA_LIMIT ? level : 0;
     u->noise_sample = umpa_noise(u, sample, u->scale);
     umpa_search(u);

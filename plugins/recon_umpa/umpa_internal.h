@@ -89,7 +89,7 @@ struct umpa_row {
 struct umpa_row umpa_frame_row(const struct spk_umpa *u, const struct spk_stack *stack, unsigned k, int y);
 
 /* Typical mean (median over bands of rows, so that a wild pixel does not count) of the used frames of `stack`, 0 when there
- * is nothing usable; marks `usable`. */
+ * is nothing usable. Marks `usable`, or (NULL) looks at one row of a band only. */
 float umpa_scan(struct spk_umpa *u, const struct spk_stack *stack, uint8_t *usable, float scale);
 
 /* Noise variance over intensity of the frames in use, in units of scale. */

@@ -28,8 +28,9 @@ struct scan {
 static void scan_row(const struct scan *s, unsigned y, struct umpa_block_sum *sum)
 {
     struct spk_umpa *u = s->u;
-    uint8_t *usable = s->usable + (size_t)y * u->pitch;
-    memset(usable, u->stepping ? 0 : 1, u->width);
+    uint8_t *usable = s->usable ? s->usable + (size_t)y * u->pitch : NULL;
+    if (usable)
+        memset(usable, u->stepping ? 0 : 1, u->width);
     for (unsigned i = 0; i < u->used_count; i++) {
         const struct umpa_row row = umpa_frame_row(u, s->stack, u->used[i], (int)y);
         if (!row.data)
@@ -43,7 +44,8 @@ static void scan_row(const struct scan *s, unsigned y, struct umpa_block_sum *su
             unsigned good = (row.mask[x + row.shift] != 0) & (fabsf(value * s->scale) < UMPA_LIMIT);
             line += good ? value : 0;
             count += good;
-            usable[x] = (uint8_t)(u->stepping ? usable[x] | good : usable[x] & good);
+            if (usable)
+                usable[x] = (uint8_t)(u->stepping ? usable[x] | good : usable[x] & good);
         }
         if (isfinite(line)) {
             sum->sum += (double)line;
@@ -58,7 +60,8 @@ static void scan_rows(void *context, unsigned task, unsigned worker)
     const struct scan *s = context;
     struct umpa_block_sum *sum = &s->u->sums[task];
     *sum = (struct umpa_block_sum){0};
-    for (unsigned y = task * UMPA_ROWS; y < s->u->height && y < (task + 1) * UMPA_ROWS; y++)
+    unsigned step = s->usable ? 1 : UMPA_ROWS;
+    for (unsigned y = task * UMPA_ROWS; y < s->u->height && y < (task + 1) * UMPA_ROWS; y += step)
         scan_row(s, y, sum);
 }
 

@@ -80,9 +80,16 @@ size_t umpa_refine_scratch(const struct spk_umpa *u)
     return rows > panes ? rows : panes;
 }
 
-/* The sample's row, frames side by side; pixels that do not count are 0 and have no weight. */
+/* The sample's row, frames side by side; where it does not count it has no weight either. */
 static void interleave_sample(const struct spk_umpa *u, int y, float *to)
 {
+    if (!u->stepping) {
+        const float *from[SPK_UMPA_FRAMES_MAX] = {NULL};
+        for (unsigned i = 0; i < u->used_count; i++)
+            from[u->used[i]] = umpa_frame_row(u, u->sample, u->used[i], y).data;
+        u->ops->interleave(to, u->lanes, from, u->count, u->scale, UMPA_LIMIT, u->width);
+        return;
+    }
     memset(to, 0, (size_t)u->width * u->lanes * sizeof *to);
     for (unsigned i = 0; i < u->used_count; i++) {
         unsigned k = u->used[i];
@@ -96,38 +103,25 @@ static void interleave_sample(const struct spk_umpa *u, int y, float *to)
     }
 }
 
-/* The local mean and its slopes at x - u (bilinear), and whether the pixel counts. */
-static void mean_row(const struct spk_umpa *u, unsigned y, float *mean, float *mean_x, float *mean_y,
-                     float *weight)
-{
-    const float *ux = u->param[PARAM_X] + y * u->pitch, *uy = u->param[PARAM_Y] + y * u->pitch;
-    const float right = (float)(u->width - 1), bottom = (float)(u->height - 1);
-    for (unsigned i = 0; i < u->width; i++) {
-        float x = (float)i - ux[i], v = (float)y - uy[i];
-        bool inside = x >= 0 && x <= right && v >= 0 && v <= bottom;
-        x = inside ? x : 0;
-        v = inside ? v : 0;
-        unsigned ix = (unsigned)x, iy = (unsigned)v;
-        unsigned step = ix + 1 < u->width ? 1 : 0;
-        size_t down = iy + 1 < u->height ? u->pitch : 0;
-        const float *m = u->mean + iy * u->pitch + ix;
-        float fx = x - (float)ix, fy = v - (float)iy;
-        float top = m[0] + fx * (m[step] - m[0]), low = m[down] + fx * (m[down + step] - m[down]);
-        mean[i] = top + fy * (low - top);
-        mean_x[i] = (1 - fy) * (m[step] - m[0]) + fy * (m[down + step] - m[down]);
-        mean_y[i] = low - top;
-        const uint8_t *good = u->reference_usable + iy * u->pitch + ix; /* all four that matter most */
-        weight[i] =
-            inside & u->usable[y * u->pitch + i] & good[0] & good[step] & good[down] & good[down + step];
-    }
-}
-
 static void equations_row(struct spk_umpa *u, unsigned y, float *scratch)
 {
     size_t row = SPK_MATCH_STEP + spk_match_round(u->width, SPK_MATCH_STEP), at = y * u->pitch;
     float *moment = scratch, *mean = moment + SPK_MOMENTS * row, *sample = mean + 4 * row;
     interleave_sample(u, (int)y, sample);
-    mean_row(u, y, mean, mean + row, mean + 2 * row, mean + 3 * row);
+    struct spk_mean_row local = {.mean = u->mean,
+                                 .reference_usable = u->reference_usable,
+                                 .usable = u->usable + at,
+                                 .pitch = u->pitch,
+                                 .width = u->width,
+                                 .height = u->height,
+                                 .y = y,
+                                 .ux = u->param[PARAM_X] + at,
+                                 .uy = u->param[PARAM_Y] + at,
+                                 .value = mean,
+                                 .slope_x = mean + row,
+                                 .slope_y = mean + 2 * row,
+                                 .weight = mean + 3 * row};
+    u->ops->mean(&local);
     struct spk_moments_row moments = {.coefficient = u->coefficient,
                                       .sample = sample,
                                       .lane = u->lane,

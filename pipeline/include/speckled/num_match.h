@@ -39,6 +39,40 @@ struct spk_fit_row {
     float *cost, *transmission, *contrast, *x, *y; /* [width] */
 };
 
+/* The same fit where the sums of the reference alone have been turned into factors once, and no pixel is masked:
+ * explained = ms^2 f + cross^2 g with cross = qs - slope ms; where it is above `explained`, all outputs are replaced. */
+struct spk_score_row {
+    const float *mean_factor, *slope,
+        *rest_factor;     /* [width] 1 / mm, mq / mm, 1 / (qq - slope mq) or 0, at the shift */
+    const float *ms, *qs; /* [width] */
+    float shift;          /* number of the shift */
+    unsigned width;
+    float *explained, *transmission, *contrast, *best; /* [width] */
+};
+
+/* Sums of one shift under both masks, before the window: in place from products of the masked, packed data. */
+struct spk_joint_row {
+    const float *mean; /* [width] the reference's local mean at the shift */
+    float base;        /* what was taken out of the packed reference besides the mean (then 1), or 0 */
+    float level;       /* what was taken out of the packed sample */
+    float noise;       /* of the reference, variance over intensity */
+    unsigned width;
+    const float *count;          /* [width] frames in which both count */
+    float *sr, *ss, *rr, *s, *r; /* [width] in: sums of s r, s^2, r^2, s, r; out: q s, s^2, q^2, m s, m q */
+    float *mm;                   /* [width] out: m^2 */
+};
+
+/* The reference's local mean and its slopes at x - u by bilinear interpolation, and whether the pixel counts: it and the
+ * four pixels of the reference round x - u are usable. */
+struct spk_mean_row {
+    const float *mean;                        /* plane, rows `pitch` apart */
+    const uint8_t *reference_usable, *usable; /* plane; row */
+    size_t pitch;
+    unsigned width, height, y;
+    const float *ux, *uy;                      /* [width] */
+    float *value, *slope_x, *slope_y, *weight; /* [width] */
+};
+
 /* Names of the sums that `moments` collects over frames: v the interpolated reference (mean taken out), vx and vy its
  * derivatives, s the sample. */
 enum spk_moment {
@@ -142,6 +176,9 @@ struct spk_match_ops {
     void (*taps)(float *out, const float *in, size_t step, const float *weight, unsigned count,
                  unsigned width);
     void (*fit)(const struct spk_fit_row *row);
+    void (*score)(const struct spk_score_row *row);
+    void (*joint)(const struct spk_joint_row *row);
+    void (*mean)(const struct spk_mean_row *row);
     void (*moments)(const struct spk_moments_row *row);
     void (*normal)(const struct spk_normal_row *row);
     void (*solve)(const struct spk_solve_row *row);
@@ -150,6 +187,12 @@ struct spk_match_ops {
      * pixels clear good[x] (may be NULL). Any width. True when every pixel counts. */
     bool (*pack)(float *to, float *good, const float *from, const uint8_t *mask, const float *base,
                  float scale, float limit, unsigned width);
+    /* Lays `count` rows side by side: to[x * lanes + k] = from[k][x] * scale, or 0 where its magnitude is not below `limit`;
+     * lanes from `count` to `lanes` become 0. A NULL row is 0. Any width. */
+    void (*interleave)(float *to, unsigned lanes, const float *const *from, unsigned count, float scale,
+                       float limit, unsigned width);
+    /* out[x] = a[x] * b[x]. Any count. */
+    void (*multiply)(float *out, const float *a, const float *b, size_t count);
     /* sum[x] += a[x] * b[x]. Any count. */
     void (*accumulate)(float *sum, const float *a, const float *b, size_t count);
 };

@@ -1,0 +1,386 @@
+/* Packing of a tile and its sums. */
+#include "umpa_tile.h"
+
+#include <math.h>
+#include <string.h>
+
+struct part {
+    float **array;
+    size_t count;
+};
+
+enum { PARTS = 25 + PRODUCTS + FIT_INPUTS + BESTS };
+
+unsigned umpa_tile_columns(const struct spk_umpa *u)
+{
+    unsigned window = 2 * u->search_radius;
+    return (unsigned)spk_match_round(UMPA_SEARCH_TILE + window, SPK_MATCH_STEP) - window;
+}
+
+static void measure(struct umpa_tile *t, const struct spk_umpa *u)
+{
+    unsigned window = 2 * u->search_radius, shifts = 2 * u->search_shift, columns = umpa_tile_columns(u);
+    t->parity = u->config.window > 0;
+    t->out_pitch = (unsigned)spk_match_round(columns, SPK_MATCH_STEP);
+    t->s_pitch = columns + window;
+    t->s_rows = UMPA_SEARCH_ROWS + window;
+    t->r_pitch = (unsigned)spk_match_round(t->s_pitch + shifts, SPK_MATCH_STEP) + SPK_MATCH_STEP;
+    t->r_rows = t->s_rows + shifts;
+    t->c_rows = UMPA_SEARCH_ROWS + shifts;
+    t->s_plane = (size_t)t->s_rows * t->s_pitch;
+    t->r_plane = (size_t)t->r_rows * t->r_pitch;
+    t->m_plane = (size_t)UMPA_SEARCH_ROWS * t->out_pitch;
+    t->c_plane = (size_t)t->c_rows * t->r_pitch;
+}
+
+/* Lists the arrays of a measured tile; returns how many there are. */
+static unsigned list_parts(struct umpa_tile *t, const struct spk_umpa *u, struct part part[PARTS])
+{
+    size_t frames = u->count, masks = u->stepping ? frames : 1, parity = t->parity, sums = !u->stepping;
+    const struct part list[] = {
+        {&t->s, frames * t->s_plane},
+        {&t->r, frames * t->r_plane},
+        {&t->s_mask, masks * t->s_plane},
+        {&t->r_mask, masks * t->r_plane},
+        {&t->s2, masks * t->s_plane},
+        {&t->r2, masks * t->r_plane},
+        {&t->s_count, sums * t->s_plane},
+        {&t->s1, sums * t->s_plane},
+        {&t->r1, sums * t->r_plane},
+        {&t->s_mean, parity * frames * t->m_plane},
+        {&t->r_mean, parity * frames * t->c_plane},
+        {&t->mean_product, parity * UMPA_CHUNK * t->m_plane},
+        {&t->whole, parity * t->m_plane},
+        {&t->work, t->s_plane},
+        {&t->row, t->r_pitch},
+        {&t->one, t->r_pitch},
+        {&t->level, t->r_pitch},
+        {&t->s_sum, t->s_plane},
+        {&t->mean, t->r_plane},
+        {&t->c_mm, t->c_plane},
+        {&t->c_mq, t->c_plane},
+        {&t->c_qq, t->c_plane},
+        {&t->c_q, t->c_plane},
+        {&t->o_ss, t->m_plane},
+        {&t->o_s, t->m_plane},
+    };
+    unsigned count = sizeof list / sizeof list[0];
+    memcpy(part, list, sizeof list);
+    for (unsigned i = 0; i < PRODUCTS; i++)
+        part[count++] = (struct part){&t->product[i], UMPA_CHUNK * t->s_plane};
+    for (unsigned i = 0; i < FIT_INPUTS; i++)
+        part[count++] = (struct part){&t->input[i], t->out_pitch};
+    for (unsigned i = 0; i < BESTS; i++)
+        part[count++] = (struct part){&t->best[i], t->m_plane};
+    return count;
+}
+
+/* Rows are read up to a window and a rounding beyond their end. */
+static size_t padded(const struct spk_umpa *u, size_t count)
+{
+    return spk_match_round(count + 4 * SPK_MATCH_STEP + 2 * u->search_radius, SPK_MATCH_STEP);
+}
+
+size_t umpa_tile_size(const struct spk_umpa *u)
+{
+    struct umpa_tile tile;
+    struct part part[PARTS];
+    measure(&tile, u);
+    size_t total = 0;
+    for (unsigned i = 0, count = list_parts(&tile, u, part); i < count; i++)
+        total += padded(u, part[i].count);
+    return total;
+}
+
+static void place(struct umpa_tile *t, struct spk_umpa *u, float *memory)
+{
+    struct part part[PARTS];
+    measure(t, u);
+    for (unsigned i = 0, count = list_parts(t, u, part); i < count; i++) {
+        *part[i].array = memory;
+        memory += padded(u, part[i].count);
+    }
+}
+
+void umpa_tile_blur(const struct umpa_tile *t, float *out, size_t out_pitch, const float *in, size_t in_pitch,
+                    unsigned rows, unsigned columns)
+{
+    const struct spk_umpa *u = t->u;
+    unsigned taps = 2 * u->search_radius + 1;
+    unsigned wide = (unsigned)spk_match_round(columns + taps - 1, SPK_MATCH_STEP);
+    wide = wide < in_pitch ? wide : (unsigned)in_pitch;
+    for (unsigned y = 0; y < rows; y++) {
+        u->ops->taps(t->row, in + y * in_pitch, in_pitch, u->search_weight, taps, wide);
+        u->ops->taps(out + y * out_pitch, t->row, 1, u->search_weight, taps, columns);
+    }
+}
+
+struct block {
+    const struct spk_stack *stack;
+    int x0, y0;
+    unsigned rows, pitch;
+    size_t plane;
+    const float *base; /* taken out of every frame, rows `base_pitch` apart */
+    size_t base_pitch;
+    float *value, *mask, *count, *sum, *square;
+};
+
+static int clamp_int(int value, int low, int high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+/* Copies one row of one frame; false when a pixel of it does not count, which then clears `good` (may be NULL). */
+static bool pack_row(const struct spk_umpa *u, const struct block *b, unsigned k, unsigned row, float *to,
+                     float *good)
+{
+    const struct umpa_row from = umpa_frame_row(u, b->stack, k, b->y0 + (int)row);
+    int pitch = (int)b->pitch;
+    int lo = clamp_int(from.data ? from.first - b->x0 : pitch, 0, pitch);
+    int hi = clamp_int(from.data ? from.last - b->x0 + 1 : 0, lo, pitch);
+    bool whole = lo == 0 && hi == pitch;
+    if (!whole) {
+        memset(to, 0, b->pitch * sizeof *to);
+        for (int i = 0; good && i < pitch; i++)
+            good[i] = i >= lo && i < hi ? good[i] : 0;
+        if (lo == hi)
+            return false;
+    }
+    int at = b->x0 + lo + from.shift;
+    return u->ops->pack(to + lo, good ? good + lo : NULL, from.data + at, from.mask + at,
+                        b->base + row * b->base_pitch + lo, u->scale, UMPA_LIMIT, (unsigned)(hi - lo)) &&
+           whole;
+}
+
+static bool pack(const struct spk_umpa *u, const struct block *b)
+{
+    bool clean = true;
+    for (unsigned i = 0; i < u->used_count; i++)
+        for (unsigned row = 0; row < b->rows; row++)
+            clean &= pack_row(u, b, u->used[i], row, b->value + i * b->plane + (size_t)row * b->pitch, NULL);
+    return clean;
+}
+
+/* Packs once more, now with masks: of each frame, or one for all frames where a pixel that fails in one of them is taken
+ * out of all. */
+static void pack_masks(const struct spk_umpa *u, const struct block *b, bool each)
+{
+    for (unsigned i = 0; i < u->used_count; i++) {
+        float *value = b->value + i * b->plane, *mask = b->mask + (each ? i * b->plane : 0);
+        for (size_t x = 0; (each || i == 0) && x < b->plane; x++)
+            mask[x] = 1;
+        for (unsigned row = 0; row < b->rows; row++)
+            pack_row(u, b, u->used[i], row, value + (size_t)row * b->pitch, mask + (size_t)row * b->pitch);
+    }
+    for (unsigned i = 0; i < u->used_count; i++) {
+        float *value = b->value + i * b->plane, *square = b->square + (each ? i * b->plane : 0);
+        if (each || i == 0)
+            memset(square, 0, b->plane * sizeof *square);
+        if (!each)
+            u->ops->multiply(value, value, b->mask, b->plane);
+        u->ops->accumulate(square, value, value, b->plane);
+    }
+}
+
+/* What stands in for each frame's own products when all share one mask. */
+static void sum_masked(const struct spk_umpa *u, const struct block *b)
+{
+    memset(b->sum, 0, b->plane * sizeof *b->sum);
+    for (unsigned i = 0; i < u->used_count; i++)
+        u->ops->accumulate(b->sum, b->value + i * b->plane, b->mask, b->plane);
+    for (size_t x = 0; b->count && x < b->plane; x++)
+        b->count[x] = b->mask[x] * (float)u->used_count;
+}
+
+/* The local mean under the reference block, continued beyond the image. */
+static void pack_mean(const struct umpa_tile *t, int x0, int y0)
+{
+    const struct spk_umpa *u = t->u;
+    for (unsigned row = 0; row < t->r_rows; row++) {
+        const float *from = u->mean + (size_t)clamp_int(y0 + (int)row, 0, (int)u->height - 1) * u->pitch;
+        float *to = t->mean + row * t->r_pitch;
+        if (x0 >= 0 && x0 + (int)t->r_pitch <= (int)u->width)
+            memcpy(to, from + x0, t->r_pitch * sizeof *to);
+        else
+            for (unsigned x = 0; x < t->r_pitch; x++)
+                to[x] = from[clamp_int(x0 + (int)x, 0, (int)u->width - 1)];
+    }
+}
+
+/* Remembers which output pixels hold a number: in all frames, or with sample stepping in any. */
+static void mark_usable(const struct umpa_tile *t)
+{
+    const struct spk_umpa *u = t->u;
+    for (unsigned y = 0; y < t->height; y++) {
+        uint8_t *to = u->usable + ((size_t)t->y0 + y) * u->pitch + (size_t)t->x0;
+        memset(to, !t->masked, t->width);
+        const float *mask = t->s_mask + (y + u->search_radius) * t->s_pitch + u->search_radius;
+        for (unsigned i = 0; t->masked && i < t->mask_frames; i++)
+            for (unsigned x = 0; x < t->width; x++)
+                to[x] |= mask[i * t->s_plane + x] > 0;
+    }
+}
+
+static void pack_tile(struct umpa_tile *t)
+{
+    struct spk_umpa *u = t->u;
+    int radius = (int)u->search_radius, shift = (int)u->search_shift;
+    struct block s = {.stack = u->sample,
+                      .x0 = t->x0 - radius,
+                      .y0 = t->y0 - radius,
+                      .rows = t->s_rows,
+                      .pitch = t->s_pitch,
+                      .plane = t->s_plane,
+                      .base = t->level,
+                      .value = t->s,
+                      .mask = t->s_mask,
+                      .count = t->s_count,
+                      .sum = t->s1,
+                      .square = t->s2};
+    struct block r = {.stack = u->reference,
+                      .x0 = s.x0 - shift - u->guess_x,
+                      .y0 = s.y0 - shift - u->guess_y,
+                      .rows = t->r_rows,
+                      .pitch = t->r_pitch,
+                      .plane = t->r_plane,
+                      .base = t->parity ? t->one : t->mean,
+                      .base_pitch = t->parity ? 0 : t->r_pitch,
+                      .value = t->r,
+                      .mask = t->r_mask,
+                      .sum = t->r1,
+                      .square = t->r2};
+    pack_mean(t, r.x0, r.y0);
+    for (unsigned x = 0; x < t->r_pitch; x++) {
+        t->one[x] = 1;
+        t->level[x] = u->level;
+    }
+    bool s_clean = pack(u, &s), r_clean = pack(u, &r);
+    t->masked = !s_clean || !r_clean;
+    t->mask_frames = u->stepping ? u->used_count : 1;
+    if (!t->masked)
+        return;
+    pack_masks(u, &s, u->stepping);
+    pack_masks(u, &r, u->stepping);
+    if (u->stepping) {
+        t->s_count = t->s_mask;
+        t->s1 = t->s;
+        t->r1 = t->r;
+    } else {
+        sum_masked(u, &s);
+        sum_masked(u, &r);
+    }
+}
+
+/* sum over frames of a b over a block; b NULL: of a. */
+static void sum_frames(const struct umpa_tile *t, float *out, const float *a, const float *b, size_t plane,
+                       size_t count)
+{
+    memset(out, 0, count * sizeof *out);
+    for (unsigned i = 0; i < t->u->used_count; i++)
+        if (b)
+            t->u->ops->accumulate(out, a + i * plane, b + i * plane, count);
+        else
+            for (size_t x = 0; x < count; x++)
+                out[x] += a[i * plane + x];
+}
+
+/* Window sum of s^2, its level put back; o_s must be there. */
+static void sample_square(struct umpa_tile *t)
+{
+    float level = t->u->level, frames = (float)t->u->used_count;
+    sum_frames(t, t->work, t->s, t->s, t->s_plane, t->s_plane);
+    umpa_tile_blur(t, t->o_ss, t->out_pitch, t->work, t->s_pitch, UMPA_SEARCH_ROWS, t->out_pitch);
+    for (size_t i = 0; i < t->m_plane; i++)
+        t->o_ss[i] += level * (2 * t->o_s[i] + frames * level);
+}
+
+static unsigned reference_columns(const struct umpa_tile *t)
+{
+    return (unsigned)spk_match_round(t->out_pitch + 2 * t->u->search_shift, SPK_MATCH_STEP);
+}
+
+/* What depends on the sample alone or on the reference alone, with the window mean of each frame (UMPA's definition). Holds
+ * where the window is whole. */
+static void parity_sums(struct umpa_tile *t)
+{
+    const struct spk_umpa *u = t->u;
+    unsigned columns = reference_columns(t);
+    float frames = (float)u->used_count;
+    for (unsigned i = 0; i < u->used_count; i++) {
+        umpa_tile_blur(t, t->s_mean + i * t->m_plane, t->out_pitch, t->s + i * t->s_plane, t->s_pitch,
+                       UMPA_SEARCH_ROWS, t->out_pitch);
+        umpa_tile_blur(t, t->r_mean + i * t->c_plane, t->r_pitch, t->r + i * t->r_plane, t->r_pitch,
+                       t->c_rows, columns);
+    }
+    sum_frames(t, t->c_mm, t->r_mean, t->r_mean, t->c_plane, t->c_plane); /* of r' = r - 1 */
+    sum_frames(t, t->c_q, t->r_mean, NULL, t->c_plane, t->c_plane);
+    sum_frames(t, t->o_s, t->s_mean, NULL, t->m_plane, t->m_plane);
+    float *rr = t->product[0]; /* free until the first shift */
+    sum_frames(t, rr, t->r, t->r, t->r_plane, t->r_plane);
+    umpa_tile_blur(t, t->c_qq, t->r_pitch, rr, t->r_pitch, t->c_rows, columns);
+    for (size_t i = 0; i < t->c_plane; i++) {
+        t->c_qq[i] -= t->c_mm[i];
+        t->c_mm[i] += 2 * t->c_q[i] + frames;
+    }
+    memset(t->c_mq, 0, t->c_plane * sizeof(float)); /* deviations from a window's mean have no mean */
+    sample_square(t);
+}
+
+/* The same with one local mean for all frames, for tiles without masks. */
+static void local_mean_sums(struct umpa_tile *t)
+{
+    struct spk_umpa *u = t->u;
+    unsigned columns = reference_columns(t);
+    float frames = (float)u->used_count;
+    float *mm = t->product[0], *mq = t->product[1], *qq = t->product[2], *q = t->product[3];
+    sum_frames(t, q, t->r, NULL, t->r_plane, t->r_plane);
+    sum_frames(t, qq, t->r, t->r, t->r_plane, t->r_plane);
+    for (size_t i = 0; i < t->r_plane; i++) {
+        float m = t->mean[i];
+        mm[i] = frames * m * m;
+        mq[i] = m * q[i];
+        qq[i] -= frames * u->noise_reference * m;
+    }
+    umpa_tile_blur(t, t->c_mm, t->r_pitch, mm, t->r_pitch, t->c_rows, columns);
+    umpa_tile_blur(t, t->c_mq, t->r_pitch, mq, t->r_pitch, t->c_rows, columns);
+    umpa_tile_blur(t, t->c_qq, t->r_pitch, qq, t->r_pitch, t->c_rows, columns);
+    umpa_tile_blur(t, t->c_q, t->r_pitch, q, t->r_pitch, t->c_rows, columns);
+    sum_frames(t, t->s_sum, t->s, NULL, t->s_plane, t->s_plane);
+    umpa_tile_blur(t, t->o_s, t->out_pitch, t->s_sum, t->s_pitch, UMPA_SEARCH_ROWS, t->out_pitch);
+    for (size_t i = 0; i < t->s_plane; i++)
+        t->s_sum[i] += frames * u->level;
+    sample_square(t);
+}
+
+/* Turns the sums of the reference into the factors of spk_score_row. Without dark-field both parts share one. */
+static void make_factors(struct umpa_tile *t)
+{
+    const float tiny = 1e-20f;
+    bool dark_field = t->u->config.dark_field;
+    for (size_t i = 0; i < t->c_plane; i++) {
+        float mm = t->c_mm[i], mq = t->c_mq[i], qq = t->c_qq[i];
+        float sum = dark_field ? mm : mm + 2 * mq + qq;
+        float factor = sum > tiny ? 1 / sum : 0, slope = dark_field ? mq * factor : 0;
+        float rest = qq - slope * mq;
+        t->c_mm[i] = factor;
+        t->c_mq[i] = slope;
+        t->c_qq[i] = dark_field && rest > 1e-6f * qq && rest > tiny ? 1 / rest : 0;
+    }
+}
+
+void umpa_tile_load(struct umpa_tile *t, struct spk_umpa *u, unsigned x0, unsigned y0, float *memory)
+{
+    *t = (struct umpa_tile){.u = u, .x0 = (int)x0, .y0 = (int)y0};
+    place(t, u, memory);
+    unsigned columns = umpa_tile_columns(u), right = u->width - x0, below = u->height - y0;
+    t->width = right < columns ? right : columns;
+    t->height = below < UMPA_SEARCH_ROWS ? below : UMPA_SEARCH_ROWS;
+    pack_tile(t);
+    mark_usable(t);
+    if (t->parity)
+        parity_sums(t);
+    else if (!t->masked)
+        local_mean_sums(t);
+    if (!t->masked)
+        make_factors(t);
+}

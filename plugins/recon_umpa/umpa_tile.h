@@ -1,0 +1,67 @@
+/* A tile of the integer search: its share of sample and reference, packed for the inner loops, and the sums that do not
+ * change with the shift. */
+#ifndef SPECKLED_UMPA_TILE_H
+#define SPECKLED_UMPA_TILE_H
+
+#include "umpa_internal.h"
+
+enum umpa_product {
+    PRODUCT_SR, /* s r */
+    PRODUCT_COUNT,
+    PRODUCT_SS,
+    PRODUCT_RR,
+    PRODUCT_S,
+    PRODUCT_R,
+    PRODUCTS
+};
+
+enum umpa_fit_input { FIT_MM, FIT_MQ, FIT_QQ, FIT_MS, FIT_QS, FIT_SS, FIT_WEIGHT, FIT_INPUTS };
+
+enum umpa_best { BEST_COST, BEST_T, BEST_K, BEST_X, BEST_Y, BESTS };
+
+enum { UMPA_CHUNK = 9 }; /* shifts in flight */
+
+struct umpa_tile {
+    struct spk_umpa *u;
+    int x0, y0;
+    unsigned width, height;   /* of the output */
+    unsigned out_pitch;       /* output columns, rounded */
+    unsigned s_pitch, s_rows; /* sample block: output and window */
+    unsigned r_pitch, r_rows; /* reference block: output, window and shifts */
+    unsigned c_rows;          /* rows of reference sums: output and shifts */
+    size_t s_plane, r_plane, m_plane, c_plane;
+    bool masked;  /* some pixel does not count */
+    bool parity;  /* window means as UMPA's, else the local mean */
+    float *s, *r; /* [used] blocks, mean taken out, 0 where masked */
+    /* Only filled when masked. With sample stepping each frame has its own mask: [used] blocks; otherwise a pixel counts in
+     * all frames or in none, and these are sums over frames: one block each. */
+    unsigned mask_frames;
+    float *s_mask, *r_mask, *s_count, *s1, *r1, *s2, *r2;
+    float *s_mean, *r_mean;   /* [used] window means; parity only */
+    float *product[PRODUCTS]; /* [UMPA_CHUNK] sample blocks */
+    float *mean_product;      /* [UMPA_CHUNK][output] sum of s_mean r_mean */
+    float *whole;             /* output: windowed s r, before masks are looked at */
+    float *work;              /* sample block */
+    float *row;
+    float *one, *level;              /* constant rows */
+    float *s_sum;                    /* sample block: sum over frames */
+    float *mean;                     /* reference block: the local mean */
+    float *c_mm, *c_mq, *c_qq, *c_q; /* window sums of the reference alone, [c_rows][r_pitch] */
+    float *o_ss, *o_s;               /* window sums of the sample alone, output */
+    float *input[FIT_INPUTS];        /* one row each */
+    float *best[BESTS];              /* output */
+};
+
+/* Floats that a tile's arrays take. */
+size_t umpa_tile_size(const struct spk_umpa *u);
+/* Columns of output a tile covers (rows: UMPA_SEARCH_ROWS). */
+unsigned umpa_tile_columns(const struct spk_umpa *u);
+
+/* Packs the tile whose first output pixel is (x0, y0) into `memory`, marks u->usable under it and fills the sums. */
+void umpa_tile_load(struct umpa_tile *t, struct spk_umpa *u, unsigned x0, unsigned y0, float *memory);
+
+/* out = the search window over rows x columns of `in`, separably. */
+void umpa_tile_blur(const struct umpa_tile *t, float *out, size_t out_pitch, const float *in, size_t in_pitch,
+                    unsigned rows, unsigned columns);
+
+#endif
