@@ -113,6 +113,16 @@ static void mean_row(const struct spk_mean_row *r)
     }
 }
 
+static void centre_row(float *qs, float *ms, const float *means, const float *s, const float *r, float level,
+                       float frames, size_t count)
+{
+    ROW_LOOP
+    for (size_t i = 0; i < count; i++) {
+        qs[i] -= means[i];
+        ms[i] = means[i] + s[i] + level * (r[i] + frames);
+    }
+}
+
 static void multiply_row(float *out, const float *a, const float *b, size_t count)
 {
     ROW_LOOP
@@ -320,4 +330,4 @@ static void solve_row(const struct spk_solve_row *r)
     .cross = cross_row, .taps = taps_row, .fit = fit_row, .score = score_row, .joint = joint_row,            \
     .mean = mean_row, .moments = moments_row, .normal = normal_row, .solve = solve_row,                      \
     .narrow = narrow_row, .pack = pack_row, .interleave = interleave_rows, .multiply = multiply_row,         \
-    .accumulate = accumulate_row
+    .centre = centre_row, .accumulate = accumulate_row

@@ -14,7 +14,7 @@ enum {
     UMPA_SEARCH_TILE = 64,
     UMPA_SEARCH_ROWS = 32,
     UMPA_WINDOW_TILE = 128,
-    UMPA_WINDOW_ROWS = 64,
+    UMPA_WINDOW_ROWS = 128,
 };
 
 /* In units of the reference's mean: anything larger is no measurement. */

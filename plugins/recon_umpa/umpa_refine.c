@@ -15,6 +15,8 @@ static const struct rung {
     unsigned radius, spacing;
 } ladder[] = {{1, 1}, {1, 1}, {2, 1}, {1, 2}, {2, 2}, {1, 4}, {2, 4}, {1, 8}};
 enum { RUNGS = sizeof ladder / sizeof ladder[0], REACH = 30, QUALITY_RUNG = 2 };
+/* All passes but the last only have to come close: they leave the widest windows out. */
+enum { EARLY_RUNGS = 5, EARLY_REACH = 10 };
 
 static const float binomial[3][5] = {{1}, {0.25f, 0.5f, 0.25f}, {0.0625f, 0.25f, 0.375f, 0.25f, 0.0625f}};
 
@@ -41,9 +43,9 @@ struct pane {
     size_t out_pitch, out_plane;
 };
 
-static size_t lay_out(struct pane *p, const struct spk_umpa *u, float *memory)
+static size_t lay_out(struct pane *p, const struct spk_umpa *u, bool final, float *memory)
 {
-    p->reach = u->config.window > 0 ? (unsigned)u->config.window : REACH;
+    p->reach = u->config.window > 0 ? (unsigned)u->config.window : final ? REACH : EARLY_REACH;
     p->out_pitch = UMPA_WINDOW_TILE;
     p->out_plane = (size_t)UMPA_WINDOW_TILE * UMPA_WINDOW_ROWS;
     p->pitch = spk_match_round(UMPA_WINDOW_TILE + 2 * p->reach, SPK_MATCH_STEP);
@@ -76,7 +78,7 @@ size_t umpa_refine_scratch(const struct spk_umpa *u)
     struct pane pane;
     size_t row = SPK_MATCH_STEP + spk_match_round(u->width, SPK_MATCH_STEP);
     size_t rows = (SPK_MOMENTS + 4) * row + (size_t)u->width * u->lanes + SPK_MATCH_LANES;
-    size_t panes = lay_out(&pane, u, NULL);
+    size_t panes = lay_out(&pane, u, true, NULL);
     return rows > panes ? rows : panes;
 }
 
@@ -294,7 +296,7 @@ static void adaptive_window(struct pane *p, bool final)
 {
     unsigned margin = p->reach;
     bool started = false;
-    for (unsigned r = 0; r < RUNGS; r++) {
+    for (unsigned r = 0, rungs = final ? RUNGS : EARLY_RUNGS; r < rungs; r++) {
         margin -= ladder[r].radius * ladder[r].spacing;
         average(p, binomial[ladder[r].radius], ladder[r].radius, ladder[r].spacing, margin);
         float spread = ladder_spread(r + 1);
@@ -365,7 +367,7 @@ static void window_pane(void *context, unsigned task, unsigned worker)
     const struct window *w = context;
     struct spk_umpa *u = w->u;
     struct pane pane = {.u = u}, *p = &pane;
-    lay_out(p, u, umpa_scratch(u, worker));
+    lay_out(p, u, w->final, umpa_scratch(u, worker));
     unsigned across = (u->width + UMPA_WINDOW_TILE - 1) / UMPA_WINDOW_TILE;
     p->x0 = (int)(task % across) * UMPA_WINDOW_TILE;
     p->y0 = (int)(task / across) * UMPA_WINDOW_ROWS;

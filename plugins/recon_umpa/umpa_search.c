@@ -47,13 +47,10 @@ static void blur_row(const struct umpa_tile *t, float *out, const float *plane, 
 static void parity_row(const struct umpa_tile *t, unsigned y, unsigned j, const float *c_q, float *qs,
                        float *ms)
 {
-    float level = t->u->level, frames = (float)t->u->used_count;
-    const float *means = t->mean_product + j * t->m_plane + (size_t)y * t->out_pitch;
-    const float *s = t->o_s + (size_t)y * t->out_pitch;
-    for (unsigned x = 0; x < t->out_pitch; x++) {
-        qs[x] -= means[x];
-        ms[x] = means[x] + s[x] + level * (c_q[x] + frames);
-    }
+    const struct spk_umpa *u = t->u;
+    size_t at = (size_t)y * t->out_pitch;
+    u->ops->centre(qs, ms, t->mean_product + j * t->m_plane + at, t->o_s + at, c_q, u->level,
+                   (float)u->used_count, t->out_pitch);
 }
 
 /* One shift of one output row of a tile where every pixel counts. */

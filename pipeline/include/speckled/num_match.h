@@ -191,6 +191,11 @@ struct spk_match_ops {
      * lanes from `count` to `lanes` become 0. A NULL row is 0. Any width. */
     void (*interleave)(float *to, unsigned lanes, const float *const *from, unsigned count, float scale,
                        float limit, unsigned width);
+    /* Window means of each frame put into window sums of packed data (r' = r - 1, s' = s - level), for parity with UMPA:
+     * qs[x] -= means[x]; ms[x] = means[x] + s[x] + level * (r[x] + frames), where means, s, r are sums over frames of the
+     * products of the means of s' and r', and of each alone. Any count. */
+    void (*centre)(float *qs, float *ms, const float *means, const float *s, const float *r, float level,
+                   float frames, size_t count);
     /* out[x] = a[x] * b[x]. Any count. */
     void (*multiply)(float *out, const float *a, const float *b, size_t count);
     /* sum[x] += a[x] * b[x]. Any count. */
