@@ -3,6 +3,7 @@
 
 #include <speckled/clock.h>
 #include <speckled/epics.h>
+#include <speckled/log.h>
 #include <stdio.h>
 
 enum { DATA_UINT8 = 1, DATA_FLOAT32 = 8 }; /* NDDataType_t of areaDetector */
@@ -85,6 +86,7 @@ void spk_ioc_maps_connect(struct spk_ioc *ioc)
 {
     for (int i = 0; i < SPK_IOC_MAPS; i++) {
         ioc->map[i].name = spk_ioc_map_name(i);
+        pthread_mutex_init(&ioc->map[i].image_lock, NULL);
         if (*ioc->config.map[i])
             map_connect(&ioc->map[i]);
     }
@@ -127,12 +129,31 @@ static void show_rate(struct ioc_map *map, int64_t time)
     map->rate_count = map->published;
 }
 
-static spk_status post_image(const struct spk_ioc *ioc, const struct ioc_map *map,
-                             const struct spk_result *result, const void *data, size_t element, int64_t time,
-                             struct spk_error *error)
+static int post_frame(const struct ioc_map *map, char *message, size_t size)
+{
+    return map->image && map->frame.data ? map->pva->post(map->image, &map->frame, message, size) : 0;
+}
+
+void spk_ioc_map_wanted(void *context)
+{
+    struct ioc_map *map = context;
+    char message[256];
+    pthread_mutex_lock(&map->image_lock);
+    if (post_frame(map, message, sizeof message))
+        spk_log(SPK_LOG_WARNING, "epics", "PV Access image of %s: %s", map->name, message);
+    pthread_mutex_unlock(&map->image_lock);
+}
+
+/* Points record and image at the new result, then lets go of the one they showed. */
+static spk_status show_picture(struct ioc_map *map, const struct spk_result *result, const void *data,
+                               size_t element, int64_t time, struct spk_error *error)
 {
     char message[256];
-    struct spk_pva_frame frame = {
+    const struct spk_result *previous = map->shown;
+    map->shown = spk_result_ref(result);
+    spk_point_show_data(map->data, data, result->height * result->width, time);
+    pthread_mutex_lock(&map->image_lock);
+    map->frame = (struct spk_pva_frame){
         .data = data,
         .height = result->height,
         .width = result->width,
@@ -141,26 +162,21 @@ static spk_status post_image(const struct spk_ioc *ioc, const struct ioc_map *ma
         .seconds = time / 1000000000,
         .nanoseconds = (int32_t)(time % 1000000000),
     };
-    if (ioc->pva->post(map->image, &frame, message, sizeof message))
-        return spk_fail(error, SPK_IO, "PV Access image of %s: %s", map->name, message);
-    return SPK_OK;
+    int failed = post_frame(map, message, sizeof message);
+    pthread_mutex_unlock(&map->image_lock);
+    spk_result_unref(&previous);
+    return failed ? spk_fail(error, SPK_IO, "PV Access image of %s: %s", map->name, message) : SPK_OK;
 }
 
-static spk_status publish_map(const struct spk_ioc *ioc, struct ioc_map *map, const struct spk_result *result,
-                              const void *data, size_t element, struct spk_error *error)
+static spk_status publish_map(struct ioc_map *map, const struct spk_result *result, const void *data,
+                              size_t element, struct spk_error *error)
 {
     int64_t time = spk_ioc_result_time(result);
-    const struct spk_result *previous = map->shown;
-    spk_status status = SPK_OK;
-    map->shown = spk_result_ref(result);
-    spk_point_show_data(map->data, data, result->height * result->width, time);
-    spk_result_unref(&previous);
+    spk_status status = show_picture(map, result, data, element, time, error);
     show_form(map, result, element, time);
     show_stamp(map, result, time);
     map->published++;
     show_rate(map, time);
-    if (map->image)
-        status = post_image(ioc, map, result, data, element, time, error);
     spk_point_show_int(map->counter, (int32_t)(map->published & INT32_MAX), time);
     return status;
 }
@@ -177,10 +193,20 @@ spk_status spk_ioc_maps_publish(struct spk_ioc *ioc, const struct spk_result *re
         const void *data = i == SPK_IOC_VALID ? (const void *)result->valid : result->map[i];
         if (!data || !*ioc->config.map[i] || !atomic_load_explicit(&map->on, memory_order_relaxed))
             continue;
-        spk_status failed = publish_map(ioc, map, result, data, element_size(i), error);
+        spk_status failed = publish_map(map, result, data, element_size(i), error);
         status = status ? status : failed;
     }
     return status;
+}
+
+/* A map that is turned off stays visible, but its buffer goes back to the lane. */
+static void keep_picture(struct ioc_map *map, size_t element)
+{
+    pthread_mutex_lock(&map->image_lock);
+    spk_point_keep_data(map->data, element);
+    map->frame.data = map->data ? map->data->data : NULL;
+    pthread_mutex_unlock(&map->image_lock);
+    spk_result_unref(&map->shown);
 }
 
 void spk_ioc_maps_idle(struct spk_ioc *ioc)
@@ -190,11 +216,8 @@ void spk_ioc_maps_idle(struct spk_ioc *ioc)
         if (!*ioc->config.map[i])
             continue;
         bool on = atomic_load_explicit(&map->on, memory_order_relaxed);
-        if (!on &&
-            map->shown) { /* a map that is turned off stays visible, and its buffer goes back to the lane */
-            spk_point_keep_data(map->data, element_size(i));
-            spk_result_unref(&map->shown);
-        }
+        if (!on && map->shown)
+            keep_picture(map, element_size(i));
         spk_point_show_int(map->enabled, on, 0);
         spk_point_follow(map->enable, on, on, "");
         show_rate(map, 0);
@@ -204,8 +227,13 @@ void spk_ioc_maps_idle(struct spk_ioc *ioc)
 void spk_ioc_maps_release(struct spk_ioc *ioc)
 {
     for (int i = 0; i < SPK_IOC_MAPS; i++) {
-        if (ioc->map[i].shown)
-            spk_point_show_data(ioc->map[i].data, NULL, 0, 0);
-        spk_result_unref(&ioc->map[i].shown);
+        struct ioc_map *map = &ioc->map[i];
+        if (!map->shown)
+            continue;
+        pthread_mutex_lock(&map->image_lock);
+        map->frame.data = NULL;
+        pthread_mutex_unlock(&map->image_lock);
+        spk_point_show_data(map->data, NULL, 0, 0);
+        spk_result_unref(&map->shown);
     }
 }

@@ -20,7 +20,10 @@ struct ioc_map {
     struct spk_point *data, *dimensions, *size0, *size1, *size2, *size_x, *size_y, *size_z, *bytes;
     struct spk_point *data_type, *color_mode, *unique_id, *time_stamp, *seconds, *nanoseconds;
     struct spk_point *rate, *counter, *enable, *enabled;
-    void *image;                    /* NTNDArray; NULL without PV Access */
+    const struct spk_pva_table *pva; /* NULL without PV Access */
+    void *image;                     /* NTNDArray; NULL without PV Access */
+    pthread_mutex_t image_lock;
+    struct spk_pva_frame frame;     /* under image_lock: what the image shows or would show */
     const struct spk_result *shown; /* whose memory `data` points at */
     uint64_t published, rate_count;
     int64_t rate_since_ns;
@@ -91,6 +94,8 @@ void spk_ioc_maps_release(struct spk_ioc *ioc);
 /* Name of a map in the templates, and what it measures. */
 const char *spk_ioc_map_name(int map);
 const char *spk_ioc_map_unit(int map);
+/* A client of a map's NTNDArray has come: posts what there is. Takes a struct ioc_map. [PVXS] */
+void spk_ioc_map_wanted(void *map);
 /* The detector's time of a result, CLOCK_REALTIME ns; the time of publication when the detector gives none. */
 int64_t spk_ioc_result_time(const struct spk_result *result);
 

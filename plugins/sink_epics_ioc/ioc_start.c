@@ -125,7 +125,8 @@ static void create_images(struct spk_ioc *ioc)
         if (!*ioc->config.map[i])
             continue;
         snprintf(name, sizeof name, "%s%sImage", ioc->config.prefix, ioc->config.map[i]);
-        ioc->map[i].image = ioc->pva->create(name, message, sizeof message);
+        ioc->map[i].pva = ioc->pva;
+        ioc->map[i].image = ioc->pva->create(name, spk_ioc_map_wanted, &ioc->map[i], message, sizeof message);
         if (!ioc->map[i].image)
             spk_log(SPK_LOG_WARNING, "epics", "no NTNDArray %s: %s", name, message);
     }

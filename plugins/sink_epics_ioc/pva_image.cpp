@@ -1,6 +1,7 @@
 /* NTNDArray PVs on the server that QSRV2 runs. */
 #include "pva_image.h"
 
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -15,15 +16,22 @@ namespace
 struct Image {
     pvxs::server::SharedPV pv;
     pvxs::Value type;
+    std::atomic<bool> connected{false};
 };
 
-void *create(const char *name, char *message, size_t size)
+void *create(const char *name, void (*wanted)(void *context), void *context, char *message, size_t size)
 {
     try {
         auto image = std::make_unique<Image>();
         image->pv = pvxs::server::SharedPV::buildReadonly();
         image->type = pvxs::nt::NTNDArray{}.create();
         image->pv.open(image->type);
+        auto connected = &image->connected;
+        image->pv.onFirstConnect([connected, wanted, context](pvxs::server::SharedPV &) {
+            *connected = true;
+            wanted(context);
+        });
+        image->pv.onLastDisconnect([connected](pvxs::server::SharedPV &) { *connected = false; });
         pvxs::ioc::server().addPV(name, image->pv);
         return image.release();
     } catch (const std::exception &problem) {
@@ -64,6 +72,8 @@ int post(void *image, const spk_pva_frame *frame, char *message, size_t size)
 {
     try {
         auto &target = *static_cast<Image *>(image);
+        if (!target.connected)
+            return 0;
         auto value = target.type.cloneEmpty();
         if (frame->element == 1)
             value["value->ubyteValue"] = copy_pixels<uint8_t>(*frame);

@@ -21,9 +21,11 @@ struct spk_pva_frame {
 struct spk_pva_table {
     uint32_t abi;
     const char *dbd_folder; /* where pvxsIoc.dbd is */
-    /* Adds a PV to the IOC's server; NULL and a message when that fails. Between iocBuild() and iocRun(). */
-    void *(*create)(const char *name, char *message, size_t size);
-    /* Copies frame->data. Returns 0, or -1 and a message. */
+    /* Adds a PV to the IOC's server; NULL and a message when that fails. Between iocBuild() and iocRun(). When its first
+     * client connects, wanted(context) is called on a thread of PVXS and should post what there is. */
+    void *(*create)(const char *name, void (*wanted)(void *context), void *context, char *message,
+                    size_t size);
+    /* Copies frame->data; does nothing while nobody is connected. Returns 0, or -1 and a message. Any thread. */
     int (*post)(void *image, const struct spk_pva_frame *frame, char *message, size_t size);
 };
 

@@ -1,7 +1,9 @@
 """What stock EPICS clients see of the IOC: caproto and pyepics over Channel Access, p4p over PV Access."""
 
+import contextlib
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -114,6 +116,17 @@ def test_a_map_can_be_turned_off(ioc):
     host.ask(f"publish 1 8 8 {TIME_NS}")
     assert value("Trans1:ArrayCounter_RBV") == 1
     assert get("Dark1:ArrayCounter_RBV", data_type="time").metadata.severity == AlarmSeverity.INVALID_ALARM
+
+
+def test_a_map_that_is_turned_off_stays_visible(ioc, pva):
+    host = ioc()
+    host.ask(f"publish 1 8 6 {TIME_NS}")
+    put("Dark1:EnableCallbacks", 0)
+    wait_for(lambda: value("Dark1:EnableCallbacks_RBV") == 0)
+    host.ask(f"publish 2 8 6 {TIME_NS}")
+    np.testing.assert_array_equal(np.reshape(get("Dark1:ArrayData").data, (6, 8)), picture(1, 1, 8, 6))
+    np.testing.assert_array_equal(np.reshape(pva.get("SPK:Dark1:Image", timeout=10).value, (6, 8)), picture(1, 1, 8, 6))
+    np.testing.assert_array_equal(np.reshape(get("Trans1:ArrayData").data, (6, 8)), picture(0, 2, 8, 6))
 
 
 def test_commands_reach_the_service(ioc):
@@ -428,6 +441,18 @@ def test_pv_access_images_are_ntndarrays(ioc, pva):
     assert image.codec.name == ""
     valid = pva.get("SPK:Valid1:Image", timeout=10)
     assert valid.value.dtype == np.uint8
+
+
+def test_pv_access_images_keep_coming(ioc, pva):
+    host = ioc()
+    seen = queue.Queue()
+    with contextlib.closing(pva.monitor("SPK:Trans1:Image", lambda image: seen.put(image.uniqueId))):
+        seen.get(timeout=10)
+        for number in range(1, 6):
+            host.ask(f"publish {number} 32 16 {TIME_NS}")
+            assert seen.get(timeout=10) == number
+    host.ask(f"publish 6 32 16 {TIME_NS}")
+    assert pva.get("SPK:Trans1:Image", timeout=10).uniqueId == 6
 
 
 def test_pv_access_can_be_left_out(ioc, pva):
