@@ -70,7 +70,9 @@ static void print_option(const struct spk_option *option)
     char name[NAME_SIZE], left[SPK_STRING_SIZE], help[1024];
     const char *unit = option->unit ? option->unit : "";
     swap(option->key, '_', '-', name);
-    snprintf(left, sizeof left, "    --%s %s", name, option->type == SPK_OPTION_BOOL ? "" : "VALUE");
+    bool is_switch = option->type == SPK_OPTION_BOOL;
+    bool is_on = is_switch && option->default_value && strcmp(option->default_value, "true") == 0;
+    snprintf(left, sizeof left, "    --%s%s", name, !is_switch ? " VALUE" : is_on ? "=false" : "");
     int used = snprintf(help, sizeof help, "%s", option->help);
     if (option->choices)
         used += snprintf(help + used, sizeof help - (size_t)used, " (%s)", option->choices);

@@ -5,6 +5,8 @@ import re
 import signal
 import socket
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -75,6 +77,20 @@ def test_signal_stops_in_order(start, tmp_path, number):
     assert process.wait() == 0, process.output()
     account(process)
     assert "stopping" in process.output()
+
+
+def test_second_signal_ends_what_hangs(start, tmp_path):
+    config = configuration(tmp_path, rate_hz=100)
+    config["sinks"] = [{"plugin": "sink_stuck", "queue": "block"}]
+    fixtures = Path(PROGRAM).resolve().parents[1] / "tests" / "fixtures"
+    process = start(config, extra_environment={"SPECKLED_PLUGIN_PATH": str(fixtures)})
+    wait_for("the sink hangs", lambda: "sink_stuck: stuck" in process.output())
+    process.popen.send_signal(signal.SIGINT)
+    wait_for("an answer to the first signal", lambda: "a second signal ends the process" in process.output())
+    time.sleep(0.5)
+    assert process.running()
+    process.popen.send_signal(signal.SIGINT)
+    assert process.wait() == -signal.SIGINT
 
 
 def test_hang_up_does_not_stop(start, tmp_path):
