@@ -46,8 +46,8 @@ spk_status spk_bench_create(struct spk_bench *bench, const struct spk_scene_conf
                             uint32_t width, double margin, struct spk_error *error)
 {
     *bench = (struct spk_bench){.config = *config, .height = height, .width = width, .margin = margin};
-    bench->size_y = spk_fast_size((size_t)(height + 2 * margin) * config->oversample);
-    bench->size_x = spk_fast_size((size_t)(width + 2 * margin) * config->oversample);
+    bench->size_y = spk_fast_size((size_t)(height + 2 * margin)) * config->oversample;
+    bench->size_x = spk_fast_size((size_t)(width + 2 * margin)) * config->oversample;
     struct spk_optics_config optics = {
         .size_y = bench->size_y,
         .size_x = bench->size_x,
@@ -84,13 +84,11 @@ void spk_bench_modulate(const struct spk_bench *bench, double strength, double y
 
 void spk_bench_read(const struct spk_bench *bench, float complex *spectrum, float *image)
 {
-    size_t step = bench->config.oversample, offset = (size_t)bench->margin * step;
-    spk_optics_inverse(bench->optics, spectrum);
-    for (size_t i = 0; i < bench->height; i++) {
-        const float complex *row = spectrum + (offset + i * step) * bench->size_x + offset;
+    size_t columns = bench->size_x / bench->config.oversample, offset = (size_t)bench->margin;
+    spk_optics_pixels(bench->optics, spectrum);
+    for (size_t i = 0; i < bench->height; i++)
         for (size_t j = 0; j < bench->width; j++)
-            image[i * bench->width + j] = crealf(row[j * step]);
-    }
+            image[i * bench->width + j] = crealf(spectrum[(offset + i) * columns + offset + j]);
 }
 
 /* Along one axis: 1 up to `whole` px beyond 0..last, then half a cosine down to 0 at `margin` px. */

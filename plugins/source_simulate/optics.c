@@ -4,11 +4,24 @@
 
 #include <fftw3.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
+
+enum {
+    BLOCK = 16,       /* columns that are transformed together: a cache line or two of every row */
+    SMOOTH_STEP = 32, /* large grids are multiples of it: powers of two are what transforms do fastest */
+};
+
+/* Transforms along both axes of a grid, rows in place, columns a block at a time in contiguous memory: faster than a
+ * two-dimensional plan that is not measured, and plans that are measured differ from run to run in the last bit. */
+struct grid {
+    size_t rows, columns;
+    fftwf_plan along_rows[2], along_columns[2]; /* forward, inverse */
+};
 
 struct spk_optics {
     struct spk_optics_config config;
-    fftwf_plan forward, inverse;
+    struct grid grid, pixels; /* of the samples, and of the detector's pixels on the whole of it */
     float complex *propagator_y, *propagator_x; /* separable: [size_y], [size_x] */
     float complex *response_y, *response_x;
 };
@@ -34,7 +47,8 @@ double spk_wavelength_m(double energy_kev)
 size_t spk_fast_size(size_t least)
 {
     static const size_t primes[] = {2, 3, 5, 7};
-    for (size_t size = least ? least : 1;; size++) {
+    size_t step = least > 8 * SMOOTH_STEP ? SMOOTH_STEP : 1;
+    for (size_t size = least ? (least + step - 1) / step * step : 1;; size += step) {
         size_t rest = size;
         for (int i = 0; i < 4; i++)
             while (rest % primes[i] == 0)
@@ -74,20 +88,52 @@ static void fill_response(float complex *table, size_t size, const struct spk_op
     }
 }
 
+static void plan_grid(struct grid *grid, float complex *field)
+{
+    static const int directions[2] = {FFTW_FORWARD, FFTW_BACKWARD};
+    int rows = (int)grid->rows, columns = (int)grid->columns;
+    float complex *block = field + grid->rows * grid->columns;
+    for (int i = 0; i < 2; i++) {
+        grid->along_rows[i] = fftwf_plan_many_dft(1, &columns, rows, field, NULL, 1, columns, field, NULL, 1,
+                                                  columns, directions[i], FFTW_ESTIMATE | FFTW_UNALIGNED);
+        grid->along_columns[i] = fftwf_plan_many_dft(1, &rows, BLOCK, block, NULL, 1, rows, block, NULL, 1,
+                                                     rows, directions[i], FFTW_ESTIMATE | FFTW_UNALIGNED);
+    }
+}
+
+static bool is_planned(const struct grid *grid)
+{
+    return grid->along_rows[0] && grid->along_rows[1] && grid->along_columns[0] && grid->along_columns[1];
+}
+
+static void destroy_plans(struct grid *grid)
+{
+    for (int i = 0; i < 2; i++) {
+        if (grid->along_rows[i])
+            fftwf_destroy_plan(grid->along_rows[i]);
+        if (grid->along_columns[i])
+            fftwf_destroy_plan(grid->along_columns[i]);
+    }
+}
+
 static spk_status make_plans(struct spk_optics *optics, struct spk_error *error)
 {
-    int rows = (int)optics->config.size_y, columns = (int)optics->config.size_x;
+    const struct spk_optics_config *config = &optics->config;
+    size_t step = config->oversample;
+    optics->grid = (struct grid){.rows = config->size_y, .columns = config->size_x};
+    optics->pixels = (struct grid){.rows = config->size_y / step, .columns = config->size_x / step};
     float complex *field = spk_optics_field(optics);
     if (!field)
-        return spk_fail(error, SPK_NOMEM, "no memory for a field of %d x %d samples", rows, columns);
+        return spk_fail(error, SPK_NOMEM, "no memory for a field of %zu x %zu samples", config->size_y,
+                        config->size_x);
     spk_fft_lock();
-    optics->forward = fftwf_plan_dft_2d(rows, columns, field, field, FFTW_FORWARD, FFTW_ESTIMATE);
-    optics->inverse = fftwf_plan_dft_2d(rows, columns, field, field, FFTW_BACKWARD, FFTW_ESTIMATE);
+    plan_grid(&optics->grid, field);
+    plan_grid(&optics->pixels, field);
     spk_fft_unlock();
     spk_optics_field_free(&field);
-    if (!optics->forward || !optics->inverse)
-        return spk_fail(error, SPK_NOMEM, "cannot plan a Fourier transform of %d x %d samples", rows,
-                        columns);
+    if (!is_planned(&optics->grid) || !is_planned(&optics->pixels))
+        return spk_fail(error, SPK_NOMEM, "cannot plan a Fourier transform of %zu x %zu samples",
+                        config->size_y, config->size_x);
     return SPK_OK;
 }
 
@@ -127,10 +173,8 @@ void spk_optics_destroy(struct spk_optics **optics)
     if (!self)
         return;
     spk_fft_lock();
-    if (self->forward)
-        fftwf_destroy_plan(self->forward);
-    if (self->inverse)
-        fftwf_destroy_plan(self->inverse);
+    destroy_plans(&self->grid);
+    destroy_plans(&self->pixels);
     spk_fft_unlock();
     free(self->propagator_y);
     free(self->propagator_x);
@@ -140,9 +184,10 @@ void spk_optics_destroy(struct spk_optics **optics)
     *optics = NULL;
 }
 
+/* Behind the samples lies room for a block of columns. */
 float complex *spk_optics_field(const struct spk_optics *optics)
 {
-    return fftwf_alloc_complex(optics->config.size_y * optics->config.size_x);
+    return fftwf_alloc_complex((optics->config.size_x + BLOCK) * optics->config.size_y);
 }
 
 void spk_optics_field_free(float complex **field)
@@ -151,27 +196,79 @@ void spk_optics_field_free(float complex **field)
     *field = NULL;
 }
 
+/* Columns `first`.. of the field to contiguous memory, or back. */
+static void gather(const struct grid *grid, const float complex *field, size_t first, size_t width,
+                   float complex *block)
+{
+    for (size_t i = 0; i < grid->rows; i++)
+        for (size_t j = 0; j < width; j++)
+            block[j * grid->rows + i] = field[i * grid->columns + first + j];
+}
+
+static void scatter(const struct grid *grid, const float complex *block, size_t first, size_t width,
+                    float complex *field)
+{
+    for (size_t i = 0; i < grid->rows; i++)
+        for (size_t j = 0; j < width; j++)
+            field[i * grid->columns + first + j] = block[j * grid->rows + i];
+}
+
+static void transform(const struct grid *grid, float complex *field, float complex *block, int direction)
+{
+    fftwf_execute_dft(grid->along_rows[direction], field, field);
+    for (size_t first = 0; first < grid->columns; first += BLOCK) {
+        size_t left = grid->columns - first, width = left < BLOCK ? left : BLOCK;
+        gather(grid, field, first, width, block);
+        fftwf_execute_dft(grid->along_columns[direction], block, block);
+        scatter(grid, block, first, width, field);
+    }
+}
+
+static void scale(float complex *field, size_t count, float factor)
+{
+    for (size_t i = 0; i < count; i++)
+        field[i] *= factor;
+}
+
 void spk_optics_forward(const struct spk_optics *optics, float complex *field)
 {
-    fftwf_execute_dft(optics->forward, field, field);
+    size_t count = optics->grid.rows * optics->grid.columns;
+    transform(&optics->grid, field, field + count, 0);
 }
 
 void spk_optics_inverse(const struct spk_optics *optics, float complex *spectrum)
 {
-    size_t count = optics->config.size_y * optics->config.size_x;
-    float scale = 1.0f / (float)count;
-    fftwf_execute_dft(optics->inverse, spectrum, spectrum);
-    for (size_t i = 0; i < count; i++)
-        spectrum[i] *= scale;
+    size_t count = optics->grid.rows * optics->grid.columns;
+    transform(&optics->grid, spectrum, spectrum + count, 1);
+    scale(spectrum, count, 1.0f / (float)count);
+}
+
+/* Taking every n-th sample folds the spectrum n times onto itself. Each sum is stored at or before the first of its terms,
+ * and after every sum that needs what stood there. */
+void spk_optics_pixels(const struct spk_optics *optics, float complex *spectrum)
+{
+    const struct grid *grid = &optics->grid, *pixels = &optics->pixels;
+    size_t count = grid->rows * grid->columns;
+    for (size_t i = 0; i < pixels->rows; i++) {
+        for (size_t j = 0; j < pixels->columns; j++) {
+            float complex sum = 0;
+            for (size_t y = i; y < grid->rows; y += pixels->rows)
+                for (size_t x = j; x < grid->columns; x += pixels->columns)
+                    sum += spectrum[y * grid->columns + x];
+            spectrum[i * pixels->columns + j] = sum;
+        }
+    }
+    transform(pixels, spectrum, spectrum + count, 1);
+    scale(spectrum, pixels->rows * pixels->columns, 1.0f / (float)count);
 }
 
 void spk_optics_shift(const struct spk_optics *optics, float complex *spectrum, double y, double x)
 {
-    enum { BLOCK = 256 };
+    enum { PART = 256 };
     size_t rows = optics->config.size_y, columns = optics->config.size_x;
-    for (size_t start = 0; start < columns; start += BLOCK) {
-        float complex factor[BLOCK];
-        size_t width = columns - start < BLOCK ? columns - start : BLOCK;
+    for (size_t start = 0; start < columns; start += PART) {
+        float complex factor[PART];
+        size_t width = columns - start < PART ? columns - start : PART;
         for (size_t j = 0; j < width; j++)
             factor[j] = unit(-2 * M_PI * frequency(start + j, columns) * x);
         for (size_t i = 0; i < rows; i++) {

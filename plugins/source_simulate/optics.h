@@ -21,12 +21,12 @@ struct spk_optics;
 /* lambda in m from the photon energy. */
 double spk_wavelength_m(double energy_kev);
 
-/* Smallest size >= `least` with no prime factor above 7: fast to transform. */
+/* A size >= `least` that is fast to transform: no prime factor above 7, and a multiple of 32 when it is large. */
 size_t spk_fast_size(size_t least);
 
-/* Plans transforms and tables for fields of `size_y` x `size_x` samples spaced `pitch_m`. `distance_m`: propagation.
- * The detector has pixels of `oversample` samples and a Gaussian blur of standard deviation `blur_px` pixels; frequencies
- * above `cutoff` cycles per sample (0.5 = none) do not reach it. */
+/* Plans transforms and tables for fields of `size_y` x `size_x` samples spaced `pitch_m`, multiples of `oversample`.
+ * `distance_m`: propagation. The detector has pixels of `oversample` samples and a Gaussian blur of standard deviation
+ * `blur_px` pixels; frequencies above `cutoff` cycles per sample (0.5 = none) do not reach it. */
 struct spk_optics_config {
     size_t size_y, size_x;
     double pitch_m, wavelength_m, distance_m;
@@ -46,6 +46,9 @@ void spk_optics_field_free(float complex **field);
 /* Forward transform, not normalised; its inverse divides by the number of samples. */
 void spk_optics_forward(const struct spk_optics *optics, float complex *field);
 void spk_optics_inverse(const struct spk_optics *optics, float complex *spectrum);
+
+/* A spectrum to the values at every `oversample`-th sample, packed as [size_y / oversample][size_x / oversample]. */
+void spk_optics_pixels(const struct spk_optics *optics, float complex *spectrum);
 
 /* Multiplies a spectrum so that its field moves by (`y`, `x`) samples, exactly for band-limited fields. */
 void spk_optics_shift(const struct spk_optics *optics, float complex *spectrum, double y, double x);
