@@ -17,21 +17,33 @@ static struct spk_mark mark_of(yaml_mark_t mark)
     return (struct spk_mark){(unsigned)mark.line + 1, (unsigned)mark.column + 1};
 }
 
+static bool begins_character(char byte)
+{
+    return ((unsigned char)byte & 0xc0) != 0x80;
+}
+
+/* The place of a byte; columns count characters. */
 static struct spk_mark mark_at(const struct reader *reader, size_t offset)
 {
     struct spk_mark mark = {1, 1};
     for (size_t i = 0; i < offset && i < reader->size; i++) {
         if (reader->text[i] == '\n')
             mark = (struct spk_mark){mark.line + 1, 1};
-        else
+        else if (begins_character(reader->text[i]))
             mark.column++;
     }
     return mark;
 }
 
+/* libyaml counts characters, so its place is looked for from the start. */
 static bool tab_at(const struct reader *reader, yaml_mark_t mark)
 {
-    return mark.index < reader->size && reader->text[mark.index] == '\t';
+    size_t characters = 0;
+    for (size_t i = 0; i < reader->size; i++) {
+        if (begins_character(reader->text[i]) && characters++ == mark.index)
+            return reader->text[i] == '\t';
+    }
+    return false;
 }
 
 /* Translates the parser's own failure. */

@@ -1,15 +1,17 @@
 #include "problems.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 void spk_problems_add(struct spk_problems *problems, struct spk_mark mark, const char *format, ...)
 {
     if (!problems->problem)
         problems->problem = calloc(SPK_PROBLEMS_MAX, sizeof *problems->problem);
-    if (!problems->problem || problems->count++ >= SPK_PROBLEMS_MAX)
+    size_t index = problems->count++;
+    if (!problems->problem || index >= SPK_PROBLEMS_MAX)
         return;
-    struct spk_problem *problem = &problems->problem[problems->count - 1];
+    struct spk_problem *problem = &problems->problem[index];
     problem->mark = mark;
     va_list arguments;
     va_start(arguments, format);
@@ -20,23 +22,31 @@ void spk_problems_add(struct spk_problems *problems, struct spk_mark mark, const
             *c = '?';
 }
 
-/* qsort() need not be stable, so problems of one place are told apart by their position in the list. */
-static int compare(const void *a, const void *b)
+/* By line and column; without a place: last. */
+static bool before(struct spk_mark left, struct spk_mark right)
 {
-    const struct spk_problem *left = a, *right = b;
-    unsigned left_line = left->mark.line - 1, right_line = right->mark.line - 1; /* no place: last */
-    if (left_line != right_line)
-        return left_line < right_line ? -1 : 1;
-    if (left->mark.column != right->mark.column)
-        return left->mark.column < right->mark.column ? -1 : 1;
-    return 0;
+    unsigned left_line = left.line - 1, right_line = right.line - 1;
+    return left_line != right_line ? left_line < right_line : left.column < right.column;
+}
+
+/* Insertion keeps the order of problems at one place. */
+static void sort(struct spk_problem *problem, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        struct spk_problem moved = problem[i];
+        size_t j = i;
+        for (; j && before(moved.mark, problem[j - 1].mark); j--)
+            problem[j] = problem[j - 1];
+        problem[j] = moved;
+    }
 }
 
 void spk_problems_print(struct spk_problems *problems, const char *name, FILE *stream)
 {
     size_t kept = problems->count < SPK_PROBLEMS_MAX ? problems->count : SPK_PROBLEMS_MAX;
-    if (kept)
-        qsort(problems->problem, kept, sizeof *problems->problem, compare);
+    if (!problems->problem)
+        kept = 0;
+    sort(problems->problem, kept);
     for (size_t i = 0; i < kept; i++) {
         const struct spk_problem *problem = &problems->problem[i];
         if (problem->mark.line)

@@ -60,6 +60,8 @@ static const struct wrong unreadable[] = {
     {"- a\n- b\n", "f:1:1: expected a mapping with source:, stages: and sinks:, found a list\n"},
     {"---\n", "f:2:1: expected a mapping with source:, stages: and sinks:, found nothing\n"},
     {"source:\n\tplugin: x\n", "f:2:1: a tab stands here; YAML is indented with spaces\n"},
+    {"# \xc2\xb5m\nsource:\n\tplugin: x\n", "f:3:1: a tab stands here; YAML is indented with spaces\n"},
+    {"# \xc2\xb5m \xff\n", "f:1:6: invalid leading UTF-8 octet; a configuration is UTF-8 text\n"},
     {"source: [\n", "f:2:1: not YAML: did not find expected node content while parsing a flow node\n"},
     {"source: \"x\n", "f:2:1: not YAML: found unexpected end of stream while scanning a quoted scalar\n"},
     {SOURCE STAGES SINKS "---\nmore: 1\n",
@@ -259,6 +261,21 @@ static void test_right(void)
     spk_problems_clear(&problems);
 }
 
+/* As an editor on another system leaves it: byte order mark, carriage returns. */
+static void test_foreign_line_ends(void)
+{
+    char text[2 * sizeof right + 4] = "\xef\xbb\xbf";
+    size_t size = 3;
+    for (const char *c = right; *c; c++) {
+        if (*c == '\n')
+            text[size++] = '\r';
+        text[size++] = *c;
+    }
+    char *said = problems_of(text, size, NULL, 0);
+    CHECK(!*said, "%s", said);
+    free(said);
+}
+
 /* A graph built from code, and what `--set` says about each kind of mistake. */
 static void test_set(void)
 {
@@ -355,6 +372,7 @@ int main(void)
     test_wrong(wrong_graphs, sizeof wrong_graphs / sizeof *wrong_graphs);
     test_all_at_once();
     test_right();
+    test_foreign_line_ends();
     test_set();
     test_bounds();
     test_more_problems_than_are_kept();
