@@ -50,6 +50,8 @@ static const struct spk_context_client *client;
 static spk_status available(struct spk_error *error)
 {
     void *address;
+    if (*SPECKLED_EPICS_WHY)
+        return spk_fail(error, SPK_UNSUPPORTED, "built without EPICS: %s", SPECKLED_EPICS_WHY);
     spk_status status = spk_epics_load(&client, "speckled_ca", "spk_context_client", &address, error);
     if (status)
         return status;

@@ -108,6 +108,8 @@ static const struct spk_ioc_engine *engine;
 static spk_status load(struct spk_error *error)
 {
     void *address;
+    if (*SPECKLED_EPICS_WHY)
+        return spk_fail(error, SPK_UNSUPPORTED, "built without EPICS: %s", SPECKLED_EPICS_WHY);
     spk_status status = spk_epics_load(&engine, "speckled_ioc", "spk_ioc_engine", &address, error);
     if (status)
         return status;

@@ -5,6 +5,7 @@ import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from caproto import AlarmSeverity, AlarmStatus
 from caproto.sync import client as ca
+from p4p.client.thread import Context, RemoteError
 
 TIME_NS = 1_700_000_000_123_456_789  # 2023-11-14 22:13:20.123456789 UTC
 PANEL = Path(__file__).parents[2] / "deploy" / "panels" / "speckled.bob"
@@ -281,6 +283,15 @@ def test_an_access_security_file_makes_all_read_only(ioc, tmp_path):
     assert host.line() == "ok"  # and no command before it
 
 
+def test_hosts_are_told_apart_by_their_address(ioc, tmp_path):
+    """This client is at 127.0.0.1, whatever it calls itself."""
+    rules = tmp_path / "hosts.acf"
+    rules.write_text(f'HAG(operators) {{ "127.0.0.9", "{socket.gethostname()}.invalid" }}\n'
+                     "ASG(DEFAULT) { RULE(1, READ) RULE(1, WRITE) { HAG(operators) } }\n")
+    ioc(access_file=rules)
+    assert put("Recon1:TestBedWindow", 5) == "ECA_NOWTACCESS"
+
+
 def test_a_broken_access_security_file_stops_the_start(ioc, tmp_path):
     rules = tmp_path / "broken.acf"
     rules.write_text("ASG(DEFAULT { RULE(1, READ) }\n")
@@ -411,8 +422,7 @@ def test_pyepics_reads_and_writes(ioc):
 
 @pytest.fixture
 def pva():
-    p4p = pytest.importorskip("p4p.client.thread")
-    with p4p.Context("pva", conf={key: os.environ[key] for key in os.environ if key.startswith("EPICS_PVA")}, useenv=False,
+    with Context("pva", conf={key: os.environ[key] for key in os.environ if key.startswith("EPICS_PVA")}, useenv=False,
                      nt=False) as context:
         yield context
 
@@ -441,6 +451,17 @@ def test_pv_access_images_are_ntndarrays(ioc, pva):
     assert image.codec.name == ""
     valid = pva.get("SPK:Valid1:Image", timeout=10)
     assert valid.value.dtype == np.uint8
+
+
+def test_pv_access_obeys_the_same_rules(ioc, pva):
+    ioc()
+    before = value("Recon1:ReceivedArrays_RBV")
+    for name in ("SPK:Recon1:ReceivedArrays_RBV", "SPK:Trans1:ArraySize0_RBV"):
+        with pytest.raises(RemoteError):
+            pva.put(name, 5, timeout=10)
+    with pytest.raises(RemoteError):
+        pva.put("SPK:Trans1:Image", {"uniqueId": 9}, timeout=10)
+    assert value("Recon1:ReceivedArrays_RBV") == before
 
 
 def test_pv_access_images_keep_coming(ioc, pva):

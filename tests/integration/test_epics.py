@@ -14,7 +14,7 @@ from harness import COUNT, check_account, configuration, free_port, source_of, t
 pytest.importorskip("caproto", reason="needs caproto: deploy/install --tests")
 from caproto.sync import client as ca  # noqa: E402
 
-pytestmark = pytest.mark.skipif("sink_epics_ioc" not in harness.run("plugins")[1], reason="built without EPICS")
+pytestmark = pytest.mark.skipif(harness.run("plugins", "sink_epics_ioc")[0] != 0, reason="built without EPICS")
 
 TIME_NS = 1_700_000_000_123_456_789
 
