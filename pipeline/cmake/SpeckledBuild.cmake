@@ -94,5 +94,6 @@ function(speckled_test name)
     target_link_libraries(${name} PRIVATE speckled ${T_LINK})
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
     add_test(NAME ${name} COMMAND ${name} ${T_ARGS})
-    set_tests_properties(${name} PROPERTIES TIMEOUT 300 LABELS "${T_LABELS}")
+    set_tests_properties(${name} PROPERTIES TIMEOUT 300 LABELS "${T_LABELS}"
+                         ENVIRONMENT "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
 endfunction()

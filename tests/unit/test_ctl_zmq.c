@@ -128,6 +128,7 @@ static void test_status(void)
 
 struct service {
     struct zmq_host h;
+    pthread_mutex_t lock; /* the sanitizers do not see that a reply comes after what it is about */
     enum spk_command command;
     uint32_t count;
     char key[64], value[64];
@@ -138,8 +139,10 @@ static spk_status take_command(void *context, enum spk_command command, uint32_t
 {
     struct service *s = context;
     (void)error;
+    pthread_mutex_lock(&s->lock);
     s->command = command;
     s->count = count;
+    pthread_mutex_unlock(&s->lock);
     return SPK_OK;
 }
 
@@ -148,8 +151,10 @@ static spk_status take_set(void *context, const char *key, const char *value, st
     struct service *s = context;
     if (strcmp(key, "source_hdf5.path") == 0)
         return spk_fail(error, SPK_STATE, "%s: needs restart", key);
+    pthread_mutex_lock(&s->lock);
     snprintf(s->key, sizeof s->key, "%s", key);
     snprintf(s->value, sizeof s->value, "%s", value);
+    pthread_mutex_unlock(&s->lock);
     return SPK_OK;
 }
 
@@ -201,12 +206,17 @@ static void test_requests(const struct spk_plugin *plugin, struct service *s, co
     CHECK(plugin->control->request(endpoint, "{\"command\":\"reference\",\"count\":7}", 5000, &reply,
                                    &error) == SPK_OK,
           "%s", error.text);
+    pthread_mutex_lock(&s->lock);
     CHECK(s->command == SPK_COMMAND_TAKE_REFERENCE && s->count == 7);
+    pthread_mutex_unlock(&s->lock);
     free(reply);
     CHECK(plugin->control->request(endpoint,
                                    "{\"command\":\"set\",\"key\":\"recon_umpa.window\",\"value\":4}", 5000,
-                                   &reply, &error) == SPK_OK &&
-          strcmp(s->key, "recon_umpa.window") == 0 && strcmp(s->value, "4") == 0);
+                                   &reply, &error) == SPK_OK,
+          "%s", error.text);
+    pthread_mutex_lock(&s->lock);
+    CHECK(strcmp(s->key, "recon_umpa.window") == 0 && strcmp(s->value, "4") == 0);
+    pthread_mutex_unlock(&s->lock);
     free(reply);
     CHECK(plugin->control->request(endpoint,
                                    "{\"command\":\"get\",\"key\":\"recon_umpa.window\",\"format\":\"text\"}",
@@ -260,7 +270,7 @@ static void test_bad_clients(const struct spk_plugin *plugin, const char *endpoi
 
 static void test_service(void)
 {
-    struct service s = {.value = "2"};
+    struct service s = {.lock = PTHREAD_MUTEX_INITIALIZER, .value = "2"};
     struct spk_error error = {0};
     struct server server = {NULL, NULL};
     char endpoint[128], *reply;
