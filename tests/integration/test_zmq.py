@@ -161,6 +161,7 @@ def test_a_prefix_subscribes_to_one_map(bench, sockets):
         assert (about["map"], about["number"]) == ("phase", number)
 
 
+@pytest.mark.plain
 def test_a_client_that_never_reads_stops_nothing(bench, sockets):
     config = configuration()
     config["sinks"][0]["sndhwm"] = 4
