@@ -187,6 +187,43 @@ static void test_flat_by_reference(void)
     fixture_close(&f);
 }
 
+static double mean_of(const struct fixture *f)
+{
+    double sum = 0;
+    uint32_t pixels = f->out.height * f->out.width;
+    for (uint32_t i = 0; i < pixels; i++)
+        sum += f->image[i] / (double)pixels;
+    return sum;
+}
+
+/* A new dark, or a new series of reference frames, starts with a local mean of its own. */
+static void test_fresh_local_mean(void)
+{
+    enum { N = 40 };
+    struct spk_prep_config config = default_config();
+    config.flat = SPK_PREP_FLAT_REFERENCE;
+    struct fixture f;
+    fixture_open(&f, &config, N, N, SPK_F32, NULL);
+    f.frame.role = SPK_ROLE_REFERENCE;
+    for (int i = 0; i < N * N; i++) {
+        ((float *)f.frame.data)[i] = 1000;
+        f.calibration[i] = 900;
+    }
+    fixture_correct(&f);
+    CHECK_NEAR(mean_of(&f), 1, 1e-5);
+    fixture_calibrate(&f, SPK_ROLE_DARK);
+    fixture_correct(&f);
+    CHECK_NEAR(mean_of(&f), 1, 1e-5);
+    for (int i = 0; i < N * N; i++)
+        ((float *)f.frame.data)[i] = 1100;
+    fixture_correct(&f);
+    CHECK_NEAR(mean_of(&f), 2, 1e-5);
+    f.frame.series = 7;
+    fixture_correct(&f);
+    CHECK_NEAR(mean_of(&f), 1, 1e-5);
+    fixture_close(&f);
+}
+
 /* Two threads or one: the same bits. */
 static void test_threads(struct spk_team *team)
 {
@@ -245,6 +282,7 @@ int main(void)
     test_normalisation(SPK_PREP_NORMALISE_MEAN);
     test_normalisation(SPK_PREP_NORMALISE_REGION);
     test_flat_by_reference();
+    test_fresh_local_mean();
     test_threads(team);
     test_allocates_nothing(team);
     spk_team_destroy(&team);

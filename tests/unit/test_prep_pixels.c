@@ -76,6 +76,81 @@ static void test_dead_values(void)
     fixture_close(&f);
 }
 
+/* A pixel that was dead in one frame counts again in the mean of the next. */
+static void test_revival(void)
+{
+    struct spk_prep_config config = default_config();
+    config.normalise = SPK_PREP_NORMALISE_MEAN;
+    struct fixture f;
+    fixture_open(&f, &config, N, N, SPK_F32, NULL);
+    float *raw = f.frame.data;
+    for (int i = 0; i < N * N; i++)
+        raw[i] = i % 2 ? NAN : 1;
+    fixture_correct(&f);
+    CHECK_NEAR(f.image[0], 1, 1e-6);
+    for (int i = 0; i < N * N; i++)
+        raw[i] = i % 2 ? 3 : 1;
+    fixture_correct(&f);
+    CHECK_NEAR(f.image[0], 0.5, 1e-6);
+    fixture_close(&f);
+}
+
+/* One good neighbour is not enough to go by: the window grows. */
+static void test_lonely_neighbour(void)
+{
+    struct spk_prep_config config = default_config();
+    struct fixture f;
+    fixture_open(&f, &config, N, N, SPK_F32, NULL);
+    float *raw = f.frame.data;
+    for (int i = 0; i < N * N; i++)
+        raw[i] = 5;
+    for (int y = 19; y < 22; y++)
+        for (int x = 29; x < 32; x++)
+            raw[y * N + x] = NAN;
+    raw[19 * N + 29] = 900;
+    fixture_correct(&f);
+    CHECK(f.image[20 * N + 30] == 5, "%g", (double)f.image[20 * N + 30]);
+    fixture_close(&f);
+}
+
+/* Two of four: usable. Three of four: not. The values are those of the replaced pixels either way. */
+static void test_binned_mask(void)
+{
+    struct spk_prep_config config = default_config();
+    config.binning = 2;
+    struct fixture f;
+    fixture_open(&f, &config, N, N, SPK_F32, NULL);
+    float *raw = f.frame.data;
+    for (int i = 0; i < N * N; i++)
+        raw[i] = 5;
+    raw[20 * N + 20] = raw[21 * N + 21] = NAN;
+    raw[40 * N + 40] = raw[41 * N + 41] = raw[40 * N + 41] = NAN;
+    fixture_correct(&f);
+    CHECK(masked(&f) == 1 && f.mask[20 * (N / 2) + 20] == 0, "%u", masked(&f));
+    for (int i = 0; i < N * N / 4; i++)
+        CHECK(f.image[i] == 5, "pixel %d: %g", i, (double)f.image[i]);
+    fixture_close(&f);
+}
+
+/* Hot and saturated pixels do not count in the region that is normalised by. */
+static void test_region_leaves_out(void)
+{
+    struct spk_prep_config config = default_config();
+    config.normalise = SPK_PREP_NORMALISE_REGION;
+    config.region = (struct spk_numbers){4, {8, 8, 16, 16}};
+    struct fixture f;
+    fixture_open(&f, &config, N, N, SPK_U16, NULL);
+    for (int i = 0; i < N * N; i++)
+        ((uint16_t *)f.frame.data)[i] = 50;
+    ((uint16_t *)f.frame.data)[10 * N + 10] = 30000;
+    ((uint16_t *)f.frame.data)[12 * N + 12] = 65535;
+    f.calibration[10 * N + 10] = 20000;
+    fixture_calibrate(&f, SPK_ROLE_DARK);
+    fixture_correct(&f);
+    CHECK(f.image[0] == 1, "%g", (double)f.image[0]);
+    fixture_close(&f);
+}
+
 /* Nothing good left, or a gap wider than any neighbourhood: finite values, all masked. */
 static void test_gaps(void)
 {
@@ -139,6 +214,7 @@ static void test_hot_pixels(void)
         f.calibration[i] = (float)(100 + 2 * gaussian());
     for (size_t i = 0; i < 9; i++)
         f.calibration[hot[i][1] * N + hot[i][0]] += 60;
+    f.calibration[50 * N + 20] = 100 + 6 * 2; /* six standard deviations are fewer than eight */
     fixture_calibrate(&f, SPK_ROLE_DARK);
     fill_plane(&f);
     fixture_correct(&f);
@@ -215,6 +291,8 @@ static void test_refusals(void)
     expect(spk_prep_calibrate(f.prep, SPK_ROLE_FLAT, f.calibration, &error), &error,
            "not brighter than the dark");
     expect(spk_prep_calibrate(f.prep, SPK_ROLE_SAMPLE, f.calibration, &error), &error, "no calibration");
+    config.binning = 7;
+    CHECK(spk_prep_set(f.prep, &config, &error) == SPK_OK, "binning needs a restart and is left alone");
     config.normalise = SPK_PREP_NORMALISE_REGION;
     expect(spk_prep_set(f.prep, &config, &error), &error, "needs region");
     fixture_correct(&f);
@@ -253,6 +331,10 @@ int main(void)
     test_half();
     test_median9();
     test_dead_values();
+    test_revival();
+    test_lonely_neighbour();
+    test_binned_mask();
+    test_region_leaves_out();
     test_gaps();
     test_saturation();
     test_hot_pixels();
