@@ -90,7 +90,7 @@ static int print_plugin(const char *name)
         printf("  %s\n", error.text);
     for (const struct spk_option *option = plugin->options; option && option->key; option++)
         print_option(option);
-    return COMMAND_OK;
+    return status ? COMMAND_FAILURE : COMMAND_OK;
 }
 
 static int print_all(void)
@@ -125,7 +125,8 @@ static int run(int argc, char **argv)
         .synopsis = "[NAME ...] [--reference]",
         .text = "Lists the plugins and why some are unavailable; with NAMEs, the options of these: what each "
                 "takes,\n"
-                "[its default], whether it can change live, and what it does.",
+                "[its default], whether it can change live, and what it does. The exit code is 1 when one of "
+                "them\nis unavailable.",
         .examples = "  speckled plugins\n"
                     "  speckled plugins recon_umpa\n"
                     "  speckled plugins --reference > config/REFERENCE.md",
