@@ -102,8 +102,9 @@ spk_status spk_bench_run(const struct spk_bench_case *bench, struct spk_bench_ou
     struct spk_bench_record record = {.capacity = bench->stacks};
     *outcome = (struct spk_bench_outcome){0};
     record.latency_ns = calloc(record.capacity, sizeof *record.latency_ns);
-    spk_status status = record.latency_ns ? build(bench, &record, &configuration, error)
-                                          : spk_fail(error, SPK_NOMEM, "no memory for latencies");
+    if (!record.latency_ns)
+        return spk_fail(error, SPK_NOMEM, "no memory for latencies");
+    spk_status status = build(bench, &record, &configuration, error);
     if (!status)
         status = run_to_end(&configuration->graph, outcome, error);
     if (!status)

@@ -44,8 +44,8 @@ static bool append_item(char text[TEXT_SIZE], const char *more)
     if (strchr(more, ',') || used + size + 3 > TEXT_SIZE)
         return false;
     if (used) {
-        memcpy(text + used, ", ", 2);
-        used += 2;
+        text[used++] = ',';
+        text[used++] = ' ';
     }
     memcpy(text + used, more, size + 1);
     return true;
