@@ -53,7 +53,7 @@ static void second_difference(const struct slopes *s, const float *restrict from
         to[x] = good[x] ? up + down : 0;
     }
     for (uint32_t x = 0; x + 1 < s->width; x++) {
-        float step = good[x] & good[x + 1] ? row[x + 1] - row[x] : 0;
+        float step = (good[x] & good[x + 1]) ? row[x + 1] - row[x] : 0;
         to[x] += step;
         to[x + 1] -= step;
     }
@@ -71,7 +71,7 @@ static void weighted_divergence(const struct slopes *s, uint32_t y, float *restr
         to[x] = good[x] ? sum : 0;
     }
     for (uint32_t x = 0; x + 1 < s->width; x++) {
-        float step = good[x] & good[x + 1] ? 0.5f * (gx[x] + gx[x + 1]) : 0;
+        float step = (good[x] & good[x + 1]) ? 0.5f * (gx[x] + gx[x + 1]) : 0;
         to[x] += step;
         to[x + 1] -= step;
     }

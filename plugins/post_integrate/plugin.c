@@ -12,6 +12,7 @@ static const struct spk_option options[] = {
      AT(method),
      .default_value = "dct",
      .choices = "dct|fc_antisymmetric|fc|masked",
+     .live = true,
      .help = "Least squares by cosine transform; Frankot-Chellappa on the antisymmetric extension, or plain; "
              "least "
              "squares that gives invalid pixels no weight."},
@@ -21,6 +22,7 @@ static const struct spk_option options[] = {
      .minimum = 1,
      .maximum = 10000,
      .default_value = "20",
+     .live = true,
      .help = "Most steps of method masked; each takes about as long as method dct."},
     SPK_OPTION_END,
 };
@@ -29,6 +31,7 @@ struct instance {
     struct spk_integrate_config config;
     struct spk_team *team;
     struct spk_integrate *integrate;
+    uint32_t height, width; /* prepared for */
     double scale;
 };
 
@@ -53,6 +56,20 @@ static void close_stage(void **self)
     *self = NULL;
 }
 
+static spk_status replace(struct instance *instance, const struct spk_integrate_config *config,
+                          uint32_t height, uint32_t width, struct spk_error *error)
+{
+    struct spk_integrate *fresh = NULL;
+    spk_status status = spk_integrate_create(&fresh, config, height, width, instance->team, error);
+    if (status)
+        return status;
+    spk_integrate_destroy(&instance->integrate);
+    instance->integrate = fresh;
+    instance->height = height;
+    instance->width = width;
+    return SPK_OK;
+}
+
 static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,
                           struct spk_error *error)
 {
@@ -66,11 +83,21 @@ static spk_status prepare(void *self, const struct spk_format *in, struct spk_fo
     spk_status status = spk_integrate_scale(&in->geometry, &instance->scale, error);
     if (status)
         return status;
-    spk_integrate_destroy(&instance->integrate);
-    status = spk_integrate_create(&instance->integrate, &instance->config, in->height, in->width,
-                                  instance->team, error);
+    status = replace(instance, &instance->config, in->height, in->width, error);
     if (!status)
         out->maps |= 1u << SPK_MAP_PHASE;
+    return status;
+}
+
+/* Another method is planned beside the one in force, which stays when that fails. */
+static spk_status set(void *self, const void *config, struct spk_error *error)
+{
+    struct instance *instance = self;
+    spk_status status = SPK_OK;
+    if (instance->integrate)
+        status = replace(instance, config, instance->height, instance->width, error);
+    if (!status)
+        instance->config = *(const struct spk_integrate_config *)config;
     return status;
 }
 
@@ -88,6 +115,7 @@ static spk_status process(void *self, struct spk_work *work, struct spk_error *e
 static const struct spk_stage stage = {
     .prepare = prepare,
     .process = process,
+    .set = set,
 };
 
 static const struct spk_plugin plugin = {
