@@ -39,9 +39,9 @@ static void print_machine(void)
     cpu_set_t set;
     CPU_ZERO(&set);
     int cores = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-    printf(
-        "machine: %d processors, %s. Wall times on a shared machine are noise; read CPU times and ratios.\n",
-        cores, instruction_set());
+    printf("machine: %d processors, %s; build: " SPECKLED_BUILD_TYPE "\n"
+           "Wall times on a shared machine are noise: read CPU times and ratios.\n",
+           cores, instruction_set());
 }
 
 /* As many stacks as take about `seconds`, judged by a first run. */
