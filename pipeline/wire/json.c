@@ -7,7 +7,6 @@
 struct walk {
     const char *begin, *at, *end;
     const struct spk_array_path *paths;
-    unsigned count;
     spk_json_report report;
     void *context;
     unsigned depth;
@@ -48,8 +47,9 @@ static bool take(struct walk *walk, char c)
 static uint32_t complete(const struct walk *walk, struct place place)
 {
     uint32_t fields = 0;
-    for (unsigned i = 0; i < walk->count; i++) {
-        if ((place.active >> i & 1) && walk->paths[i].depth == place.level)
+    for (uint32_t left = place.active; left; left &= left - 1) {
+        int i = __builtin_ctz(left);
+        if (walk->paths[i].depth == place.level)
             fields |= 1u << i;
     }
     return fields;
@@ -59,10 +59,8 @@ static void report(struct walk *walk, struct place place, struct spk_json_value 
 {
     uint32_t fields = complete(walk, place);
     v->index = place.index;
-    for (unsigned i = 0; fields; i++, fields >>= 1) {
-        if (fields & 1)
-            walk->report(walk->context, i, v);
-    }
+    for (; fields; fields &= fields - 1)
+        walk->report(walk->context, (unsigned)__builtin_ctz(fields), v);
 }
 
 static int hex_digit(char c)
@@ -158,24 +156,32 @@ static bool escape(struct walk *walk, struct decoded *to)
     return true;
 }
 
+static void put_run(struct decoded *to, const char *run, size_t length)
+{
+    size_t room = sizeof to->text - 1 - to->length;
+    length = length < room ? length : room;
+    memcpy(to->text + to->length, run, length);
+    to->length += length;
+}
+
 /* The opening quote is taken. */
 static bool string(struct walk *walk, struct decoded *to)
 {
     to->length = 0;
     while (walk->at < walk->end) {
-        char c = *walk->at++;
+        const char *run = walk->at;
+        while (walk->at < walk->end && *walk->at != '"' && *walk->at != '\\' && *walk->at)
+            walk->at++;
+        put_run(to, run, (size_t)(walk->at - run));
+        char c = walk->at < walk->end ? *walk->at++ : 0;
         if (c == '"') {
             to->text[to->length] = 0;
             return true;
         }
-        if (c == '\\') {
-            if (!escape(walk, to))
-                return false;
-        } else {
-            put(to, c ? c : ' ');
-        }
+        if (c != '\\' || !escape(walk, to))
+            break;
     }
-    return fail(walk, "unfinished string");
+    return walk->fault ? false : fail(walk, "unfinished string");
 }
 
 static bool digits(struct walk *walk)
@@ -258,10 +264,10 @@ static bool number(struct walk *walk, struct place place)
 static struct place below(const struct walk *walk, struct place place, const struct decoded *key)
 {
     struct place next = {.level = place.level + 1, .index = -1};
-    for (unsigned i = 0; i < walk->count; i++) {
+    for (uint32_t left = place.active; left; left &= left - 1) {
+        int i = __builtin_ctz(left);
         const struct spk_array_path *path = &walk->paths[i];
-        if ((place.active >> i & 1) && path->depth > place.level &&
-            path->length[place.level] == key->length &&
+        if (path->depth > place.level && path->length[place.level] == key->length &&
             memcmp(path->segment[place.level], key->text, key->length) == 0)
             next.active |= 1u << i;
     }
@@ -364,7 +370,6 @@ const char *spk_json_walk(const char *text, size_t size, const struct spk_array_
                         .at = text,
                         .end = text + size,
                         .paths = paths,
-                        .count = count,
                         .report = report_to,
                         .context = context};
     uint32_t all = 0;

@@ -1,4 +1,5 @@
 /* source_zmq_array over real sockets: every kind of message ends as one frame, one counted reject, or the end of a series. */
+#include "allocations.h"
 #include "zmq_host.h"
 
 #include <speckled/clock.h>
@@ -242,6 +243,30 @@ static void test_no_buffer(void)
     end(&b);
 }
 
+/* Everything has arrived before, so that libzmq's own threads rest: reading it allocates nothing but, once in
+ * 50 messages, libzmq's note to the sender that there is room again. */
+static void test_no_allocation(void)
+{
+    enum { WARM = 10, COUNTED = 50 };
+    struct bench b;
+    begin(&b, 1, ZMQ_PUSH, (const char *[]){NULL});
+    for (int i = 0; i < WARM + COUNTED; i++)
+        send_frame(b.sender,
+                   "{" FORM ",\"ndattr\":{\"a\":[1,2,3],\"b\":\"text\"},\"speckled\":{\"role\":\"dark\"}}",
+                   pixels, sizeof pixels);
+    spk_clock_sleep_until(spk_clock_monotonic_ns() + 500000000);
+    unsigned long before = 0;
+    for (int i = 0; i < WARM + COUNTED; i++) {
+        if (i == WARM)
+            before = atomic_load(&allocations);
+        struct spk_frame *f = expect_frame(&b);
+        spk_frame_unref(&f);
+    }
+    unsigned long made = atomic_load(&allocations) - before;
+    CHECK(!allocations_counted || made <= 1, "%lu allocations for %d frames", made, COUNTED);
+    end(&b);
+}
+
 static void test_idle_waits_briefly(void)
 {
     struct bench b;
@@ -413,6 +438,7 @@ int main(void)
     test_large_header();
     test_series();
     test_no_buffer();
+    test_no_allocation();
     test_idle_waits_briefly();
     test_sub();
     test_bind();
