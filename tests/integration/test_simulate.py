@@ -188,6 +188,27 @@ def test_stream_and_file_hold_the_same_frames(start, receiver, tmp_path):
     assert np.array_equal(streamed, stored)
 
 
+def test_source_of_the_service(tmp_path):
+    """In a configuration, without a wire: the service ends with the series, and its maps are the truth's."""
+    config = {"pipeline": {"mode": "stack", "block": True},
+              "source": {"plugin": "source_simulate", "size": 160, "count": 8, "stacks": 3, "evolve": 2, "max_shift_px": 1.5,
+                         "truth": str(tmp_path / "truth.h5")},
+              "stages": [{"plugin": "prep_dark_flat"}, {"plugin": "recon_umpa", "max_shift": 3}, {"plugin": "post_integrate"}],
+              "sinks": [{"plugin": "sink_hdf5", "path": str(tmp_path / "maps.h5"), "queue": "block"}]}
+    (tmp_path / "run.yaml").write_text(json.dumps(config))
+    code, out, err = harness.run("run", "-c", "run.yaml", folder=tmp_path)
+    assert code == 0 and "adds up" in out, out + err
+    with h5py.File(tmp_path / "truth.h5") as truth, h5py.File(tmp_path / "maps.h5") as file:
+        maps, truth = file["entry/maps"], truth["truth"]
+        assert maps["phase"].shape == (3, 160, 160) and truth["phase"].shape == (2, 160, 160)
+        inner = (slice(16, -16),) * 2
+        for stack in range(3):
+            for name, bound in (("displacement_x", 0.1), ("displacement_y", 0.1), ("transmission", 0.01), ("dark_field", 0.04), ("phase", 0.2)):
+                error = (maps[name][stack] - truth[name][stack % 2])[inner]
+                assert np.median(np.abs(error - np.median(error))) < bound, (stack, name)
+                assert name == "phase" or abs(np.median(error)) < bound / 2, (stack, name)
+
+
 def test_replay(start, receiver, tmp_path):
     assert harness.run("simulate", *SMALL, "--output", "stack.h5", "--stacks", 3, folder=tmp_path)[0] == 0
     address = harness.endpoint()
