@@ -36,7 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct spk_array_keys keys;
     struct spk_array_parser own, foreign;
     json_t *reference = json_loadb((const char *)data, size, 0, NULL);
-    bool is_json = json_is_object(reference);
+    /* jansson passes over some zero bytes. */
+    bool is_json = json_is_object(reference) && (size == 0 || !memchr(data, 0, size));
     json_decref(reference);
     spk_array_keys_default(&keys);
     spk_array_parser_init(&own, &keys, NULL);

@@ -268,6 +268,36 @@ static void test_client_that_never_reads(void)
     result_pool_release(&small);
 }
 
+/* The sink connects and pushes; a message of any size arrives whole. */
+static void test_push_to_a_bound_client(void)
+{
+    static struct received r;
+    struct spk_sink_zmq_config config = {.pattern = SPK_SINK_ZMQ_PUSH, .connect = true, .sndhwm = 4};
+    struct spk_error error = {0};
+    struct spk_sink_zmq *sink;
+    int patience = 5000;
+    char endpoint[128];
+    void *client = zmq_bound_socket(context, ZMQ_PULL, endpoint);
+    struct result_pool *pool = make_pool(1, HEIGHT, WIDTH);
+    zmq_setsockopt(client, ZMQ_RCVTIMEO, &patience, sizeof patience);
+    config.endpoints.count = 1;
+    snprintf(config.endpoints.value[0], SPK_STRING_SIZE, "%s", endpoint);
+    snprintf(config.source, sizeof config.source, "test");
+    REQUIRE(spk_sink_zmq_create(&sink, &config, &error) == SPK_OK, "%s", error.text);
+    struct spk_result *result = make_result(pool, 3);
+    CHECK(spk_sink_zmq_publish(sink, result, &error) == SPK_OK, "%s", error.text);
+    receive(client, &r);
+    check_map(&r, result, SPK_MAP_TRANSMISSION);
+    receive(client, &r);
+    check_map(&r, result, SPK_MAP_DARK_FIELD);
+    release(result);
+    spk_sink_zmq_destroy(&sink);
+    CHECK((result = result_pool_get(pool)), "the buffer came back");
+    release(result);
+    zmq_close(client);
+    result_pool_release(&pool);
+}
+
 static void test_push_without_client(void)
 {
     struct spk_sink_zmq_config config = {.pattern = SPK_SINK_ZMQ_PUSH};
@@ -309,6 +339,7 @@ int main(void)
     test_prefix_subscription();
     test_topic_part();
     test_client_that_never_reads();
+    test_push_to_a_bound_client();
     test_push_without_client();
     test_refused_configurations();
     zmq_ctx_term(context);
