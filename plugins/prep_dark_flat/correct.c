@@ -120,36 +120,15 @@ static void bin_band(void *context, unsigned band, unsigned worker)
     }
 }
 
-/* In lanes, so that the additions do not wait for one another. */
-static double sum_good(const float *image, const uint8_t *bad, uint32_t count, uint32_t *good)
-{
-    enum { LANES = 8 };
-    double sum[LANES] = {0}, total = 0;
-    uint32_t x = 0, number = 0;
-    for (; x + LANES <= count; x += LANES) {
-        for (uint32_t i = 0; i < LANES; i++) {
-            sum[i] += bad[x + i] ? 0.0f : image[x + i];
-            number += bad[x + i] == 0;
-        }
-    }
-    for (; x < count; x++) {
-        total += bad[x] ? 0.0f : image[x];
-        number += bad[x] == 0;
-    }
-    for (int i = 0; i < LANES; i++)
-        total += sum[i];
-    *good = number;
-    return total;
-}
-
 static void sum_band(void *context, unsigned band, unsigned worker)
 {
     const struct correction *c = context;
     struct spk_prep *prep = c->prep;
     (void)worker;
     for (uint32_t y = band * BAND; y < (band + 1) * BAND && y < prep->roi.height; y++)
-        prep->row_sum[y] = sum_good(c->image + (size_t)y * prep->roi.width, prep->bad + raw_index(prep, y, 0),
-                                    prep->roi.width, &prep->row_count[y]);
+        prep->row_sum[y] =
+            prep->rows->sum(c->image + (size_t)y * prep->roi.width, prep->bad + raw_index(prep, y, 0),
+                            prep->roi.width, &prep->row_count[y]);
 }
 
 static void scale_band(void *context, unsigned band, unsigned worker)

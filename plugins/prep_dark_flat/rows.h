@@ -10,6 +10,8 @@ struct prep_rows {
     /* values -> image; `dark` and `gain` may be NULL (0 and 1). Returns the number of unusable pixels. */
     uint32_t (*correct)(const float *values, const float *dark, const float *gain, float scale, float limit,
                         float *image, uint32_t count);
+    /* Sum of the pixels that are not marked in `bad`, and their number. */
+    double (*sum)(const float *image, const uint8_t *bad, uint32_t count, uint32_t *good);
     /* 3x3 medians along the middle of three rows, each of which has one more value at either end. */
     void (*median)(const float *above, const float *middle, const float *below, float *median,
                    uint32_t count);

@@ -66,6 +66,30 @@ static uint32_t correct(const float *values, const float *dark, const float *gai
     return correct_with(values, NULL, NULL, scale, limit, image, count);
 }
 
+/* In lanes, so that the additions do not wait for one another. */
+static double sum(const float *restrict image, const uint8_t *restrict bad, uint32_t count, uint32_t *good)
+{
+    enum { LANES = 16 };
+    double lane[LANES] = {0}, total = 0;
+    uint32_t number[LANES] = {0}, rest = 0, x = 0;
+    for (; x + LANES <= count; x += LANES) {
+        for (uint32_t i = 0; i < LANES; i++) {
+            lane[i] += bad[x + i] ? 0.0f : image[x + i];
+            number[i] += bad[x + i] == 0;
+        }
+    }
+    for (; x < count; x++) {
+        total += bad[x] ? 0.0f : image[x];
+        rest += bad[x] == 0;
+    }
+    for (int i = 0; i < LANES; i++) {
+        total += lane[i];
+        rest += number[i];
+    }
+    *good = rest;
+    return total;
+}
+
 static void median(const float *restrict a, const float *restrict m, const float *restrict b,
                    float *restrict out, uint32_t count)
 {

@@ -36,6 +36,20 @@ static void check_correct(const struct prep_rows *rows, uint32_t count, int fill
     }
 }
 
+static void check_sum(const struct prep_rows *rows, uint32_t count, int fill)
+{
+    static float image[CHECK_MAX];
+    static uint8_t bad[CHECK_MAX];
+    uint32_t good, expected_good;
+    check_fill(image, count, fill);
+    for (uint32_t i = 0; i < count; i++)
+        bad[i] = (uint8_t)(!isfinite(image[i]) || check_uniform() < 0.3 ? 1 + (int)(2 * check_uniform()) : 0);
+    double expected = prep_rows_c.sum(image, bad, count, &expected_good),
+           sum = rows->sum(image, bad, count, &good);
+    CHECK(sum == expected, "sum of %u: %g, plainly %g", count, sum, expected);
+    CHECK(good == expected_good, "%u good pixels, plainly %u", good, expected_good);
+}
+
 static void check_median(const struct prep_rows *rows, uint32_t count, int fill, uint64_t seed)
 {
     static float row[3][CHECK_MAX + 2];
@@ -62,6 +76,7 @@ int main(int argc, char **argv)
         for (int fill = 0; fill < CHECK_FILLS; fill++) {
             check_correct(rows, count, fill, seed);
             check_median(rows, count, fill, seed);
+            check_sum(rows, count, fill);
         }
     }
     return test_end();
