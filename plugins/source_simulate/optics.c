@@ -9,6 +9,7 @@
 
 enum {
     BLOCK = 16,       /* columns that are transformed together: a cache line or two of every row */
+    PAD = 8,          /* samples between them, so that they do not share the same few places of the cache */
     SMOOTH_STEP = 32, /* large grids are multiples of it: powers of two are what transforms do fastest */
 };
 
@@ -96,8 +97,9 @@ static void plan_grid(struct grid *grid, float complex *field)
     for (int i = 0; i < 2; i++) {
         grid->along_rows[i] = fftwf_plan_many_dft(1, &columns, rows, field, NULL, 1, columns, field, NULL, 1,
                                                   columns, directions[i], FFTW_ESTIMATE | FFTW_UNALIGNED);
-        grid->along_columns[i] = fftwf_plan_many_dft(1, &rows, BLOCK, block, NULL, 1, rows, block, NULL, 1,
-                                                     rows, directions[i], FFTW_ESTIMATE | FFTW_UNALIGNED);
+        grid->along_columns[i] =
+            fftwf_plan_many_dft(1, &rows, BLOCK, block, NULL, 1, rows + PAD, block, NULL, 1, rows + PAD,
+                                directions[i], FFTW_ESTIMATE | FFTW_UNALIGNED);
     }
 }
 
@@ -187,7 +189,8 @@ void spk_optics_destroy(struct spk_optics **optics)
 /* Behind the samples lies room for a block of columns. */
 float complex *spk_optics_field(const struct spk_optics *optics)
 {
-    return fftwf_alloc_complex((optics->config.size_x + BLOCK) * optics->config.size_y);
+    size_t rows = optics->config.size_y, columns = optics->config.size_x;
+    return fftwf_alloc_complex(rows * columns + BLOCK * (rows + PAD));
 }
 
 void spk_optics_field_free(float complex **field)
@@ -202,7 +205,7 @@ static void gather(const struct grid *grid, const float complex *field, size_t f
 {
     for (size_t i = 0; i < grid->rows; i++)
         for (size_t j = 0; j < width; j++)
-            block[j * grid->rows + i] = field[i * grid->columns + first + j];
+            block[j * (grid->rows + PAD) + i] = field[i * grid->columns + first + j];
 }
 
 static void scatter(const struct grid *grid, const float complex *block, size_t first, size_t width,
@@ -210,7 +213,7 @@ static void scatter(const struct grid *grid, const float complex *block, size_t 
 {
     for (size_t i = 0; i < grid->rows; i++)
         for (size_t j = 0; j < width; j++)
-            field[i * grid->columns + first + j] = block[j * grid->rows + i];
+            field[i * grid->columns + first + j] = block[j * (grid->rows + PAD) + i];
 }
 
 static void transform(const struct grid *grid, float complex *field, float complex *block, int direction)
