@@ -1,47 +1,44 @@
+/* Finding values at paths in the tokens that jsmn makes of a header. jsmn allocates nothing and takes what senders write beside
+ * the standard (NaN, Infinity, zero bytes at the end); what it lets through without a value or a key is refused here. */
 #include "json.h"
 
+#define JSMN_STATIC
+#define JSMN_PARENT_LINKS
+#include <jsmn.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum { USUAL_TOKENS = 512 }; /* more than any detector's own header has; longer ones cost an allocation */
+
 struct walk {
-    const char *begin, *at, *end;
+    const char *text;
+    const jsmntok_t *token;
+    unsigned tokens;
     const struct spk_array_path *paths;
     spk_json_report report;
     void *context;
-    unsigned depth;
     const char *fault;
+    size_t at; /* of the fault */
 };
 
 /* Where in the paths a value stands: `active` has a bit for each path whose first `level` segments led here. */
 struct place {
     uint32_t active;
-    unsigned level;
+    unsigned level, depth;
     int index;
 };
 
-static bool value(struct walk *walk, struct place place);
+static unsigned value(struct walk *walk, unsigned i, struct place place);
 
-static bool fail(struct walk *walk, const char *fault)
+static unsigned fail(struct walk *walk, unsigned i, const char *fault)
 {
-    walk->fault = fault;
-    return false;
-}
-
-static void skip_blanks(struct walk *walk)
-{
-    while (walk->at < walk->end &&
-           (*walk->at == ' ' || *walk->at == '\n' || *walk->at == '\t' || *walk->at == '\r'))
-        walk->at++;
-}
-
-static bool take(struct walk *walk, char c)
-{
-    skip_blanks(walk);
-    if (walk->at >= walk->end || *walk->at != c)
-        return false;
-    walk->at++;
-    return true;
+    if (!walk->fault) {
+        walk->fault = fault;
+        walk->at = i < walk->tokens ? (size_t)walk->token[i].start : 0;
+    }
+    return walk->tokens;
 }
 
 static uint32_t complete(const struct walk *walk, struct place place)
@@ -55,337 +52,186 @@ static uint32_t complete(const struct walk *walk, struct place place)
     return fields;
 }
 
-static void report(struct walk *walk, struct place place, struct spk_json_value *v)
+static void report(const struct walk *walk, struct place place, struct spk_json_value *v)
 {
     uint32_t fields = complete(walk, place);
     v->index = place.index;
-    for (; fields; fields &= fields - 1)
-        walk->report(walk->context, (unsigned)__builtin_ctz(fields), v);
+    for (unsigned i = 0; fields; i++, fields >>= 1)
+        if (fields & 1)
+            walk->report(walk->context, i, v);
 }
 
-static int hex_digit(char c)
+static size_t length_of(const jsmntok_t *token)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
+    return (size_t)(token->end - token->start);
 }
 
-/* The four digits after \u, or -1. */
-static int32_t hex4(struct walk *walk)
+/* The token's text with a terminating zero; cut where it does not fit. */
+static const char *copy_text(const struct walk *walk, const jsmntok_t *token, char text[SPK_JSON_TEXT])
 {
-    int32_t code = 0;
-    for (int i = 0; i < 4; i++) {
-        int digit = walk->at < walk->end ? hex_digit(*walk->at) : -1;
-        if (digit < 0)
-            return -1;
-        code = code * 16 + digit;
-        walk->at++;
+    size_t length = length_of(token);
+    length = length < SPK_JSON_TEXT ? length : SPK_JSON_TEXT - 1;
+    memcpy(text, walk->text + token->start, length);
+    text[length] = '\0';
+    return text;
+}
+
+/* A number, true, false or null. False when it is none of these. */
+static bool read_primitive(const char *text, struct spk_json_value *v)
+{
+    char *end;
+    *v = (struct spk_json_value){.kind = SPK_JSON_NULL};
+    if (strcmp(text, "null") == 0)
+        return true;
+    if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0) {
+        v->kind = SPK_JSON_BOOL;
+        v->real = (double)(v->integer = *text == 't');
+        return true;
     }
-    return code;
+    errno = 0;
+    v->integer = strtoll(text, &end, 10);
+    v->kind = *end || errno ? SPK_JSON_REAL : SPK_JSON_INTEGER;
+    v->real = v->kind == SPK_JSON_INTEGER ? (double)v->integer : strtod(text, &end);
+    return *text && !*end;
 }
 
-/* Text being decoded; bytes beyond its size are dropped. */
-struct decoded {
+static unsigned primitive(struct walk *walk, unsigned i, struct place place)
+{
     char text[SPK_JSON_TEXT];
-    size_t length;
-};
-
-static void put(struct decoded *to, int32_t byte)
-{
-    if (to->length < sizeof to->text - 1)
-        to->text[to->length++] = (char)byte;
-}
-
-static void put_utf8(struct decoded *to, int32_t code)
-{
-    if (code < 0x80) {
-        put(to, code);
-    } else if (code < 0x800) {
-        put(to, 0xC0 | code >> 6);
-        put(to, 0x80 | (code & 0x3F));
-    } else if (code < 0x10000) {
-        put(to, 0xE0 | code >> 12);
-        put(to, 0x80 | (code >> 6 & 0x3F));
-        put(to, 0x80 | (code & 0x3F));
-    } else {
-        put(to, 0xF0 | code >> 18);
-        put(to, 0x80 | (code >> 12 & 0x3F));
-        put(to, 0x80 | (code >> 6 & 0x3F));
-        put(to, 0x80 | (code & 0x3F));
-    }
-}
-
-static bool unicode_escape(struct walk *walk, struct decoded *to)
-{
-    enum { REPLACEMENT = 0xFFFD };
-    int32_t code = hex4(walk);
-    if (code < 0)
-        return fail(walk, "bad \\u escape");
-    if (code >= 0xD800 && code < 0xDC00 && walk->end - walk->at >= 6 && walk->at[0] == '\\' &&
-        walk->at[1] == 'u') {
-        const char *back = walk->at;
-        walk->at += 2;
-        int32_t low = hex4(walk);
-        if (low >= 0xDC00 && low < 0xE000)
-            code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
-        else
-            walk->at = back;
-    }
-    if (code == 0 || (code >= 0xD800 && code < 0xE000))
-        code = REPLACEMENT;
-    put_utf8(to, code);
-    return true;
-}
-
-static bool escape(struct walk *walk, struct decoded *to)
-{
-    static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
-    if (walk->at >= walk->end)
-        return fail(walk, "unfinished string");
-    char c = *walk->at++;
-    if (c == 'u')
-        return unicode_escape(walk, to);
-    const char *known = c ? strchr(from, c) : NULL;
-    if (!known)
-        return fail(walk, "unknown escape");
-    put(to, into[known - from]);
-    return true;
-}
-
-static void put_run(struct decoded *to, const char *run, size_t length)
-{
-    size_t room = sizeof to->text - 1 - to->length;
-    length = length < room ? length : room;
-    memcpy(to->text + to->length, run, length);
-    to->length += length;
-}
-
-/* The opening quote is taken. */
-static bool string(struct walk *walk, struct decoded *to)
-{
-    to->length = 0;
-    while (walk->at < walk->end) {
-        const char *run = walk->at;
-        while (walk->at < walk->end && *walk->at != '"' && *walk->at != '\\' && *walk->at)
-            walk->at++;
-        put_run(to, run, (size_t)(walk->at - run));
-        char c = walk->at < walk->end ? *walk->at++ : 0;
-        if (c == '"') {
-            to->text[to->length] = 0;
-            return true;
-        }
-        if (c != '\\' || !escape(walk, to))
-            break;
-    }
-    return walk->fault ? false : fail(walk, "unfinished string");
-}
-
-static bool digits(struct walk *walk)
-{
-    const char *first = walk->at;
-    while (walk->at < walk->end && *walk->at >= '0' && *walk->at <= '9')
-        walk->at++;
-    return walk->at > first;
-}
-
-static bool is_at(const struct walk *walk, const char *word)
-{
-    size_t length = strlen(word);
-    return (size_t)(walk->end - walk->at) >= length && memcmp(walk->at, word, length) == 0;
-}
-
-static bool integer_from(const char *text, size_t length, int64_t *out)
-{
-    bool negative = *text == '-';
-    int64_t sum = 0;
-    for (size_t i = negative; i < length; i++) {
-        if (__builtin_mul_overflow(sum, 10, &sum) || __builtin_sub_overflow(sum, text[i] - '0', &sum))
-            return false;
-    }
-    *out = sum;
-    return negative || !__builtin_mul_overflow(sum, -1, out);
-}
-
-static double real_from(const char *text, size_t length)
-{
-    char copy[64];
-    if (length >= sizeof copy)
-        return NAN;
-    memcpy(copy, text, length);
-    copy[length] = 0;
-    return strtod(copy, NULL);
-}
-
-static bool number(struct walk *walk, struct place place)
-{
-    struct spk_json_value v = {.kind = SPK_JSON_REAL};
-    const char *first = walk->at;
-    bool whole = true;
-    if (*walk->at == '-')
-        walk->at++;
-    if (is_at(walk, "Infinity")) {
-        walk->at += 8;
-        v.real = *first == '-' ? -INFINITY : INFINITY;
-        report(walk, place, &v);
-        return true;
-    }
-    if (walk->at < walk->end && *walk->at == '0')
-        walk->at++;
-    else if (!digits(walk))
-        return fail(walk, "a value was expected");
-    if (walk->at < walk->end && *walk->at == '.') {
-        whole = false;
-        walk->at++;
-        if (!digits(walk))
-            return fail(walk, "bad number");
-    }
-    if (walk->at < walk->end && (*walk->at == 'e' || *walk->at == 'E')) {
-        whole = false;
-        walk->at++;
-        if (walk->at < walk->end && (*walk->at == '+' || *walk->at == '-'))
-            walk->at++;
-        if (!digits(walk))
-            return fail(walk, "bad number");
-    }
-    if (!complete(walk, place))
-        return true;
-    size_t length = (size_t)(walk->at - first);
-    if (whole && integer_from(first, length, &v.integer))
-        v.kind = SPK_JSON_INTEGER;
-    v.real = v.kind == SPK_JSON_INTEGER ? (double)v.integer : real_from(first, length);
+    struct spk_json_value v;
+    if (walk->token[i].size || !read_primitive(copy_text(walk, &walk->token[i], text), &v))
+        return fail(walk, i, "a value was expected");
     report(walk, place, &v);
-    return true;
+    return i + 1;
 }
 
-static struct place below(const struct walk *walk, struct place place, const struct decoded *key)
+static unsigned string(struct walk *walk, unsigned i, struct place place)
 {
-    struct place next = {.level = place.level + 1, .index = -1};
+    char text[SPK_JSON_TEXT];
+    struct spk_json_value v = {.kind = SPK_JSON_STRING};
+    if (walk->token[i].size)
+        return fail(walk, i, "',' was expected");
+    if (complete(walk, place)) {
+        v.text = copy_text(walk, &walk->token[i], text);
+        report(walk, place, &v);
+    }
+    return i + 1;
+}
+
+static struct place below(const struct walk *walk, struct place place, const jsmntok_t *key)
+{
+    struct place next = {.level = place.level + 1, .depth = place.depth + 1, .index = -1};
     for (uint32_t left = place.active; left; left &= left - 1) {
         int i = __builtin_ctz(left);
         const struct spk_array_path *path = &walk->paths[i];
-        if (path->depth > place.level && path->length[place.level] == key->length &&
-            memcmp(path->segment[place.level], key->text, key->length) == 0)
+        if (path->depth > place.level && path->length[place.level] == length_of(key) &&
+            memcmp(path->segment[place.level], walk->text + key->start, length_of(key)) == 0)
             next.active |= 1u << i;
     }
     return next;
 }
 
-static bool object(struct walk *walk, struct place place)
+static unsigned object(struct walk *walk, unsigned i, struct place place)
 {
-    struct decoded key;
-    if (take(walk, '}'))
-        return true;
-    do {
-        if (!take(walk, '"'))
-            return fail(walk, "a key was expected");
-        if (!string(walk, &key))
-            return false;
-        if (!take(walk, ':'))
-            return fail(walk, "':' was expected");
-        if (!value(walk, below(walk, place, &key)))
-            return false;
-    } while (take(walk, ','));
-    return take(walk, '}') || fail(walk, "',' or '}' was expected");
-}
-
-static bool array(struct walk *walk, struct place place)
-{
-    struct place element = {.active = place.index < 0 ? complete(walk, place) : 0, .level = place.level};
-    if (take(walk, ']'))
-        return true;
-    do {
-        if (!value(walk, element))
-            return false;
-        element.index++;
-    } while (take(walk, ','));
-    return take(walk, ']') || fail(walk, "',' or ']' was expected");
-}
-
-static bool container(struct walk *walk, struct place place, bool is_object)
-{
-    struct spk_json_value v = {.kind = is_object ? SPK_JSON_OBJECT : SPK_JSON_ARRAY};
-    if (walk->depth == SPK_JSON_DEPTH)
-        return fail(walk, "nested too deep");
-    walk->depth++;
+    struct spk_json_value v = {.kind = SPK_JSON_OBJECT};
+    int members = walk->token[i].size;
     report(walk, place, &v);
-    bool good = is_object ? object(walk, place) : array(walk, place);
-    walk->depth--;
-    return good;
+    for (i++; members-- > 0 && i < walk->tokens;) {
+        const jsmntok_t *key = &walk->token[i];
+        if (key->type != JSMN_STRING || key->size != 1)
+            return fail(walk, i, "a key and one value were expected");
+        i = value(walk, i + 1, below(walk, place, key));
+    }
+    return i;
 }
 
-static bool word(struct walk *walk, struct place place)
+static unsigned array(struct walk *walk, unsigned i, struct place place)
 {
-    static const struct {
-        const char *text;
-        struct spk_json_value value;
-    } words[] = {{"true", {.kind = SPK_JSON_BOOL, .integer = 1, .real = 1}},
-                 {"false", {.kind = SPK_JSON_BOOL}},
-                 {"null", {.kind = SPK_JSON_NULL}},
-                 {"NaN", {.kind = SPK_JSON_REAL, .real = NAN}}};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (is_at(walk, words[i].text)) {
-            struct spk_json_value v = words[i].value;
-            walk->at += strlen(words[i].text);
-            report(walk, place, &v);
-            return true;
-        }
-    }
-    return number(walk, place);
+    struct spk_json_value v = {.kind = SPK_JSON_ARRAY};
+    struct place element = {.active = place.index < 0 ? complete(walk, place) : 0,
+                            .level = place.level,
+                            .depth = place.depth + 1};
+    int elements = walk->token[i].size;
+    report(walk, place, &v);
+    i++;
+    for (; elements-- > 0 && i < walk->tokens; element.index++)
+        i = value(walk, i, element);
+    return i;
 }
 
-static bool value(struct walk *walk, struct place place)
+/* Walks one value and returns the token behind it. */
+static unsigned value(struct walk *walk, unsigned i, struct place place)
 {
-    skip_blanks(walk);
-    if (walk->at >= walk->end)
-        return fail(walk, "a value was expected");
-    switch (*walk->at) {
-    case '{':
-        walk->at++;
-        return container(walk, place, true);
-    case '[':
-        walk->at++;
-        return container(walk, place, false);
-    case '"': {
-        struct decoded text;
-        struct spk_json_value v = {.kind = SPK_JSON_STRING, .text = text.text};
-        walk->at++;
-        if (!string(walk, &text))
-            return false;
-        report(walk, place, &v);
-        return true;
-    }
+    if (i >= walk->tokens)
+        return fail(walk, i, "a value was expected");
+    if (place.depth > SPK_JSON_DEPTH)
+        return fail(walk, i, "nested too deep");
+    switch (walk->token[i].type) {
+    case JSMN_OBJECT:
+        return object(walk, i, place);
+    case JSMN_ARRAY:
+        return array(walk, i, place);
+    case JSMN_STRING:
+        return string(walk, i, place);
     default:
-        return word(walk, place);
+        return primitive(walk, i, place);
     }
+}
+
+static void walk_tokens(struct walk *walk, unsigned paths)
+{
+    uint32_t all = 0;
+    for (unsigned i = 0; i < paths; i++)
+        all |= walk->paths[i].depth ? 1u << i : 0;
+    if (!walk->tokens || walk->token[0].type != JSMN_OBJECT) {
+        fail(walk, 0, "'{' was expected");
+        return;
+    }
+    unsigned end = value(walk, 0, (struct place){.active = all, .index = -1});
+    if (end < walk->tokens)
+        fail(walk, end, "text after the end");
+}
+
+/* Tokens of `text` in `usual`, or in memory to be freed when they are more. Negative: jsmn's error. */
+static int tokenise(jsmn_parser *parser, const char *text, size_t size, jsmntok_t *usual, jsmntok_t **token)
+{
+    *token = usual;
+    jsmn_init(parser);
+    int count = jsmn_parse(parser, text, size, usual, USUAL_TOKENS);
+    if (count != JSMN_ERROR_NOMEM)
+        return count;
+    jsmn_init(parser);
+    count = jsmn_parse(parser, text, size, NULL, 0);
+    *token = count > 0 ? malloc((size_t)count * sizeof **token) : NULL;
+    if (!*token)
+        return count > 0 ? JSMN_ERROR_NOMEM : count;
+    jsmn_init(parser);
+    return jsmn_parse(parser, text, size, *token, (unsigned)count);
 }
 
 const char *spk_json_walk(const char *text, size_t size, const struct spk_array_path *paths, unsigned count,
                           spk_json_report report_to, void *context, size_t *at)
 {
-    struct walk walk = {.begin = text,
-                        .at = text,
-                        .end = text + size,
+    jsmn_parser parser;
+    jsmntok_t usual[USUAL_TOKENS], *token;
+    int tokens = tokenise(&parser, text, size, usual, &token);
+    struct walk walk = {.text = text,
+                        .token = token,
+                        .tokens = tokens > 0 ? (unsigned)tokens : 0,
                         .paths = paths,
                         .report = report_to,
                         .context = context};
-    uint32_t all = 0;
-    for (unsigned i = 0; i < count; i++)
-        all |= paths[i].depth ? 1u << i : 0;
-    skip_blanks(&walk);
-    if (walk.at >= walk.end || *walk.at != '{')
-        fail(&walk, "'{' was expected");
-    else if (value(&walk, (struct place){.active = all, .index = -1})) {
-        while (walk.at < walk.end &&
-               (*walk.at == 0 || *walk.at == ' ' || *walk.at == '\n' || *walk.at == '\r' || *walk.at == '\t'))
-            walk.at++;
-        if (walk.at < walk.end)
-            fail(&walk, "text after the end");
+    if (tokens == JSMN_ERROR_INVAL || tokens == JSMN_ERROR_PART) {
+        walk.fault = tokens == JSMN_ERROR_PART ? "it breaks off" : "unexpected character";
+        walk.at = parser.pos;
+    } else if (tokens == JSMN_ERROR_NOMEM) {
+        walk.fault = "no memory for its values";
+    } else {
+        walk_tokens(&walk, count);
     }
+    if (token != usual)
+        free(token);
     if (at)
-        *at = (size_t)(walk.at - walk.begin);
+        *at = walk.at;
     return walk.fault;
 }

@@ -1,6 +1,6 @@
-/* A JSON reader for message headers: walks the text once and reports the values at given paths. It builds nothing, so a
- * header of any number of foreign keys costs no memory, and it is as lenient as headers in the field need: NaN and
- * Infinity are numbers, raw control characters may stand in strings, zero bytes and blanks may follow. */
+/* Values at given paths of a JSON header, as jsmn finds them. As lenient as headers in the field need: NaN and Infinity are
+ * numbers, raw control characters may stand in strings, zero bytes and blanks may follow. Escapes in keys and texts are not
+ * resolved: no word of the format needs one. */
 #ifndef SPECKLED_WIRE_JSON_H
 #define SPECKLED_WIRE_JSON_H
 

@@ -2,7 +2,8 @@
  *
  * A message is a JSON header and the raw bytes of one image, slowest index first ([y, x]). The parser takes what real
  * senders send: `htype` as a list, the spelling `endianess`, NaN and Infinity, trailing zero bytes, unknown keys of any
- * kind and number. Nothing here allocates, locks or does I/O; all functions may be called from any thread. */
+ * kind and number. Nothing here locks or does I/O, and only headers of more than 500 values allocate; all functions
+ * may be called from any thread. */
 #ifndef SPECKLED_WIRE_ARRAY_H
 #define SPECKLED_WIRE_ARRAY_H
 
