@@ -77,6 +77,7 @@ static spk_status open_socket(struct spk_zmq_array *source, struct spk_error *er
     if (!source->socket)
         return spk_fail(error, SPK_IO, "cannot make a ZeroMQ socket: %s", zmq_strerror(zmq_errno()));
     if ((status = spk_zmq_set(source->socket, ZMQ_RCVHWM, (int)c->rcvhwm, error)) != SPK_OK ||
+        (status = spk_zmq_set(source->socket, ZMQ_RCVTIMEO, WAIT_MS, error)) != SPK_OK ||
         (status = spk_zmq_set(source->socket, ZMQ_LINGER, 0, error)) != SPK_OK ||
         (status = spk_zmq_set(source->socket, ZMQ_IPV6, 1, error)) != SPK_OK ||
         (status = spk_zmq_keep_alive(source->socket, error)) != SPK_OK ||
@@ -139,17 +140,17 @@ static spk_status receive_failed(struct spk_error *error)
     return spk_fail(error, SPK_IO, "cannot receive: %s", zmq_strerror(code));
 }
 
-/* A signal between two parts must not split a message. */
-static int receive_part(void *socket, zmq_msg_t *part)
+/* The first part is waited for, the others are there with it: libzmq hands out whole messages. A signal may end the wait, but
+ * must not split a message. */
+static int receive_part(void *socket, zmq_msg_t *part, bool first)
 {
     int size;
     do
-        size = zmq_msg_recv(part, socket, ZMQ_DONTWAIT);
-    while (size < 0 && zmq_errno() == EINTR);
+        size = zmq_msg_recv(part, socket, first ? 0 : ZMQ_DONTWAIT);
+    while (size < 0 && zmq_errno() == EINTR && !first);
     return size;
 }
 
-/* Takes a whole message: libzmq hands out its parts only when the last has arrived. */
 static spk_status receive(struct spk_zmq_array *source, struct message *message, struct spk_error *error)
 {
     zmq_msg_t surplus;
@@ -157,7 +158,7 @@ static spk_status receive(struct spk_zmq_array *source, struct message *message,
     for (;;) {
         zmq_msg_t *part = message->parts < PARTS_MAX ? &message->part[message->parts] : &surplus;
         zmq_msg_init(part);
-        if (receive_part(source->socket, part) < 0) {
+        if (receive_part(source->socket, part, message->parts == 0) < 0) {
             spk_status status = receive_failed(error);
             zmq_msg_close(part);
             return status;
@@ -193,23 +194,6 @@ static spk_status look_after_connections(struct spk_zmq_array *source, struct sp
             return status;
     }
     return SPK_OK;
-}
-
-static spk_status receive_or_wait(struct spk_zmq_array *source, struct message *message,
-                                  struct spk_error *error)
-{
-    spk_status status = receive(source, message, error);
-    if (status == SPK_OK && ++source->busy < WATCH_EVERY)
-        return SPK_OK;
-    spk_status links = look_after_connections(source, error);
-    if (status != SPK_AGAIN)
-        return status;
-    if (links != SPK_OK)
-        return links;
-    zmq_pollitem_t item = {.socket = source->socket, .events = ZMQ_POLLIN};
-    if (zmq_poll(&item, 1, WAIT_MS) < 0)
-        return receive_failed(error);
-    return item.revents & ZMQ_POLLIN ? receive(source, message, error) : SPK_AGAIN;
 }
 
 static spk_status refuse(struct spk_zmq_array *source, enum spk_reject reason, const char *why)
@@ -289,9 +273,12 @@ spk_status spk_zmq_array_next(struct spk_zmq_array *source, struct spk_frame **f
 {
     struct message message;
     *frame = NULL;
-    spk_status status = receive_or_wait(source, &message, error);
-    if (status == SPK_OK)
+    spk_status received = receive(source, &message, error), status = received;
+    if (received == SPK_OK)
         status = decode(source, &message, spk_clock_monotonic_ns(), frame, error);
     release(&message);
-    return status;
+    if (status < 0 || (received == SPK_OK && ++source->busy < WATCH_EVERY))
+        return status;
+    spk_status links = look_after_connections(source, error);
+    return status == SPK_OK || links == SPK_OK ? status : links;
 }
