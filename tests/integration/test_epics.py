@@ -136,7 +136,7 @@ def test_commands_act_on_the_stream(service, detector, pvs):
 def test_options_of_the_method_change_while_it_runs(service, detector, pvs):
     config = with_ioc()
     running = service(config, extra_environment=pvs.environment)
-    pvs.wait("Recon1:UmpaRefine_RBV", 3)
+    pvs.wait("Recon1:UmpaRefine_RBV", int(running.command("get", "recon_umpa.refine")))
     meta = pvs.read("SPK:Recon1:UmpaRefine", data_type="control").metadata
     assert (meta.lower_ctrl_limit, meta.upper_ctrl_limit) == (0, 20)
     before = pvs.get("Recon1:Generation_RBV")
