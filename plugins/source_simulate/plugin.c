@@ -173,6 +173,10 @@ static spk_status open_source(const struct spk_host *host, const void *options_c
         return spk_fail(error, SPK_INVALID,
                         "size takes height and width, or one number for a square; got %zu",
                         config->size.count);
+    for (size_t i = 0; i < config->size.count; i++)
+        if (config->size.value[i] != floor(config->size.value[i]))
+            return spk_fail(error, SPK_INVALID, "size: %g is not a whole number of pixels",
+                            config->size.value[i]);
     struct spk_simulator_config simulator = simulator_config(config);
     struct source *source = calloc(1, sizeof *source);
     if (!source)
@@ -209,14 +213,18 @@ static spk_status describe(void *self, struct spk_source_info *info, struct spk_
     return SPK_OK;
 }
 
-/* Waits for the next frame's moment, 100 ms at most; false when it has not come. */
+/* Waits for the next frame's moment, 100 ms at most; false when it has not come. Small delays are made up for; after a long
+ * one, as when nobody took the frames, the pace begins anew: a detector has no store of frames to pour out. */
 static bool is_due(struct source *source)
 {
+    enum { PATIENCE_NS = 100000000 };
     int64_t now = spk_clock_monotonic_ns();
-    if (source->number == 0)
-        source->start_ns = now;
     int64_t due = source->start_ns + (int64_t)(source->interval_ns * (double)source->number);
-    int64_t limit = now + 100000000;
+    if (source->number == 0 || now - due > PATIENCE_NS) {
+        source->start_ns += now - due;
+        due = now;
+    }
+    int64_t limit = now + PATIENCE_NS;
     if (due > now)
         spk_clock_sleep_until(due < limit ? due : limit);
     return due <= limit;

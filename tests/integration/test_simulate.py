@@ -238,6 +238,18 @@ def test_interrupt_ends_in_order(start, receiver):
     assert report["messages"] == CALIBRATION + 10 + len(messages) and report["unsent"] == 0
 
 
+def test_no_burst_for_a_late_receiver(start, receiver):
+    address = harness.endpoint()
+    start("simulate", *SMALL, "--to", address, "--rate-hz", 50, "--sndhwm", 1)
+    time.sleep(3)
+    client = receiver(address)
+    client.receive()
+    begin = time.monotonic()
+    for _ in range(30):
+        client.receive()
+    assert 0.4 < time.monotonic() - begin
+
+
 def test_interrupt_without_a_receiver(start):
     process = start("simulate", *SMALL, "--to", harness.endpoint(), "--linger-ms", 100)
     time.sleep(3)
