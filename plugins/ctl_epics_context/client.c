@@ -117,6 +117,14 @@ static spk_status watch(struct client *client, int which, const char *name, stru
     return SPK_OK;
 }
 
+/* Disconnections have a line of their own already. */
+static void on_exception(struct exception_handler_args event)
+{
+    if (event.stat != ECA_DISCONN)
+        spk_log(SPK_LOG_WARNING, "epics", "Channel Access: %s (%s)", ca_message(event.stat),
+                event.ctx ? event.ctx : "no context");
+}
+
 static spk_status watch_all(struct client *client, struct spk_error *error)
 {
     const struct spk_context_config *config = &client->config;
@@ -141,6 +149,7 @@ static spk_status connect_all(struct client *client, struct spk_error *error)
         status = spk_fail(error, SPK_NOMEM, "Channel Access does not start: %s", ca_message(created));
     } else {
         client->ca = ca_current_context();
+        ca_add_exception_event(on_exception, NULL);
         status = watch_all(client, error);
         ca_detach_context();
     }
@@ -158,8 +167,12 @@ static void client_close(void **self)
     struct ca_client_context *other = ca_current_context();
     if (other)
         ca_detach_context();
-    if (client->ca && ca_attach_context(client->ca) == ECA_NORMAL)
+    if (client->ca && ca_attach_context(client->ca) == ECA_NORMAL) {
+        for (int i = 0; i < SPK_CONTEXT_PVS; i++)
+            if (client->pv[i].channel)
+                ca_clear_channel(client->pv[i].channel);
         ca_context_destroy(); /* ends its threads: no callback comes after this */
+    }
     if (other)
         ca_attach_context(other);
     pthread_mutex_destroy(&client->lock);

@@ -357,8 +357,10 @@ def test_no_thread_is_real_time_and_no_memory_is_locked(ioc):
         assert "VmLck:\t       0 kB" in file.read()
 
 
-def test_the_service_ends_while_clients_are_connected(ioc):
+def test_the_service_ends_while_clients_are_connected(ioc, pva):
     host = ioc()
+    pva.monitor("SPK:Trans1:Image", lambda image: None)
+    pva.monitor("SPK:Recon1:Heartbeat_RBV", lambda beat: None)
     watcher = subprocess.Popen([sys.executable, "-m", "caproto.commandline.monitor", "--no-repeater", "SPK:Recon1:Heartbeat_RBV"],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
