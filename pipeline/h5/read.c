@@ -234,3 +234,20 @@ spk_status spk_h5_data_read(struct spk_h5_data *data, unsigned rank, const uint6
     h5_leave();
     return status;
 }
+
+spk_status spk_h5_data_walk(struct spk_h5_data *data, struct spk_error *error)
+{
+    h5_enter();
+    spk_status status = SPK_OK;
+    hid_t properties = H5Dget_create_plist(data->id);
+    bool chunked = properties >= 0 && H5Pget_layout(properties) == H5D_CHUNKED;
+    if (properties < 0)
+        status =
+            h5_fail(error, NULL, SPK_IO, "cannot read the layout of %s:%s", data->file->path, data->path);
+    else if (chunked)
+        H5Dget_storage_size(data->id); /* 0 also where nothing was written, so no sign of damage */
+    if (properties >= 0)
+        H5Pclose(properties);
+    h5_leave();
+    return status;
+}

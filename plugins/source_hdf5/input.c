@@ -100,3 +100,47 @@ spk_status input_read(struct input *input, uint64_t number, enum spk_dtype dtype
                                     : read_hdf5(input, number, dtype, out, error);
     return status ? spk_fail_context(error, "image %llu", (unsigned long long)number) : SPK_OK;
 }
+
+struct trial {
+    const char *specification, *file;
+    enum spk_role role;
+};
+
+/* Reads the first and the last image; nobody looks at them. */
+static spk_status read_ends(struct input *input, struct spk_error *error)
+{
+    void *image = malloc((size_t)input->height * input->width * spk_dtype_size(input->dtype));
+    if (!image)
+        return spk_fail(error, SPK_NOMEM, "no memory for an image of %s", input->name);
+    spk_status status = input_read(input, 0, input->dtype, image, error);
+    if (!status && input->frames > 1)
+        status = input_read(input, input->frames - 1, input->dtype, image, error);
+    free(image);
+    return status;
+}
+
+static spk_status try_open(void *context, struct spk_error *error)
+{
+    const struct trial *trial = context;
+    struct input input;
+    struct spk_geometry geometry = {0};
+    spk_status status = input_open(&input, trial->specification, trial->file, trial->role, error);
+    if (status)
+        return status;
+    if (input.data)
+        status = spk_h5_data_walk(input.data, error);
+    if (!status)
+        status = input_geometry(&input, &geometry, error);
+    if (!status)
+        status = read_ends(&input, error);
+    input_close(&input);
+    return status;
+}
+
+spk_status input_try(const char *specification, const char *file, enum spk_role role, struct spk_error *error)
+{
+    struct trial trial = {specification, file, role};
+    if (!*specification && !*file)
+        return SPK_END;
+    return spk_h5_try(*specification ? specification : file, try_open, &trial, error);
+}

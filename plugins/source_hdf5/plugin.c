@@ -109,8 +109,11 @@ static spk_status agree(struct source *source, struct spk_error *error)
 static spk_status open_inputs(struct source *source, const struct config *config, struct spk_error *error)
 {
     for (int role = SPK_ROLE_SAMPLE; role < SPK_ROLE_COUNT; role++) {
-        spk_status status =
-            input_open(&source->input[role], config->input[role], config->file, (enum spk_role)role, error);
+        const char *specification = config->input[role];
+        spk_status status = input_try(specification, config->file, (enum spk_role)role, error);
+        if (!status)
+            status =
+                input_open(&source->input[role], specification, config->file, (enum spk_role)role, error);
         if (status == SPK_END && role == SPK_ROLE_SAMPLE)
             return spk_fail(error, SPK_INVALID,
                             *config->file ? "%s holds no sample images under a usual name"

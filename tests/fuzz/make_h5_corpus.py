@@ -1,4 +1,4 @@
-"""Makes the corpus of fuzz_h5: small HDF5 files, good and bad, old and new format. usage: make_h5_corpus.py FOLDER"""
+"""Makes the corpus of hostile_h5: small HDF5 files, good and bad, old and new format. usage: make_h5_corpus.py FOLDER"""
 
 import sys
 from pathlib import Path

@@ -5,7 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INPUT_SIZE = 1 << 20, MUTATIONS = 400 };
+#ifndef MUTATIONS
+#define MUTATIONS 400
+#endif
+
+enum { INPUT_SIZE = 1 << 20 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

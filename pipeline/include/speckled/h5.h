@@ -18,6 +18,12 @@ struct spk_h5_data;
 /* Opens an existing file for reading, also one that another process is writing now (SWMR). */
 SPK_API spk_status spk_h5_open(struct spk_h5 **file, const char *path, struct spk_error *error);
 
+/* Runs `attempt` in a child process and returns what it returned, message included: a first look at a file from elsewhere,
+ * because HDF5 (and libtiff) crash on some damaged ones. SPK_IO when the child crashed or took more than a minute. What
+ * `attempt` opens and changes is the child's alone; it may start no thread. `name` is for the message. [control] */
+SPK_API spk_status spk_h5_try(const char *name, spk_status (*attempt)(void *context, struct spk_error *error),
+                              void *context, struct spk_error *error);
+
 /* Makes a new file. It is written beside `path` under a hidden name and takes its name in one step, by spk_h5_live() or by
  * a spk_h5_close() that succeeds; until then nothing at `path` is touched. `replace`: an existing file at `path` gives way
  * (processes that have it open keep it); otherwise it is SPK_STATE.
@@ -92,6 +98,9 @@ SPK_API const struct spk_h5_form *spk_h5_data_form(const struct spk_h5_data *dat
  * native byte order, into `out` of `capacity` bytes. `as` SPK_DTYPE_COUNT keeps the element type. */
 SPK_API spk_status spk_h5_data_read(struct spk_h5_data *data, unsigned rank, const uint64_t *index,
                                     enum spk_dtype as, void *out, size_t capacity, struct spk_error *error);
+
+/* Walks the index of all chunks, without their contents: whether the library gets through it. */
+SPK_API spk_status spk_h5_data_walk(struct spk_h5_data *data, struct spk_error *error);
 
 /* Writes row number `row`, growing the dataset as needed. */
 SPK_API spk_status spk_h5_data_write(struct spk_h5_data *data, uint64_t row, const void *values,
