@@ -1,19 +1,13 @@
 /* `speckled replay`: a recorded file as a stream. */
 #include "stream.h"
 
-#include <string.h>
-
 static int replay(struct spk_stream *stream, int argc, char **argv)
 {
     struct spk_usage usage = {
         .synopsis = "[FILE.h5] [--to ENDPOINT] [--rate-hz RATE] [--OPTION VALUE ...]",
-        .text =
-            "Sends recorded frames as a detector does (array-1.0 over ZeroMQ), at a set rate or as fast as "
-            "they "
-            "are\n"
-            "taken: darks, flats and references, then the samples. FILE holds /reference, /sample, /dark and "
-            "/flat,\n"
-            "or each is named by its own option. Without a receiver it waits.",
+        .text = "Sends recorded frames as a detector does (array-1.0 over ZeroMQ), at a set rate or as fast\n"
+                "as they are taken: darks, flats and references, then the samples. FILE holds /reference,\n"
+                "/sample, /dark and /flat, or each is named by its own option. Without a receiver it waits.",
         .examples = "  speckled replay stack.h5 --to tcp://127.0.0.1:5555 --rate-hz 50\n"
                     "  speckled replay --reference ref.h5 --sample scan.h5:/entry/data --repeat 0",
     };
@@ -24,12 +18,10 @@ static int replay(struct spk_stream *stream, int argc, char **argv)
         return code;
     if (files.count > 1)
         return spk_usage_fail(&usage, "one file at a time; \"%s\" is too much", files.value[1]);
-    if (files.count) {
-        if (strlen(files.value[0]) >= SPK_STRING_SIZE)
-            return spk_usage_fail(&usage, "the file's name is longer than %d characters",
-                                  SPK_STRING_SIZE - 1);
-        strcpy(spk_stream_text(stream, "file"), files.value[0]);
-    }
+    const struct spk_option *file = spk_option_find(stream->options, "file");
+    struct spk_error error = {0};
+    if (files.count && spk_option_parse(file, files.value[0], stream->config, &error))
+        return spk_usage_fail(&usage, "the file's name: %s", error.text);
     if (!*spk_stream_text(stream, "file") && !*spk_stream_text(stream, "sample"))
         return spk_usage_fail(&usage, "name a file, or the samples with --sample");
     return spk_stream_run(stream);

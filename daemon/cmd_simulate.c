@@ -8,16 +8,11 @@ static int simulate(struct spk_stream *stream, int argc, char **argv)
     struct spk_usage usage = {
         .synopsis = "[--to ENDPOINT | --output FILE.h5] [--OPTION VALUE ...]",
         .text =
-            "Sends the frames of a simulated experiment as a detector does (array-1.0 over ZeroMQ), or "
-            "writes "
-            "them to\n"
-            "a file that `speckled reconstruct` takes, with the true maps beside them. Without a receiver it "
-            "waits.\n"
-            "Darks, flats and references come first, then stacks of samples without end, unless --stacks "
-            "says how\n"
-            "many. The same --seed gives the same frames.",
-        .examples = "  speckled simulate --rate-hz 100                        # to a service at the default "
-                    "endpoint\n"
+            "Sends the frames of a simulated experiment as a detector does (array-1.0 over ZeroMQ), or\n"
+            "writes them to a file that `speckled reconstruct` takes, with the true maps beside them.\n"
+            "Without a receiver it waits. Darks, flats and references come first, then stacks of samples\n"
+            "without end, unless --stacks says how many. The same --seed gives the same frames.",
+        .examples = "  speckled simulate --rate-hz 100\n"
                     "  speckled simulate --sample lens --evolve 16 --truth truth.h5\n"
                     "  speckled simulate --output stack.h5 --pattern sandpaper --count 5 --photons 500\n"
                     "  speckled simulate --stacks 100 --inject gaps=0.01,duplicates=0.01 --report -\n"

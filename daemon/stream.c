@@ -18,15 +18,16 @@ static size_t count_options(const struct spk_plugin *plugin)
 static spk_status join_options(struct spk_stream *stream, struct spk_error *error)
 {
     const size_t unit = alignof(max_align_t);
-    size_t sources = count_options(stream->source), sinks = count_options(stream->sink);
+    const struct spk_plugin *sink = stream->sink;
+    size_t sources = count_options(stream->source), sinks = count_options(sink);
     stream->sink_offset = (stream->source->config_size + unit - 1) / unit * unit;
     stream->options = calloc(sources + sinks + 1, sizeof *stream->options);
-    stream->config = calloc(1, stream->sink_offset + (stream->sink ? stream->sink->config_size : 0));
+    stream->config = calloc(1, stream->sink_offset + (sink ? sink->config_size : 0));
     if (!stream->options || !stream->config)
         return spk_fail(error, SPK_NOMEM, "no memory for the options");
     memcpy(stream->options, stream->source->options, sources * sizeof *stream->options);
-    for (size_t i = 0; i < sinks; i++) {
-        stream->options[sources + i] = stream->sink->options[i];
+    for (size_t i = 0; sink && i < sinks; i++) {
+        stream->options[sources + i] = sink->options[i];
         stream->options[sources + i].offset += stream->sink_offset;
     }
     return spk_option_defaults(stream->options, stream->config, error);
