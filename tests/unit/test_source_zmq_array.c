@@ -183,6 +183,33 @@ static void test_cut_off(void)
     end(&b);
 }
 
+/* A sender that dies and comes back at the same place is heard again. */
+static void test_sender_restarts(void)
+{
+    struct bench b;
+    char endpoint[128];
+    size_t size = sizeof endpoint;
+    int linger = 0, bound = -1;
+    begin(&b, 2, ZMQ_PUSH, (const char *[]){NULL});
+    send_frame(b.sender, GOOD, pixels, sizeof pixels);
+    struct spk_frame *f = expect_frame(&b);
+    spk_frame_unref(&f);
+    REQUIRE(zmq_getsockopt(b.sender, ZMQ_LAST_ENDPOINT, endpoint, &size) == 0);
+    zmq_close(b.sender);
+    b.sender = zmq_socket(context, ZMQ_PUSH);
+    zmq_setsockopt(b.sender, ZMQ_LINGER, &linger, sizeof linger);
+    for (int i = 0; i < 100 && bound != 0; i++) {
+        CHECK(b.plugin->source->next(b.self, &f, NULL) == SPK_AGAIN);
+        bound = zmq_bind(b.sender, endpoint);
+    }
+    REQUIRE(bound == 0, "the port stays taken");
+    send_frame(b.sender, "{" FORM ",\"frame\":7}", pixels, sizeof pixels);
+    f = expect_frame(&b);
+    CHECK(f->id == 7);
+    spk_frame_unref(&f);
+    end(&b);
+}
+
 static void test_large_header(void)
 {
     enum { SIZE = 100000 };
@@ -435,6 +462,7 @@ int main(void)
     test_rejects();
     test_limits();
     test_cut_off();
+    test_sender_restarts();
     test_large_header();
     test_series();
     test_no_buffer();
