@@ -35,6 +35,16 @@ static void destroy(struct spk_optics **optics, float complex **field)
     spk_optics_destroy(optics);
 }
 
+static int row_of(int i)
+{
+    return i / SIZE;
+}
+
+static int column_of(int i)
+{
+    return i % SIZE;
+}
+
 static double intensity(float complex value)
 {
     return (double)(crealf(value) * crealf(value) + cimagf(value) * cimagf(value));
@@ -50,14 +60,14 @@ static void check_gaussian_beam(double tilt_y, double tilt_x)
     float complex *field;
     struct spk_optics *optics = create(&config, &field);
     for (int i = 0; i < COUNT; i++) {
-        double y = i / SIZE - 110, x = i % SIZE - 120, phase = tilt_y * y + tilt_x * x;
+        double y = row_of(i) - 110, x = column_of(i) - 120, phase = tilt_y * y + tilt_x * x;
         double amplitude = exp(-(y * y + x * x) / (waist * waist));
         field[i] = CMPLXF((float)(amplitude * cos(phase)), (float)(amplitude * sin(phase)));
     }
     spk_optics_propagate(optics, field);
     double worst = 0;
     for (int i = 0; i < COUNT; i++) {
-        double y = i / SIZE - 110 - per_slope * tilt_y, x = i % SIZE - 120 - per_slope * tilt_x;
+        double y = row_of(i) - 110 - per_slope * tilt_y, x = column_of(i) - 120 - per_slope * tilt_x;
         double expected = pow(waist / width, 2) * exp(-2 * (y * y + x * x) / (width * width));
         worst = fmax(worst, fabs(intensity(field[i]) - expected));
     }
@@ -73,11 +83,11 @@ static void check_talbot(double fraction, int shift)
     float complex *field;
     struct spk_optics *optics = create(&config, &field);
     for (int i = 0; i < COUNT; i++)
-        field[i] = (i % SIZE) % PERIOD < 5 ? 1 : 0.2f;
+        field[i] = column_of(i) % PERIOD < 5 ? 1 : 0.2f;
     spk_optics_propagate(optics, field);
     double worst = 0;
     for (int i = 0; i < COUNT; i++) {
-        double expected = (i % SIZE + shift) % PERIOD < 5 ? 1 : 0.04;
+        double expected = (column_of(i) + shift) % PERIOD < 5 ? 1 : 0.04;
         worst = fmax(worst, fabs(intensity(field[i]) - expected));
     }
     CHECK(worst < 2e-4, "off by %.2g at %g of the Talbot distance", worst, fraction);
@@ -110,13 +120,13 @@ static void check_response(void)
     struct spk_optics *optics = create(&config, &field);
     const double f = 30.0 / SIZE, per_pixel = 2 * f;
     for (int i = 0; i < COUNT; i++)
-        field[i] = (float)sqrt(1 + 0.5 * cos(2 * M_PI * f * (i % SIZE)));
+        field[i] = (float)sqrt(1 + 0.5 * cos(2 * M_PI * f * column_of(i)));
     spk_optics_detect(optics, field);
     spk_optics_inverse(optics, field);
     double response = sin(M_PI * per_pixel) / (M_PI * per_pixel);
     response *= exp(-2 * M_PI * M_PI * 0.49 * per_pixel * per_pixel);
     for (int i = 0; i < COUNT; i += 97)
-        CHECK_NEAR(crealf(field[i]), 1 + 0.5 * response * cos(2 * M_PI * f * (i % SIZE)), 1e-5);
+        CHECK_NEAR(crealf(field[i]), 1 + 0.5 * response * cos(2 * M_PI * f * column_of(i)), 1e-5);
     destroy(&optics, &field);
 }
 
@@ -126,13 +136,13 @@ static void check_shift(void)
     float complex *field;
     struct spk_optics *optics = create(&config, &field);
     for (int i = 0; i < COUNT; i++)
-        field[i] = (float)cos(2 * M_PI * (7.0 * (i / SIZE) + 3.0 * (i % SIZE)) / SIZE);
+        field[i] = (float)cos(2 * M_PI * (7.0 * row_of(i) + 3.0 * column_of(i)) / SIZE);
     spk_optics_forward(optics, field);
     spk_optics_shift(optics, field, 2.3, -4.7);
     spk_optics_inverse(optics, field);
     for (int i = 0; i < COUNT; i += 53)
-        CHECK_NEAR(crealf(field[i]), cos(2 * M_PI * (7 * (i / SIZE - 2.3) + 3 * (i % SIZE + 4.7)) / SIZE),
-                   1e-5);
+        CHECK_NEAR(crealf(field[i]),
+                   cos(2 * M_PI * (7 * (row_of(i) - 2.3) + 3 * (column_of(i) + 4.7)) / SIZE), 1e-5);
     destroy(&optics, &field);
 }
 
