@@ -44,7 +44,9 @@ static void on_connection(struct connection_handler_args event)
     struct watched *pv = ca_puser(event.chid);
     struct client *client = pv->client;
     if (event.op == CA_OP_CONN_UP) {
-        spk_log(SPK_LOG_INFO, "epics", "%s connected at %s", pv->name, ca_host_name(event.chid));
+        char host[128];
+        ca_get_host_name(event.chid, host, sizeof host);
+        spk_log(SPK_LOG_INFO, "epics", "%s connected at %s", pv->name, host);
         return;
     }
     spk_log(SPK_LOG_WARNING, "epics", "%s disconnected: frames are rejected until it is back", pv->name);
