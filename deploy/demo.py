@@ -18,7 +18,7 @@ import zmq
 
 SIZE = 512
 COUNT = 10  # scan positions
-RATE_HZ = 20  # frames a second
+RATE_HZ = 10  # frames a second
 MOMENTS = 4  # different samples, in turn
 CALIBRATION = 10  # darks, and flats
 PREFIX = "DEMO:"
@@ -345,7 +345,8 @@ def check_account(demo, status, client):
     open_stack = COUNT - 1 if demo.interrupted else 0  # Ctrl-C may have cut a stack
     if dropped + status["in_flight"] > open_stack or rejected:
         problems.append("frames were lost")
-    sent = json.loads((demo.output / "detector.json").read_text())["sent"]
+    report = json.loads((demo.output / "detector.json").read_text())
+    sent = report["messages"] - report["stops"]
     if received != sent:
         problems.append(f"{sent} frames were sent, {received} were received")
     if demo.stacks and status["results"] != demo.stacks and not demo.interrupted:
