@@ -105,6 +105,23 @@ def test_detector_dies_and_another_takes_over(service, viewer, sockets):
     assert nonzero(status["dropped"]) == {"incomplete": 3}
 
 
+def test_simulator_killed_and_restarted(service, start, viewer):
+    """kill -9 of `speckled simulate` in full flight; the service takes up the next one."""
+    config = configuration()
+    config["source"]["bind"] = False
+    running = service(config)
+    maps = viewer(maps_of(config))
+    arguments = ["simulate", "--endpoint", source_of(config), "--size", 64, "--count", COUNT, "--rate-hz", 200]
+    first = start(*arguments, "--stacks", 0)
+    maps.result()
+    first.kill()
+    before = running.wait_status("silence", lambda s: s["in_flight"] < COUNT)
+    start(*arguments, "--stacks", 3, "--seed", 7)
+    running.wait_status("results of the second", lambda s: s["results"] >= before["results"] + 3)
+    check_account(running.status())
+    assert running.interrupt() == 0
+
+
 def test_killed_client_is_no_loss_to_others(bench):
     scene = Scene(COUNT)
     config = configuration()

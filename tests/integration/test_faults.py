@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from harness import COUNT, Scene, check_account, configuration, nonzero
+from harness import COUNT, Scene, check_account, configuration, nonzero, source_of
 
 
 @pytest.fixture
@@ -264,3 +264,29 @@ def test_flood_of_garbage(running):
     check_account(status)
     assert sum(status["rejected"].values()) == 10000
     assert service.output().count("\n") < 500
+
+
+def test_simulated_detector_with_every_fault(service, start, tmp_path):
+    """`speckled simulate --inject`: what it says it did wrong is what the service counted."""
+    config = configuration()
+    config["source"]["bind"] = False
+    running = service(config)
+    rates = {"gaps": 0.02, "duplicates": 0.03, "reorders": 0.02, "aborts": 0.005, "sizes": 0.02, "headers": 0.02, "metadata": 0.02,
+             "bad_frames": 0.02}
+    detector = start("simulate", "--endpoint", source_of(config), "--size", 48, "--count", COUNT, "--stacks", 150, "--darks", 0,
+                     "--flats", 0, "--model", "geometric", "--inject", ",".join(f"{key}={value}" for key, value in rates.items()),
+                     "--report", tmp_path / "report.json")
+    assert detector.wait() == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert all(report[fault] > 0 for fault in rates), report
+    status = running.wait_status("every message", lambda s: s["received"] >= report["messages"] - report["stops"])
+    running.command("stop")  # closes what the faults left open
+    status = running.wait_status("nothing in flight", lambda s: s["in_flight"] == 0)
+    check_account(status)
+    rejected = status["rejected"]
+    assert status["received"] == report["messages"] - report["stops"]
+    assert rejected["empty"] == report["metadata"] and rejected["bad_frame"] == report["bad_frames"]
+    assert rejected["header"] == report["headers"] and rejected["size"] == report["sizes"]
+    # Not all: the second copy of a frame whose stack was given up for another fault starts that stack's place anew.
+    assert rejected["duplicate"] + rejected["late"] > report["duplicates"] // 2
+    assert status["results"] > 30
