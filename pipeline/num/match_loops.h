@@ -142,7 +142,7 @@ static bool pack_row(float *to, float *good, const float *from, const uint8_t *m
         bad |= !count;
     }
     for (unsigned i = 0; good && bad && i < width; i++)
-        good[i] = (fabsf(from[i] * scale) < limit) & (mask[i] != 0) ? good[i] : 0;
+        good[i] = ((fabsf(from[i] * scale) < limit) & (mask[i] != 0)) ? good[i] : 0;
     return !bad;
 }
 
