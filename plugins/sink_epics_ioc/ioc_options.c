@@ -103,9 +103,9 @@ static const char *template_for(const struct spk_option *option)
 /* Adds ,NAME="value" with the characters that macro expansion and database files give a meaning to taken out. */
 static void add_macro(char *macros, const char *name, const char *value, size_t limit)
 {
-    size_t length = strlen(macros);
+    size_t length = strlen(macros), size = strnlen(value, limit);
     length += (size_t)snprintf(macros + length, MACROS_SIZE - length, ",%s=\"", name);
-    for (size_t i = 0; value[i] && i < limit && length + 3 < MACROS_SIZE; i++)
+    for (size_t i = 0; i < size && length + 3 < MACROS_SIZE; i++)
         macros[length++] = strchr("\"\\$'\n", value[i]) ? ' ' : value[i];
     snprintf(macros + length, MACROS_SIZE - length, "\"");
 }
