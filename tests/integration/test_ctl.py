@@ -29,8 +29,8 @@ def service(tmp_path_factory):
 def test_status_for_people_and_programs(service):
     text = service.command("status")
     assert text.startswith("state ") and " received = " in text
-    status = json.loads(service.command("--json", "status"))
-    assert status["state"] == "acquiring" and status["references"] == 1
+    service.wait_status("the reference", lambda status: status["references"] == 1)
+    assert json.loads(service.command("--json", "status"))["state"] == "acquiring"
 
 
 def test_commands_are_silent(service):
