@@ -45,6 +45,7 @@ static spk_status add_ends(struct spk_configuration *configuration, const struct
         {"sink_hdf5.path", offline->output},
         {"sink_hdf5.overwrite", offline->overwrite ? "true" : NULL},
         {"sink_hdf5.queue", "block"},
+        {"sink_hdf5.retry_ms", "3600000"}, /* the first failure ends the run */
         {"sink_png.folder", offline->pictures},
         {"sink_png.queue", offline->pictures ? "block" : NULL},
     };
