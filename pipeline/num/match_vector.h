@@ -66,64 +66,116 @@ static void cross_row(float *out, size_t out_stride, const float *a, size_t a_pl
             cross_single(out + j * out_stride + x, out_stride, a + x, a_plane, b + x + j, b_plane, frames);
 }
 
+#define TAPS_BLOCK(name, VECTORS)                                                                            \
+    static inline void name(float *out, const float *in, size_t step, const float *weight, unsigned count)   \
+    {                                                                                                        \
+        vec sum[VECTORS];                                                                                    \
+        memset(sum, 0, sizeof sum);                                                                          \
+        for (unsigned j = 0; j < count; j++, in += step)                                                     \
+            for (unsigned v = 0; v < VECTORS; v++)                                                           \
+                sum[v] += weight[j] * load(in + v * LANES);                                                  \
+        for (unsigned v = 0; v < VECTORS; v++)                                                               \
+            store(out + v * LANES, sum[v]);                                                                  \
+    }
+TAPS_BLOCK(taps_block, 6)
+TAPS_BLOCK(taps_narrow, SPK_MATCH_STEP / LANES)
+
 static void taps_row(float *out, const float *in, size_t step, const float *weight, unsigned count,
                      unsigned width)
 {
-    enum { VECTORS = SPK_MATCH_STEP / LANES };
-    for (unsigned x = 0; x < width; x += SPK_MATCH_STEP) {
-        vec sum[VECTORS];
-        memset(sum, 0, sizeof sum);
+    unsigned x = 0;
+    for (; x + 6 * LANES <= width; x += 6 * LANES)
+        taps_block(out + x, in + x, step, weight, count);
+    for (; x + SPK_MATCH_STEP <= width; x += SPK_MATCH_STEP)
+        taps_narrow(out + x, in + x, step, weight, count);
+    for (; x < width; x += LANES) { /* blocks of 6 vectors may leave half a step */
+        vec sum = {0};
         for (unsigned j = 0; j < count; j++)
-            for (unsigned v = 0; v < VECTORS; v++)
-                sum[v] += weight[j] * load(in + x + j * step + v * LANES);
-        for (unsigned v = 0; v < VECTORS; v++)
-            store(out + x + v * LANES, sum[v]);
+            sum += weight[j] * load(in + x + j * step);
+        store(out + x, sum);
     }
 }
 
+/* Moments of the frames in one register, added to `acc`. */
+#define MOMENTS_BLOCK(name, type, get, inside)                                                               \
+    static inline void name(const struct spk_moments_row *r, const struct spk_spline_place *p, size_t k,     \
+                            const float *sample, type acc[SPK_MOMENTS])                                      \
+    {                                                                                                        \
+        const size_t lanes = r->lanes, row = (r->width + 2 * SPK_MATCH_MARGIN) * lanes;                      \
+        type v = {0}, vx = {0}, vy = {0};                                                                    \
+        for (unsigned j = 0; j < 4; j++) {                                                                   \
+            const float *c = r->coefficient + p->start + j * row + k;                                        \
+            type c0 = get(c), c1 = get(c + lanes), c2 = get(c + 2 * lanes), c3 = get(c + 3 * lanes);         \
+            type line = p->wx[0] * c0 + p->wx[1] * c1 + p->wx[2] * c2 + p->wx[3] * c3;                       \
+            type slope = p->dx[0] * c0 + p->dx[1] * c1 + p->dx[2] * c2 + p->dx[3] * c3;                      \
+            v += p->wy[j] * line;                                                                            \
+            vx += p->wy[j] * slope;                                                                          \
+            vy += p->dy[j] * line;                                                                           \
+        }                                                                                                    \
+        type in = get(r->lane + k), s = get(sample + k);                                                     \
+        if (r->lane_x)                                                                                       \
+            in = inside(r, p, k, in);                                                                        \
+        v *= in, vx *= in, vy *= in, s *= in;                                                                \
+        acc[SPK_SUM_V] += v;                                                                                 \
+        acc[SPK_SUM_VX] += vx;                                                                               \
+        acc[SPK_SUM_VY] += vy;                                                                               \
+        acc[SPK_SUM_S] += s;                                                                                 \
+        acc[SPK_SUM_VV] += v * v;                                                                            \
+        acc[SPK_SUM_VVX] += v * vx;                                                                          \
+        acc[SPK_SUM_VVY] += v * vy;                                                                          \
+        acc[SPK_SUM_VXVX] += vx * vx;                                                                        \
+        acc[SPK_SUM_VXVY] += vx * vy;                                                                        \
+        acc[SPK_SUM_VYVY] += vy * vy;                                                                        \
+        acc[SPK_SUM_VS] += v * s;                                                                            \
+        acc[SPK_SUM_VXS] += vx * s;                                                                          \
+        acc[SPK_SUM_VYS] += vy * s;                                                                          \
+        acc[SPK_SUM_SS] += s * s;                                                                            \
+        acc[SPK_SUM_COUNT] += in;                                                                            \
+    }
+
+static inline vec8 inside8(const struct spk_moments_row *r, const struct spk_spline_place *p, size_t k,
+                           vec8 in)
+{
+    vec8 x = p->x + load8(r->lane_x + k), y = p->y + load8(r->lane_y + k);
+    vec8 zero = {0}, right = zero + (float)(r->width - 1), bottom = zero + (float)(r->height - 1);
+    __m256i inside = (__m256i)((x >= zero) & (x <= right) & (y >= zero) & (y <= bottom));
+    return (vec8)_mm256_and_ps((__m256)in, _mm256_castsi256_ps(inside));
+}
+MOMENTS_BLOCK(moments_eight, vec8, load8, inside8)
+
+#if LANES == 16
+static inline vec inside16(const struct spk_moments_row *r, const struct spk_spline_place *p, size_t k,
+                           vec in)
+{
+    vec8 half[2];
+    memcpy(half, &in, sizeof in);
+    half[0] = inside8(r, p, k, half[0]);
+    half[1] = inside8(r, p, k + 8, half[1]);
+    memcpy(&in, half, sizeof in);
+    return in;
+}
+MOMENTS_BLOCK(moments_sixteen, vec, load, inside16)
+#endif
+
 static inline void moments_pixel(const struct spk_moments_row *r, int i, vec8 sum[SPK_MOMENTS])
 {
-    const size_t lanes = r->lanes, row = (r->width + 2 * SPK_MATCH_MARGIN) * lanes;
     const struct spk_spline_place p = spk_spline_place(r, i);
-    vec8 acc[15];
-    memset(acc, 0, sizeof acc);
-    for (size_t k = 0; k < lanes; k += 8) {
-        vec8 v = {0}, vx = {0}, vy = {0};
-        for (unsigned j = 0; j < 4; j++) {
-            const float *c = r->coefficient + p.start + j * row + k;
-            vec8 c0 = load8(c), c1 = load8(c + lanes), c2 = load8(c + 2 * lanes), c3 = load8(c + 3 * lanes);
-            vec8 line = p.wx[0] * c0 + p.wx[1] * c1 + p.wx[2] * c2 + p.wx[3] * c3;
-            vec8 slope = p.dx[0] * c0 + p.dx[1] * c1 + p.dx[2] * c2 + p.dx[3] * c3;
-            v += p.wy[j] * line;
-            vx += p.wy[j] * slope;
-            vy += p.dy[j] * line;
-        }
-        vec8 in = load8(r->lane + k), s = load8(r->sample + (size_t)i * lanes + k);
-        if (r->lane_x) {
-            vec8 x = p.x + load8(r->lane_x + k), y = p.y + load8(r->lane_y + k);
-            vec8 zero = {0}, right = zero + (float)(r->width - 1), bottom = zero + (float)(r->height - 1);
-            __m256i inside = (__m256i)((x >= zero) & (x <= right) & (y >= zero) & (y <= bottom));
-            in = (vec8)_mm256_and_ps((__m256)in, _mm256_castsi256_ps(inside));
-        }
-        v *= in, vx *= in, vy *= in, s *= in;
-        acc[SPK_SUM_V] += v;
-        acc[SPK_SUM_VX] += vx;
-        acc[SPK_SUM_VY] += vy;
-        acc[SPK_SUM_S] += s;
-        acc[SPK_SUM_VV] += v * v;
-        acc[SPK_SUM_VVX] += v * vx;
-        acc[SPK_SUM_VVY] += v * vy;
-        acc[SPK_SUM_VXVX] += vx * vx;
-        acc[SPK_SUM_VXVY] += vx * vy;
-        acc[SPK_SUM_VYVY] += vy * vy;
-        acc[SPK_SUM_VS] += v * s;
-        acc[SPK_SUM_VXS] += vx * s;
-        acc[SPK_SUM_VYS] += vy * s;
-        acc[SPK_SUM_SS] += s * s;
-        acc[SPK_SUM_COUNT] += in;
-    }
-    memcpy(sum, acc, sizeof acc);
-    memset(sum + 15, 0, sizeof sum[15]);
+    const float *sample = r->sample + (size_t)i * r->lanes;
+    size_t k = 0;
+    for (unsigned q = 0; q < SPK_MOMENTS; q++)
+        sum[q] = (vec8){0};
+#if LANES == 16
+    vec wide[SPK_MOMENTS];
+    for (unsigned q = 0; q < SPK_MOMENTS; q++)
+        wide[q] = (vec){0};
+    for (; k + LANES <= r->lanes; k += LANES)
+        moments_sixteen(r, &p, k, sample, wide);
+    for (unsigned q = 0; q < SPK_MOMENTS; q++)
+        sum[q] = (vec8)_mm256_add_ps(_mm512_castps512_ps256((__m512)wide[q]),
+                                     _mm512_extractf32x8_ps((__m512)wide[q], 1));
+#endif
+    for (; k < r->lanes; k += 8)
+        moments_eight(r, &p, k, sample, sum);
 }
 
 /* The sums over the lanes of eight vectors, one a lane. */

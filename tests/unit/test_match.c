@@ -186,8 +186,8 @@ static void test_equations(const struct spk_match_ops *c, const struct spk_match
                                  .mean_y = slope,
                                  .weight = weight,
                                  .origin = {1, 1, 0, 0},
-                                 .noise_reference = 1e-3f,
-                                 .noise_sample = 1e-3f,
+                                 .noise_reference = 0.1f,
+                                 .noise_sample = 0.1f,
                                  .spline = &spline,
                                  .out = out_c,
                                  .plane = MAX};
