@@ -67,6 +67,15 @@ static void moments_row(const struct spk_moments_row *r)
     }
 }
 
+static bool pack_row(float *to, float *good, const float *from, const uint8_t *mask, const float *base,
+                     float scale, float limit, unsigned width)
+{
+    bool all = true;
+    for (unsigned x = 0; x < width; x++)
+        all &= pack_pixel(to + x, good ? good + x : NULL, from[x], mask[x], base[x], scale, limit);
+    return all;
+}
+
 static void interleave_rows(float *to, unsigned lanes, const float *const *from, unsigned count, float scale,
                             float limit, unsigned width)
 {

@@ -109,7 +109,7 @@ static void mean_row(const struct spk_mean_row *r)
         slope_x[i] = (1 - fy) * (b - a) + fy * (d - c);
         slope_y[i] = low - top;
         int good = reference[at] & reference[at + step] & reference[at + down] & reference[at + down + step];
-        weight[i] = inside & good & usable[i] ? 1.0f : 0.0f;
+        weight[i] = (inside & good & usable[i]) ? 1.0f : 0.0f;
     }
 }
 
@@ -130,20 +130,23 @@ static void multiply_row(float *out, const float *a, const float *b, size_t coun
         out[i] = a[i] * b[i];
 }
 
-static bool pack_row(float *to, float *good, const float *from, const uint8_t *mask, const float *base,
-                     float scale, float limit, unsigned width)
+/* One pixel of `pack`; false when it does not count. */
+static inline bool pack_pixel(float *to, float *good, float from, uint8_t mask, float base, float scale,
+                              float limit)
 {
-    unsigned bad = 0;
+    float value = from * scale;
+    bool count = fabsf(value) < limit && mask;
+    *to = count ? value - base : 0;
+    if (good && !count)
+        *good = 0;
+    return count;
+}
+
+static void choose_row(float *out, const float *other, const float *weight, float least, size_t count)
+{
     ROW_LOOP
-    for (unsigned i = 0; i < width; i++) {
-        float value = from[i] * scale;
-        unsigned count = (fabsf(value) < limit) & (mask[i] != 0);
-        to[i] = count ? value - base[i] : 0;
-        bad |= !count;
-    }
-    for (unsigned i = 0; good && bad && i < width; i++)
-        good[i] = ((fabsf(from[i] * scale) < limit) & (mask[i] != 0)) ? good[i] : 0;
-    return !bad;
+    for (size_t i = 0; i < count; i++)
+        out[i] = weight[i] >= least ? other[i] : out[i];
 }
 
 static void accumulate_row(float *sum, const float *a, const float *b, size_t count)
@@ -330,4 +333,4 @@ static void solve_row(const struct spk_solve_row *r)
     .cross = cross_row, .taps = taps_row, .fit = fit_row, .score = score_row, .joint = joint_row,            \
     .mean = mean_row, .moments = moments_row, .normal = normal_row, .solve = solve_row,                      \
     .narrow = narrow_row, .pack = pack_row, .interleave = interleave_rows, .multiply = multiply_row,         \
-    .centre = centre_row, .accumulate = accumulate_row
+    .centre = centre_row, .choose = choose_row, .accumulate = accumulate_row

@@ -34,7 +34,9 @@ static inline vec8 load8(const float *from)
                             size_t b_plane, unsigned frames)                                                 \
     {                                                                                                        \
         vec sum[SHIFTS][VECTORS];                                                                            \
-        memset(sum, 0, sizeof sum);                                                                          \
+        for (unsigned j = 0; j < (SHIFTS); j++) /* not memset: that goes through memory */                   \
+            for (unsigned v = 0; v < (VECTORS); v++)                                                         \
+                sum[j][v] = (vec){0};                                                                        \
         for (unsigned k = 0; k < frames; k++, a += a_plane, b += b_plane)                                    \
             for (unsigned v = 0; v < VECTORS; v++) {                                                         \
                 vec s = load(a + v * LANES);                                                                 \
@@ -70,7 +72,8 @@ static void cross_row(float *out, size_t out_stride, const float *a, size_t a_pl
     static inline void name(float *out, const float *in, size_t step, const float *weight, unsigned count)   \
     {                                                                                                        \
         vec sum[VECTORS];                                                                                    \
-        memset(sum, 0, sizeof sum);                                                                          \
+        for (unsigned v = 0; v < (VECTORS); v++)                                                             \
+            sum[v] = (vec){0};                                                                               \
         for (unsigned j = 0; j < count; j++, in += step)                                                     \
             for (unsigned v = 0; v < VECTORS; v++)                                                           \
                 sum[v] += weight[j] * load(in + v * LANES);                                                  \
@@ -96,16 +99,18 @@ static void taps_row(float *out, const float *in, size_t step, const float *weig
     }
 }
 
-/* Moments of the frames in one register, added to `acc`. */
-#define MOMENTS_BLOCK(name, type, get, inside)                                                               \
+/* Moments of the frames in one register, added to `acc`. At whole displacements, as in the first pass of a refinement, the
+ * fourth row and column of coefficients have no weight: TAPS is 3. */
+#define MOMENTS_BLOCK(name, type, get, inside, TAPS)                                                         \
     static inline void name(const struct spk_moments_row *r, const struct spk_spline_place *p, size_t k,     \
                             const float *sample, type acc[SPK_MOMENTS])                                      \
     {                                                                                                        \
         const size_t lanes = r->lanes, row = (r->width + 2 * SPK_MATCH_MARGIN) * lanes;                      \
         type v = {0}, vx = {0}, vy = {0};                                                                    \
-        for (unsigned j = 0; j < 4; j++) {                                                                   \
+        for (unsigned j = 0; j < TAPS; j++) {                                                                \
             const float *c = r->coefficient + p->start + j * row + k;                                        \
-            type c0 = get(c), c1 = get(c + lanes), c2 = get(c + 2 * lanes), c3 = get(c + 3 * lanes);         \
+            type c0 = get(c), c1 = get(c + lanes), c2 = get(c + 2 * lanes),                                  \
+                 c3 = TAPS > 3 ? get(c + 3 * lanes) : (type){0};                                             \
             type line = p->wx[0] * c0 + p->wx[1] * c1 + p->wx[2] * c2 + p->wx[3] * c3;                       \
             type slope = p->dx[0] * c0 + p->dx[1] * c1 + p->dx[2] * c2 + p->dx[3] * c3;                      \
             v += p->wy[j] * line;                                                                            \
@@ -141,7 +146,8 @@ static inline vec8 inside8(const struct spk_moments_row *r, const struct spk_spl
     __m256i inside = (__m256i)((x >= zero) & (x <= right) & (y >= zero) & (y <= bottom));
     return (vec8)_mm256_and_ps((__m256)in, _mm256_castsi256_ps(inside));
 }
-MOMENTS_BLOCK(moments_eight, vec8, load8, inside8)
+MOMENTS_BLOCK(moments_eight, vec8, load8, inside8, 4)
+MOMENTS_BLOCK(moments_eight_whole, vec8, load8, inside8, 3)
 
 #if LANES == 16
 static inline vec inside16(const struct spk_moments_row *r, const struct spk_spline_place *p, size_t k,
@@ -154,13 +160,15 @@ static inline vec inside16(const struct spk_moments_row *r, const struct spk_spl
     memcpy(&in, half, sizeof in);
     return in;
 }
-MOMENTS_BLOCK(moments_sixteen, vec, load, inside16)
+MOMENTS_BLOCK(moments_sixteen, vec, load, inside16, 4)
+MOMENTS_BLOCK(moments_sixteen_whole, vec, load, inside16, 3)
 #endif
 
 static inline void moments_pixel(const struct spk_moments_row *r, int i, vec8 sum[SPK_MOMENTS])
 {
     const struct spk_spline_place p = spk_spline_place(r, i);
     const float *sample = r->sample + (size_t)i * r->lanes;
+    const bool whole = p.wx[3] == 0 && p.wy[3] == 0;
     size_t k = 0;
     for (unsigned q = 0; q < SPK_MOMENTS; q++)
         sum[q] = (vec8){0};
@@ -169,13 +177,19 @@ static inline void moments_pixel(const struct spk_moments_row *r, int i, vec8 su
     for (unsigned q = 0; q < SPK_MOMENTS; q++)
         wide[q] = (vec){0};
     for (; k + LANES <= r->lanes; k += LANES)
-        moments_sixteen(r, &p, k, sample, wide);
+        if (whole)
+            moments_sixteen_whole(r, &p, k, sample, wide);
+        else
+            moments_sixteen(r, &p, k, sample, wide);
     for (unsigned q = 0; q < SPK_MOMENTS; q++)
         sum[q] = (vec8)_mm256_add_ps(_mm512_castps512_ps256((__m512)wide[q]),
                                      _mm512_extractf32x8_ps((__m512)wide[q], 1));
 #endif
     for (; k < r->lanes; k += 8)
-        moments_eight(r, &p, k, sample, sum);
+        if (whole)
+            moments_eight_whole(r, &p, k, sample, sum);
+        else
+            moments_eight(r, &p, k, sample, sum);
 }
 
 /* The sums over the lanes of eight vectors, one a lane. */
@@ -248,4 +262,44 @@ static void interleave_rows(float *to, unsigned lanes, const float *const *from,
                 to[(size_t)x * lanes + k + i] =
                     k + i < count && from[k + i] ? limited(from[k + i][x] * scale, limit) : 0;
     }
+}
+
+/* Packs one register; returns a bit for each pixel that counts. */
+static inline unsigned pack_vector(float *to, const float *from, const uint8_t *mask, const float *base,
+                                   float scale, float limit)
+{
+#if LANES == 16
+    __m128i bytes = _mm_loadu_si128((const __m128i *)mask);
+    __m512 value = _mm512_mul_ps(_mm512_loadu_ps(from), _mm512_set1_ps(scale));
+    __mmask16 count = _mm512_mask_cmp_ps_mask(_mm_test_epi8_mask(bytes, bytes), _mm512_abs_ps(value),
+                                              _mm512_set1_ps(limit), _CMP_LT_OQ);
+    _mm512_storeu_ps(to, _mm512_maskz_sub_ps(count, value, _mm512_loadu_ps(base)));
+    return count;
+#else
+    __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)mask));
+    __m256 value = _mm256_mul_ps(_mm256_loadu_ps(from), _mm256_set1_ps(scale));
+    __m256 small =
+        _mm256_cmp_ps(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), value), _mm256_set1_ps(limit), _CMP_LT_OQ);
+    __m256 off = _mm256_castsi256_ps(_mm256_cmpeq_epi32(bytes, _mm256_setzero_si256()));
+    __m256 count = _mm256_andnot_ps(off, small);
+    _mm256_storeu_ps(to, _mm256_and_ps(count, _mm256_sub_ps(value, _mm256_loadu_ps(base))));
+    return (unsigned)_mm256_movemask_ps(count);
+#endif
+}
+
+static bool pack_row(float *to, float *good, const float *from, const uint8_t *mask, const float *base,
+                     float scale, float limit, unsigned width)
+{
+    const unsigned every = (1u << LANES) - 1;
+    bool all = true;
+    unsigned x = 0;
+    for (; x + LANES <= width; x += LANES) {
+        unsigned count = pack_vector(to + x, from + x, mask + x, base + x, scale, limit);
+        all &= count == every;
+        for (unsigned i = 0; good && count != every && i < LANES; i++)
+            good[x + i] = count >> i & 1 ? good[x + i] : 0;
+    }
+    for (; x < width; x++)
+        all &= pack_pixel(to + x, good ? good + x : NULL, from[x], mask[x], base[x], scale, limit);
+    return all;
 }

@@ -346,7 +346,8 @@ static void store_step(const struct pane *p)
         size_t to = ((size_t)p->y0 + y) * u->pitch + (size_t)p->x0, from = y * p->out_pitch;
         for (unsigned x = 0; x < p->width; x++) {
             const float *best = p->best + from + x, *deviation = p->deviation + from + x;
-            u->error[to + x] = hypotf(deviation[PARAM_X * p->out_plane], deviation[PARAM_Y * p->out_plane]);
+            float ex = deviation[PARAM_X * p->out_plane], ey = deviation[PARAM_Y * p->out_plane];
+            u->error[to + x] = sqrtf(ex * ex + ey * ey);
             if (u->config.refine == 0)
                 continue;
             float t = best[PARAM_T * p->out_plane] + origin[PARAM_T];

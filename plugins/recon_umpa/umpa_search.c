@@ -23,18 +23,18 @@ static void cross_chunk(struct umpa_tile *t, unsigned row_shift, unsigned first,
                           {t->s_mask, t->r2}, {t->s1, t->r_mask},      {t->s_mask, t->r1}};
     unsigned products = t->masked ? PRODUCTS : 1, rows = t->height + 2 * u->search_radius;
     for (unsigned y = 0; y < rows; y++)
-        for (unsigned i = 0; i < products; i++)
+        for (unsigned i = 0; i < products; i++) {
+            unsigned frames = i == PRODUCT_SR ? u->used_count : t->mask_frames;
             u->ops->cross(t->product[i] + (size_t)y * t->s_pitch, t->s_plane,
-                          factor[i].s + (size_t)y * t->s_pitch, t->s_plane,
-                          factor[i].r + (size_t)(y + row_shift) * t->r_pitch + first, t->r_plane,
-                          i == PRODUCT_SR ? u->used_count : t->mask_frames, t->s_pitch, shifts);
-    if (!t->parity)
-        return;
-    for (unsigned y = 0; y < t->height; y++)
+                          factor[i].s + (size_t)y * frames * t->s_pitch, t->s_pitch,
+                          factor[i].r + (size_t)(y + row_shift) * frames * t->r_pitch + first, t->r_pitch,
+                          frames, t->s_pitch, shifts);
+        }
+    for (unsigned y = 0; t->parity && y < t->height; y++)
         u->ops->cross(t->mean_product + (size_t)y * t->out_pitch, t->m_plane,
-                      t->s_mean + (size_t)y * t->out_pitch, t->m_plane,
-                      t->r_mean + (size_t)(y + row_shift) * t->r_pitch + first, t->c_plane, u->used_count,
-                      t->out_pitch, shifts);
+                      t->s_mean + (size_t)y * u->used_count * t->out_pitch, t->out_pitch,
+                      t->r_mean + (size_t)(y + row_shift) * u->used_count * t->r_pitch + first, t->r_pitch,
+                      u->used_count, t->out_pitch, shifts);
 }
 
 /* The window over one output row of a plane. */
@@ -84,6 +84,24 @@ static void score_row(struct umpa_tile *t, unsigned y, unsigned j, size_t c, flo
     ops->score(&score);
 }
 
+/* Leaves in `best` what search_masked() leaves there. */
+static void decode_best(struct umpa_tile *t)
+{
+    const struct spk_umpa *u = t->u;
+    const float shift = (float)u->search_shift, span = 2 * shift + 1, inverse = 1 / span;
+    const float share = 1 / fmaxf((float)u->used_count, 1);
+    const float guess_x = (float)u->guess_x, guess_y = (float)u->guess_y;
+    for (size_t i = 0; i < t->m_plane; i++) {
+        float number = t->best[BEST_X][i], explained = t->best[BEST_COST][i];
+        float row = (float)(int)((number + 0.5f) * inverse);
+        t->best[BEST_X][i] = shift - (number - row * span) + guess_x;
+        t->best[BEST_Y][i] = shift - row + guess_y;
+        t->best[BEST_COST][i] = explained > 0 ? (t->o_ss[i] - explained) * share : INFINITY;
+    }
+    if (!u->config.dark_field)
+        memcpy(t->best[BEST_K], t->best[BEST_T], t->m_plane * sizeof(float));
+}
+
 static void search_whole(struct umpa_tile *t)
 {
     struct spk_umpa *u = t->u;
@@ -104,16 +122,7 @@ static void search_whole(struct umpa_tile *t)
                               (float)(row * span + first + j));
             }
         }
-    for (size_t i = 0; i < t->m_plane; i++) { /* to what search_masked() leaves */
-        unsigned number = (unsigned)t->best[BEST_X][i];
-        float explained = t->best[BEST_COST][i];
-        float cost = (t->o_ss[i] - explained) / (float)u->used_count;
-        t->best[BEST_COST][i] = explained > 0 ? cost : INFINITY;
-        t->best[BEST_X][i] = (float)((int)u->search_shift - (int)(number % span) + u->guess_x);
-        t->best[BEST_Y][i] = (float)((int)u->search_shift - (int)(number / span) + u->guess_y);
-        if (!u->config.dark_field)
-            t->best[BEST_K][i] = t->best[BEST_T][i];
-    }
+    decode_best(t);
 }
 
 /* Planes of one shift from which the rows of the fit are made. */
@@ -144,19 +153,15 @@ static void joint_planes(struct umpa_tile *t, unsigned j, unsigned row_shift, un
 /* Where the window is whole UMPA's own means hold; elsewhere the local mean has to do. */
 static void prefer_parity(struct umpa_tile *t, unsigned y, unsigned j, size_t c)
 {
-    float *const *in = t->input, whole = 0.9999f * (float)t->u->used_count;
-    const float *ss = t->o_ss + (size_t)y * t->out_pitch;
+    const struct spk_match_ops *ops = t->u->ops;
+    float *const *in = t->input, least = 0.9999f * (float)t->u->used_count;
     float *qs = t->whole + (size_t)y * t->out_pitch, *ms = t->row;
     parity_row(t, y, j, t->c_q + c, qs, ms);
-    for (unsigned x = 0; x < t->out_pitch; x++) {
-        bool use = in[FIT_WEIGHT][x] >= whole;
-        in[FIT_QS][x] = use ? qs[x] : in[FIT_QS][x];
-        in[FIT_MS][x] = use ? ms[x] : in[FIT_MS][x];
-        in[FIT_MM][x] = use ? t->c_mm[c + x] : in[FIT_MM][x];
-        in[FIT_MQ][x] = use ? 0 : in[FIT_MQ][x];
-        in[FIT_QQ][x] = use ? t->c_qq[c + x] : in[FIT_QQ][x];
-        in[FIT_SS][x] = use ? ss[x] : in[FIT_SS][x];
-    }
+    const float *other[FIT_WEIGHT] = {
+        [FIT_MM] = t->c_mm + c, [FIT_MQ] = t->c_mq + c, [FIT_QQ] = t->c_qq + c,
+        [FIT_MS] = ms,          [FIT_QS] = qs,          [FIT_SS] = t->o_ss + (size_t)y * t->out_pitch};
+    for (unsigned i = 0; i < FIT_WEIGHT; i++)
+        ops->choose(in[i], other[i], in[FIT_WEIGHT], least, t->out_pitch);
 }
 
 static void fit_row(struct umpa_tile *t, unsigned y, unsigned j, unsigned row_shift, unsigned column)

@@ -152,44 +152,68 @@ static bool pack_row(const struct spk_umpa *u, const struct block *b, unsigned k
            whole;
 }
 
+/* Rows of many frames are too short for the processor to guess what comes next. */
+static void prefetch_row(const struct spk_umpa *u, const struct block *b, unsigned k, unsigned row)
+{
+    const struct umpa_row from = umpa_frame_row(u, b->stack, k, b->y0 + (int)row);
+    if (!from.data || b->x0 < from.first || b->x0 + (int)b->pitch > from.last)
+        return;
+    for (unsigned x = 0; x < b->pitch; x += SPK_MATCH_STEP)
+        __builtin_prefetch(from.data + (b->x0 + from.shift + (int)x));
+}
+
 static bool pack(const struct spk_umpa *u, const struct block *b)
 {
     bool clean = true;
-    for (unsigned i = 0; i < u->used_count; i++)
-        for (unsigned row = 0; row < b->rows; row++)
-            clean &= pack_row(u, b, u->used[i], row, b->value + i * b->plane + (size_t)row * b->pitch, NULL);
+    float *to = b->value;
+    for (unsigned row = 0; row < b->rows; row++)
+        for (unsigned i = 0; i < u->used_count; i++, to += b->pitch) {
+            prefetch_row(u, b, u->used[i], row + 1);
+            clean &= pack_row(u, b, u->used[i], row, to, NULL);
+        }
     return clean;
 }
 
-/* Packs once more, now with masks: of each frame, or one for all frames where a pixel that fails in one of them is taken
- * out of all. */
-static void pack_masks(const struct spk_umpa *u, const struct block *b, bool each)
+/* Packs one row once more, now with its mask, and sums the squares. */
+static void pack_frame_masks(const struct spk_umpa *u, const struct block *b, unsigned row)
 {
-    for (unsigned i = 0; i < u->used_count; i++) {
-        float *value = b->value + i * b->plane, *mask = b->mask + (each ? i * b->plane : 0);
-        for (size_t x = 0; (each || i == 0) && x < b->plane; x++)
-            mask[x] = 1;
-        for (unsigned row = 0; row < b->rows; row++)
-            pack_row(u, b, u->used[i], row, value + (size_t)row * b->pitch, mask + (size_t)row * b->pitch);
-    }
-    for (unsigned i = 0; i < u->used_count; i++) {
-        float *value = b->value + i * b->plane, *square = b->square + (each ? i * b->plane : 0);
-        if (each || i == 0)
-            memset(square, 0, b->plane * sizeof *square);
-        if (!each)
-            u->ops->multiply(value, value, b->mask, b->plane);
-        u->ops->accumulate(square, value, value, b->plane);
+    size_t at = (size_t)row * u->used_count * b->pitch;
+    for (unsigned i = 0; i < u->used_count; i++, at += b->pitch) {
+        for (unsigned x = 0; x < b->pitch; x++)
+            b->mask[at + x] = 1;
+        pack_row(u, b, u->used[i], row, b->value + at, b->mask + at);
+        u->ops->multiply(b->square + at, b->value + at, b->value + at, b->pitch);
     }
 }
 
-/* What stands in for each frame's own products when all share one mask. */
-static void sum_masked(const struct spk_umpa *u, const struct block *b)
+/* The same with one mask for all frames: a pixel that fails in one of them is taken out of all, and sums over frames
+ * stand in for each frame's own values. */
+static void pack_common_mask(const struct spk_umpa *u, const struct block *b, unsigned row)
 {
-    memset(b->sum, 0, b->plane * sizeof *b->sum);
+    size_t at = (size_t)row * b->pitch;
+    float *mask = b->mask + at, *value = b->value + at * u->used_count;
+    for (unsigned x = 0; x < b->pitch; x++)
+        mask[x] = 1;
     for (unsigned i = 0; i < u->used_count; i++)
-        u->ops->accumulate(b->sum, b->value + i * b->plane, b->mask, b->plane);
-    for (size_t x = 0; b->count && x < b->plane; x++)
-        b->count[x] = b->mask[x] * (float)u->used_count;
+        pack_row(u, b, u->used[i], row, value + i * b->pitch, mask);
+    memset(b->square + at, 0, b->pitch * sizeof *b->square);
+    memset(b->sum + at, 0, b->pitch * sizeof *b->sum);
+    for (unsigned i = 0; i < u->used_count; i++, value += b->pitch) {
+        u->ops->multiply(value, value, mask, b->pitch);
+        u->ops->accumulate(b->square + at, value, value, b->pitch);
+        u->ops->accumulate(b->sum + at, value, mask, b->pitch);
+    }
+    for (unsigned x = 0; b->count && x < b->pitch; x++)
+        b->count[at + x] = mask[x] * (float)u->used_count;
+}
+
+static void pack_masks(const struct spk_umpa *u, const struct block *b)
+{
+    for (unsigned row = 0; row < b->rows; row++)
+        if (u->stepping)
+            pack_frame_masks(u, b, row);
+        else
+            pack_common_mask(u, b, row);
 }
 
 /* The local mean under the reference block, continued beyond the image. */
@@ -214,10 +238,10 @@ static void mark_usable(const struct umpa_tile *t)
     for (unsigned y = 0; y < t->height; y++) {
         uint8_t *to = u->usable + ((size_t)t->y0 + y) * u->pitch + (size_t)t->x0;
         memset(to, !t->masked, t->width);
-        const float *mask = t->s_mask + (y + u->search_radius) * t->s_pitch + u->search_radius;
-        for (unsigned i = 0; t->masked && i < t->mask_frames; i++)
+        const float *mask = t->s_mask + (size_t)(y + u->search_radius) * t->mask_frames * t->s_pitch;
+        for (unsigned i = 0; t->masked && i < t->mask_frames; i++, mask += t->s_pitch)
             for (unsigned x = 0; x < t->width; x++)
-                to[x] |= mask[i * t->s_plane + x] > 0;
+                to[x] |= mask[u->search_radius + x] > 0;
     }
 }
 
@@ -259,36 +283,33 @@ static void pack_tile(struct umpa_tile *t)
     t->mask_frames = u->stepping ? u->used_count : 1;
     if (!t->masked)
         return;
-    pack_masks(u, &s, u->stepping);
-    pack_masks(u, &r, u->stepping);
+    pack_masks(u, &s);
+    pack_masks(u, &r);
     if (u->stepping) {
         t->s_count = t->s_mask;
         t->s1 = t->s;
         t->r1 = t->r;
-    } else {
-        sum_masked(u, &s);
-        sum_masked(u, &r);
     }
 }
 
-/* sum over frames of a b over a block; b NULL: of a. */
-static void sum_frames(const struct umpa_tile *t, float *out, const float *a, const float *b, size_t plane,
-                       size_t count)
+/* sum over frames of a b over the rows of a block; b NULL: of a. */
+static void sum_frames(const struct umpa_tile *t, float *out, const float *a, const float *b, unsigned rows,
+                       unsigned pitch)
 {
-    memset(out, 0, count * sizeof *out);
-    for (unsigned i = 0; i < t->u->used_count; i++)
-        if (b)
-            t->u->ops->accumulate(out, a + i * plane, b + i * plane, count);
-        else
-            for (size_t x = 0; x < count; x++)
-                out[x] += a[i * plane + x];
+    const struct spk_match_ops *ops = t->u->ops;
+    memset(out, 0, (size_t)rows * pitch * sizeof *out);
+    for (unsigned y = 0; y < rows; y++, out += pitch)
+        for (unsigned i = 0; i < t->u->used_count; i++, a += pitch) {
+            ops->accumulate(out, a, b ? b : t->one, pitch);
+            b = b ? b + pitch : NULL;
+        }
 }
 
 /* Window sum of s^2, its level put back; o_s must be there. */
 static void sample_square(struct umpa_tile *t)
 {
     float level = t->u->level, frames = (float)t->u->used_count;
-    sum_frames(t, t->work, t->s, t->s, t->s_plane, t->s_plane);
+    sum_frames(t, t->work, t->s, t->s, t->s_rows, t->s_pitch);
     umpa_tile_blur(t, t->o_ss, t->out_pitch, t->work, t->s_pitch, UMPA_SEARCH_ROWS, t->out_pitch);
     for (size_t i = 0; i < t->m_plane; i++)
         t->o_ss[i] += level * (2 * t->o_s[i] + frames * level);
@@ -307,16 +328,17 @@ static void parity_sums(struct umpa_tile *t)
     unsigned columns = reference_columns(t);
     float frames = (float)u->used_count;
     for (unsigned i = 0; i < u->used_count; i++) {
-        umpa_tile_blur(t, t->s_mean + i * t->m_plane, t->out_pitch, t->s + i * t->s_plane, t->s_pitch,
-                       UMPA_SEARCH_ROWS, t->out_pitch);
-        umpa_tile_blur(t, t->r_mean + i * t->c_plane, t->r_pitch, t->r + i * t->r_plane, t->r_pitch,
-                       t->c_rows, columns);
+        umpa_tile_blur(t, t->s_mean + i * t->out_pitch, (size_t)u->used_count * t->out_pitch,
+                       t->s + i * t->s_pitch, (size_t)u->used_count * t->s_pitch, UMPA_SEARCH_ROWS,
+                       t->out_pitch);
+        umpa_tile_blur(t, t->r_mean + i * t->r_pitch, (size_t)u->used_count * t->r_pitch,
+                       t->r + i * t->r_pitch, (size_t)u->used_count * t->r_pitch, t->c_rows, columns);
     }
-    sum_frames(t, t->c_mm, t->r_mean, t->r_mean, t->c_plane, t->c_plane); /* of r' = r - 1 */
-    sum_frames(t, t->c_q, t->r_mean, NULL, t->c_plane, t->c_plane);
-    sum_frames(t, t->o_s, t->s_mean, NULL, t->m_plane, t->m_plane);
+    sum_frames(t, t->c_mm, t->r_mean, t->r_mean, t->c_rows, t->r_pitch); /* of r' = r - 1 */
+    sum_frames(t, t->c_q, t->r_mean, NULL, t->c_rows, t->r_pitch);
+    sum_frames(t, t->o_s, t->s_mean, NULL, UMPA_SEARCH_ROWS, t->out_pitch);
     float *rr = t->product[0]; /* free until the first shift */
-    sum_frames(t, rr, t->r, t->r, t->r_plane, t->r_plane);
+    sum_frames(t, rr, t->r, t->r, t->r_rows, t->r_pitch);
     umpa_tile_blur(t, t->c_qq, t->r_pitch, rr, t->r_pitch, t->c_rows, columns);
     for (size_t i = 0; i < t->c_plane; i++) {
         t->c_qq[i] -= t->c_mm[i];
@@ -333,8 +355,8 @@ static void local_mean_sums(struct umpa_tile *t)
     unsigned columns = reference_columns(t);
     float frames = (float)u->used_count;
     float *mm = t->product[0], *mq = t->product[1], *qq = t->product[2], *q = t->product[3];
-    sum_frames(t, q, t->r, NULL, t->r_plane, t->r_plane);
-    sum_frames(t, qq, t->r, t->r, t->r_plane, t->r_plane);
+    sum_frames(t, q, t->r, NULL, t->r_rows, t->r_pitch);
+    sum_frames(t, qq, t->r, t->r, t->r_rows, t->r_pitch);
     for (size_t i = 0; i < t->r_plane; i++) {
         float m = t->mean[i];
         mm[i] = frames * m * m;
@@ -345,7 +367,7 @@ static void local_mean_sums(struct umpa_tile *t)
     umpa_tile_blur(t, t->c_mq, t->r_pitch, mq, t->r_pitch, t->c_rows, columns);
     umpa_tile_blur(t, t->c_qq, t->r_pitch, qq, t->r_pitch, t->c_rows, columns);
     umpa_tile_blur(t, t->c_q, t->r_pitch, q, t->r_pitch, t->c_rows, columns);
-    sum_frames(t, t->s_sum, t->s, NULL, t->s_plane, t->s_plane);
+    sum_frames(t, t->s_sum, t->s, NULL, t->s_rows, t->s_pitch);
     umpa_tile_blur(t, t->o_s, t->out_pitch, t->s_sum, t->s_pitch, UMPA_SEARCH_ROWS, t->out_pitch);
     for (size_t i = 0; i < t->s_plane; i++)
         t->s_sum[i] += frames * u->level;

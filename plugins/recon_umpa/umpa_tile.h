@@ -24,20 +24,21 @@ enum { UMPA_CHUNK = 9 }; /* shifts in flight */
 struct umpa_tile {
     struct spk_umpa *u;
     int x0, y0;
-    unsigned width, height;   /* of the output */
-    unsigned out_pitch;       /* output columns, rounded */
-    unsigned s_pitch, s_rows; /* sample block: output and window */
-    unsigned r_pitch, r_rows; /* reference block: output, window and shifts */
-    unsigned c_rows;          /* rows of reference sums: output and shifts */
-    size_t s_plane, r_plane, m_plane, c_plane;
-    bool masked;  /* some pixel does not count */
-    bool parity;  /* window means as UMPA's, else the local mean */
-    float *s, *r; /* [used] blocks, mean taken out, 0 where masked */
-    /* Only filled when masked. With sample stepping each frame has its own mask: [used] blocks; otherwise a pixel counts in
-     * all frames or in none, and these are sums over frames: one block each. */
+    unsigned width, height;                    /* of the output */
+    unsigned out_pitch;                        /* output columns, rounded */
+    unsigned s_pitch, s_rows;                  /* sample block: output and window */
+    unsigned r_pitch, r_rows;                  /* reference block: output, window and shifts */
+    unsigned c_rows;                           /* rows of reference sums: output and shifts */
+    size_t s_plane, r_plane, m_plane, c_plane; /* floats of one frame's share of a block */
+    bool masked;                               /* some pixel does not count */
+    bool parity;                               /* window means as UMPA's, else the local mean */
+    /* Blocks of all frames are [row][used][pitch]: what one row of products reads lies together. */
+    float *s, *r; /* mean taken out, 0 where masked */
+    /* Only filled when masked. With sample stepping each frame has its own mask: [row][used][pitch]; otherwise a pixel
+     * counts in all frames or in none, and these are sums over frames: [row][pitch]. */
     unsigned mask_frames;
     float *s_mask, *r_mask, *s_count, *s1, *r1, *s2, *r2;
-    float *s_mean, *r_mean;   /* [used] window means; parity only */
+    float *s_mean, *r_mean;   /* window means of each frame; parity only */
     float *product[PRODUCTS]; /* [UMPA_CHUNK] sample blocks */
     float *mean_product;      /* [UMPA_CHUNK][output] sum of s_mean r_mean */
     float *whole;             /* output: windowed s r, before masks are looked at */

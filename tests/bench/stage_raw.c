@@ -78,9 +78,9 @@ static spk_status take_option(struct job *job, const char *text, unsigned *threa
         return spk_fail(error, SPK_INVALID, "'%s' is not option=value", text);
     memcpy(key, text, (size_t)(equals - text));
     key[equals - text] = '\0';
-    if (!strcmp(key, "threads"))
+    if (strcmp(key, "threads") == 0)
         *threads = (unsigned)strtoul(equals + 1, NULL, 10);
-    else if (!strcmp(key, "repeat"))
+    else if (strcmp(key, "repeat") == 0)
         job->repeat = (unsigned)strtoul(equals + 1, NULL, 10);
     else {
         const struct spk_option *option = spk_option_find(job->plugin->options, key);
@@ -167,8 +167,8 @@ static spk_status work(struct job *job, int argc, char **argv, struct spk_error 
     unsigned threads = 0;
     uint32_t count = (uint32_t)strtoul(argv[2], NULL, 10), height = (uint32_t)strtoul(argv[3], NULL, 10);
     uint32_t width = (uint32_t)strtoul(argv[4], NULL, 10);
-    FILE *in = strcmp(argv[5], "-") ? fopen(argv[5], "rb") : NULL;
-    if (!in && strcmp(argv[5], "-"))
+    FILE *in = strcmp(argv[5], "-") != 0 ? fopen(argv[5], "rb") : NULL;
+    if (!in && strcmp(argv[5], "-") != 0)
         return spk_fail(error, SPK_IO, "cannot open %s", argv[5]);
     spk_status status = spk_plugin_load(argv[1], &job->plugin, error);
     if (!status && !(job->config = calloc(1, job->plugin->config_size)))
@@ -187,7 +187,7 @@ static spk_status work(struct job *job, int argc, char **argv, struct spk_error 
         status = make_result(&job->result, height, width, error);
     if (!status)
         status = run(job, error);
-    if (!status && strcmp(argv[6], "-"))
+    if (!status && strcmp(argv[6], "-") != 0)
         status = write_maps(&job->result, argv[6], error);
     if (in)
         fclose(in);

@@ -209,6 +209,42 @@ static void test_equations(const struct spk_match_ops *c, const struct spk_match
     compare("solve, error", isa, error[1], error[0], 4 * width, 2e-3f);
 }
 
+/* Packing and laying side by side of hostile data: any width, NaN, infinity, masked pixels. */
+static void test_pack(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
+{
+    static const float wild[] = {NAN, INFINITY, -INFINITY, 1e30f, 0, -0.0f};
+    enum { MAX = 130 };
+    unsigned width = 1 + below(MAX - 1), rows = 1 + below(19), lanes = (rows + 7) / 8 * 8;
+    uint8_t mask[MAX];
+    float base[MAX], good[2][MAX], *out[2] = {out_c, out_v};
+    const float *row[20];
+    bool all[2];
+    fill(a, rows * MAX, 4);
+    fill(base, MAX, 1);
+    for (unsigned i = 0; i < rows; i++)
+        row[i] = below(9) ? a + i * MAX : NULL;
+    for (unsigned i = 0; i < MAX; i++)
+        mask[i] = below(8) > 0;
+    for (unsigned i = below(20); i < 12; i++)
+        a[below(rows * MAX)] = wild[below(6)];
+    for (unsigned i = 0; i < 2; i++) {
+        for (unsigned x = 0; x < MAX; x++)
+            good[i][x] = 1;
+        guard(out[i], width);
+        all[i] = (i ? v : c)->pack(out[i], width & 1 ? good[i] : NULL, a, mask, base, 1.5f, 2.5f, width);
+    }
+    CHECK(all[0] == all[1], "pack, %s: rows disagree on whether all pixels count", isa);
+    compare("pack", isa, out_v, out_c, width, 1e-6f);
+    compare("pack, good", isa, good[1], good[0], MAX, 0);
+    check_sentinels("pack", out_v, width);
+    for (unsigned i = 0; i < 2; i++) {
+        guard(out[i], width * lanes);
+        (i ? v : c)->interleave(out[i], lanes, row, rows, 0.5f, 1, width);
+    }
+    compare("interleave", isa, out_v, out_c, width * lanes, 0);
+    check_sentinels("interleave", out_v, width * lanes);
+}
+
 /* The cardinal spline is 1 at 0 and 0 at other whole numbers: white noise passes unchanged there, and least half way. */
 static void test_spline_noise(void)
 {
@@ -242,6 +278,7 @@ int main(int argc, char **argv)
             test_fit(c, v, spk_isa_name(isa));
             test_moments(c, v, spk_isa_name(isa));
             test_equations(c, v, spk_isa_name(isa));
+            test_pack(c, v, spk_isa_name(isa));
         }
     }
     test_spline_noise();

@@ -196,6 +196,8 @@ struct spk_match_ops {
      * products of the means of s' and r', and of each alone. Any count. */
     void (*centre)(float *qs, float *ms, const float *means, const float *s, const float *r, float level,
                    float frames, size_t count);
+    /* out[x] = other[x] where weight[x] >= least. Any count. */
+    void (*choose)(float *out, const float *other, const float *weight, float least, size_t count);
     /* out[x] = a[x] * b[x]. Any count. */
     void (*multiply)(float *out, const float *a, const float *b, size_t count);
     /* sum[x] += a[x] * b[x]. Any count. */
