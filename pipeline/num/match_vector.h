@@ -99,11 +99,16 @@ static void taps_row(float *out, const float *in, size_t step, const float *weig
     }
 }
 
+/* The halves of a register added; of a half, itself. */
+#define FOLD8(value) (value)
+#define FOLD16(value)                                                                                        \
+    ((vec8)_mm256_add_ps(_mm512_castps512_ps256((__m512)(value)), _mm512_extractf32x8_ps((__m512)(value), 1)))
+
 /* Moments of the frames in one register, added to `acc`. At whole displacements, as in the first pass of a refinement, the
  * fourth row and column of coefficients have no weight: TAPS is 3. */
-#define MOMENTS_BLOCK(name, type, get, inside, TAPS)                                                         \
+#define MOMENTS_BLOCK(name, type, get, inside, fold, TAPS)                                                   \
     static inline void name(const struct spk_moments_row *r, const struct spk_spline_place *p, size_t k,     \
-                            const float *sample, type acc[SPK_MOMENTS])                                      \
+                            const float *sample, vec8 acc[SPK_MOMENTS])                                      \
     {                                                                                                        \
         const size_t lanes = r->lanes, row = (r->width + 2 * SPK_MATCH_MARGIN) * lanes;                      \
         type v = {0}, vx = {0}, vy = {0};                                                                    \
@@ -121,21 +126,21 @@ static void taps_row(float *out, const float *in, size_t step, const float *weig
         if (r->lane_x)                                                                                       \
             in = inside(r, p, k, in);                                                                        \
         v *= in, vx *= in, vy *= in, s *= in;                                                                \
-        acc[SPK_SUM_V] += v;                                                                                 \
-        acc[SPK_SUM_VX] += vx;                                                                               \
-        acc[SPK_SUM_VY] += vy;                                                                               \
-        acc[SPK_SUM_S] += s;                                                                                 \
-        acc[SPK_SUM_VV] += v * v;                                                                            \
-        acc[SPK_SUM_VVX] += v * vx;                                                                          \
-        acc[SPK_SUM_VVY] += v * vy;                                                                          \
-        acc[SPK_SUM_VXVX] += vx * vx;                                                                        \
-        acc[SPK_SUM_VXVY] += vx * vy;                                                                        \
-        acc[SPK_SUM_VYVY] += vy * vy;                                                                        \
-        acc[SPK_SUM_VS] += v * s;                                                                            \
-        acc[SPK_SUM_VXS] += vx * s;                                                                          \
-        acc[SPK_SUM_VYS] += vy * s;                                                                          \
-        acc[SPK_SUM_SS] += s * s;                                                                            \
-        acc[SPK_SUM_COUNT] += in;                                                                            \
+        acc[SPK_SUM_V] += fold(v);                                                                           \
+        acc[SPK_SUM_VX] += fold(vx);                                                                         \
+        acc[SPK_SUM_VY] += fold(vy);                                                                         \
+        acc[SPK_SUM_S] += fold(s);                                                                           \
+        acc[SPK_SUM_VV] += fold(v * v);                                                                      \
+        acc[SPK_SUM_VVX] += fold(v * vx);                                                                    \
+        acc[SPK_SUM_VVY] += fold(v * vy);                                                                    \
+        acc[SPK_SUM_VXVX] += fold(vx * vx);                                                                  \
+        acc[SPK_SUM_VXVY] += fold(vx * vy);                                                                  \
+        acc[SPK_SUM_VYVY] += fold(vy * vy);                                                                  \
+        acc[SPK_SUM_VS] += fold(v * s);                                                                      \
+        acc[SPK_SUM_VXS] += fold(vx * s);                                                                    \
+        acc[SPK_SUM_VYS] += fold(vy * s);                                                                    \
+        acc[SPK_SUM_SS] += fold(s * s);                                                                      \
+        acc[SPK_SUM_COUNT] += fold(in);                                                                      \
     }
 
 static inline vec8 inside8(const struct spk_moments_row *r, const struct spk_spline_place *p, size_t k,
@@ -146,8 +151,8 @@ static inline vec8 inside8(const struct spk_moments_row *r, const struct spk_spl
     __m256i inside = (__m256i)((x >= zero) & (x <= right) & (y >= zero) & (y <= bottom));
     return (vec8)_mm256_and_ps((__m256)in, _mm256_castsi256_ps(inside));
 }
-MOMENTS_BLOCK(moments_eight, vec8, load8, inside8, 4)
-MOMENTS_BLOCK(moments_eight_whole, vec8, load8, inside8, 3)
+MOMENTS_BLOCK(moments_eight, vec8, load8, inside8, FOLD8, 4)
+MOMENTS_BLOCK(moments_eight_whole, vec8, load8, inside8, FOLD8, 3)
 
 #if LANES == 16
 static inline vec inside16(const struct spk_moments_row *r, const struct spk_spline_place *p, size_t k,
@@ -160,8 +165,8 @@ static inline vec inside16(const struct spk_moments_row *r, const struct spk_spl
     memcpy(&in, half, sizeof in);
     return in;
 }
-MOMENTS_BLOCK(moments_sixteen, vec, load, inside16, 4)
-MOMENTS_BLOCK(moments_sixteen_whole, vec, load, inside16, 3)
+MOMENTS_BLOCK(moments_sixteen, vec, load, inside16, FOLD16, 4)
+MOMENTS_BLOCK(moments_sixteen_whole, vec, load, inside16, FOLD16, 3)
 #endif
 
 static inline void moments_pixel(const struct spk_moments_row *r, int i, vec8 sum[SPK_MOMENTS])
@@ -173,17 +178,11 @@ static inline void moments_pixel(const struct spk_moments_row *r, int i, vec8 su
     for (unsigned q = 0; q < SPK_MOMENTS; q++)
         sum[q] = (vec8){0};
 #if LANES == 16
-    vec wide[SPK_MOMENTS];
-    for (unsigned q = 0; q < SPK_MOMENTS; q++)
-        wide[q] = (vec){0};
     for (; k + LANES <= r->lanes; k += LANES)
         if (whole)
-            moments_sixteen_whole(r, &p, k, sample, wide);
+            moments_sixteen_whole(r, &p, k, sample, sum);
         else
-            moments_sixteen(r, &p, k, sample, wide);
-    for (unsigned q = 0; q < SPK_MOMENTS; q++)
-        sum[q] = (vec8)_mm256_add_ps(_mm512_castps512_ps256((__m512)wide[q]),
-                                     _mm512_extractf32x8_ps((__m512)wide[q], 1));
+            moments_sixteen(r, &p, k, sample, sum);
 #endif
     for (; k < r->lanes; k += 8)
         if (whole)

@@ -236,20 +236,28 @@ static void store_quality(const struct pane *p, unsigned y)
     }
 }
 
+/* The estimate of a row as it stands. */
+static void take_row(const struct pane *p, unsigned y)
+{
+    for (unsigned i = 0; i < PARAMS; i++) {
+        size_t at = i * p->out_plane + y * p->out_pitch, from = i * p->out_pitch;
+        memcpy(p->best + at, p->estimate + from, p->out_pitch * sizeof(float));
+        memcpy(p->deviation + at, p->error + from, p->out_pitch * sizeof(float));
+    }
+}
+
+/* Opens the intervals, so that the first rung narrows them to its own. */
 static void start_ladder(const struct pane *p, unsigned y)
 {
     for (unsigned i = 0; i < PARAMS; i++)
         for (unsigned x = 0; x < p->out_pitch; x++) {
-            size_t at = i * p->out_plane + y * p->out_pitch + x;
-            float value = p->estimate[i * p->out_pitch + x], error = p->error[i * p->out_pitch + x];
-            p->best[at] = value;
-            p->deviation[at] = error;
-            p->low[at] = value - 2 * error;
-            p->high[at] = value + 2 * error;
+            p->low[i * p->out_plane + y * p->out_pitch + x] = -INFINITY;
+            p->high[i * p->out_plane + y * p->out_pitch + x] = INFINITY;
         }
     for (unsigned g = 0; g < GROUPS; g++)
         for (unsigned x = 0; x < p->out_pitch; x++)
             p->alive[g * p->out_plane + y * p->out_pitch + x] = 1;
+    take_row(p, y);
 }
 
 /* One rung for quantities that stand or fall together. */
@@ -325,7 +333,7 @@ static void fixed_window(struct pane *p, bool final)
     average(p, weight, p->reach, 1, 0);
     for (unsigned y = 0; y < p->height; y++) {
         solve_row(p, y, sum * sum);
-        start_ladder(p, y);
+        take_row(p, y);
         if (final)
             store_quality(p, y);
     }
