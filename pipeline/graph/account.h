@@ -11,7 +11,8 @@ struct account {
     _Atomic uint64_t published[SPK_ROLE_COUNT];
     _Atomic uint64_t dropped[SPK_DROP_COUNT];
     _Atomic uint64_t rejected[SPK_REJECT_COUNT];
-    _Atomic uint64_t placed; /* frames that are part of an open stack, reference, dark or flat */
+    _Atomic uint64_t arriving; /* frames between the source and their place */
+    _Atomic uint64_t placed;   /* frames that are part of an open stack, reference, dark or flat */
     _Atomic uint64_t disordered, missing;
     _Atomic uint64_t results, partial;
     _Atomic uint64_t references, darks, flats;

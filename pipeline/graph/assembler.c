@@ -172,13 +172,16 @@ static void take_arrival(struct assembler *assembler, struct arrival *arrival)
     if (!arrival->frame) {
         end_series(assembler);
         placement_end_series(&assembler->placement);
-    } else if (!assembler->acquiring) {
+        return;
+    }
+    if (!assembler->acquiring) {
         account_add(&pipeline->account.dropped[SPK_DROP_IDLE], 1);
         spk_frame_unref(&arrival->frame);
     } else if (!assemble(assembler, &arrival->frame, &reason)) {
         account_add(&pipeline->account.rejected[reason], 1);
         spk_frame_unref(&arrival->frame);
     }
+    account_subtract(&pipeline->account.arriving, 1);
 }
 
 static void take(struct assembler *assembler, enum spk_role role, uint32_t count)

@@ -32,15 +32,15 @@ void placement_end_series(struct placement *placement)
     placement->has_previous = false;
 }
 
-/* A duplicate follows its original within so many frames. */
-enum { DUPLICATE_REACH = 8 };
-
-/* A detector that starts again without a new series number: numbers jump far back, or to the very first one. */
+/* A detector that starts again without a new series number: numbers jump far back, or to the very first one when that is too
+ * long ago for a duplicate. */
 static bool started_again(const struct placement *placement, uint64_t id)
 {
-    uint64_t window = 2 * (uint64_t)placement->rules.count + 64;
+    enum { DUPLICATE_REACH = 8, SHORTEST = 3 };
+    uint64_t count = placement->rules.count, window = 2 * count + 64;
+    uint64_t reach = count < SHORTEST ? SHORTEST : count < DUPLICATE_REACH ? count : DUPLICATE_REACH;
     return id + window < placement->next_id ||
-           (id == placement->first_id && placement->next_id > id + DUPLICATE_REACH);
+           (id == placement->first_id && placement->next_id >= id + reach);
 }
 
 static void start_series(struct placement *placement, const struct spk_frame *frame)

@@ -38,11 +38,13 @@ static bool push(struct spk_pipeline *pipeline, const struct arrival *arrival)
 static void receive(struct spk_pipeline *pipeline, struct spk_frame *frame)
 {
     account_add(&pipeline->account.received, 1);
+    account_add(&pipeline->account.arriving, 1);
     if (!frame->received_ns)
         frame->received_ns = spk_clock_monotonic_ns();
     apply_context(pipeline, frame);
     if (!push(pipeline, &(struct arrival){.frame = frame})) {
         account_add(&pipeline->account.dropped[SPK_DROP_QUEUE_FULL], 1);
+        account_subtract(&pipeline->account.arriving, 1);
         spk_frame_unref(&frame);
     }
 }

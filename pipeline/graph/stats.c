@@ -2,6 +2,7 @@
 #include "graph/graph.h"
 
 #include <speckled/clock.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,7 +66,7 @@ uint64_t spk_stats_rejected(const struct spk_stats *stats)
     return sum(stats->rejected, SPK_REJECT_COUNT);
 }
 
-static void copy_account(const struct account *account, struct spk_stats *stats)
+static void copy_fates(const struct account *account, struct spk_stats *stats)
 {
     stats->received = account_read(&account->received);
     for (int i = 0; i < SPK_ROLE_COUNT; i++)
@@ -74,6 +75,26 @@ static void copy_account(const struct account *account, struct spk_stats *stats)
         stats->dropped[i] = account_read(&account->dropped[i]);
     for (int i = 0; i < SPK_REJECT_COUNT; i++)
         stats->rejected[i] = account_read(&account->rejected[i]);
+    stats->in_flight = account_read(&account->arriving) + account_read(&account->placed);
+}
+
+static bool balanced(const struct spk_stats *stats)
+{
+    return stats->received == spk_stats_published(stats) + spk_stats_dropped(stats) +
+                                  spk_stats_rejected(stats) + stats->in_flight;
+}
+
+/* Frames move while the counters are read one by one, so a copy may catch some between two of them: another one is taken
+ * until the account balances. One that never does is handed out as it is. */
+static void copy_account(const struct account *account, struct spk_stats *stats)
+{
+    enum { ATTEMPTS = 2000 };
+    for (int i = 0; i < ATTEMPTS; i++) {
+        copy_fates(account, stats);
+        if (balanced(stats))
+            break;
+        sched_yield();
+    }
     stats->disordered = account_read(&account->disordered);
     stats->missing = account_read(&account->missing);
     stats->results = account_read(&account->results);
@@ -144,7 +165,6 @@ void spk_pipeline_stats(struct spk_pipeline *pipeline, struct spk_stats *stats)
     stats->frames_free = spk_pool_free_count(pipeline->pool);
     stats->ring_size = spk_ring_capacity(pipeline->arrivals);
     stats->ring_used = spk_ring_used(pipeline->arrivals);
-    stats->in_flight = stats->ring_used + account_read(&pipeline->account.placed);
     copy_stages(pipeline, stats);
     stats->sinks = pipeline->sinks;
     for (uint32_t i = 0; i < pipeline->sinks; i++)

@@ -157,6 +157,19 @@ static void restarted_detector(void)
     CHECK(spk_stats_rejected(&fixture.stats) == 0);
 }
 
+/* Some detectors number the frames of each acquisition from 0 and name no series. */
+static void numbers_start_again_each_stack(void)
+{
+    fixture_init(&fixture, 5);
+    for (int stack = 0; stack < 4; stack++) {
+        uint64_t id = 0;
+        fixture_stack(&fixture, stack ? SPK_ROLE_SAMPLE : SPK_ROLE_REFERENCE, &id, 5, 10);
+    }
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 3, "%u", fixture.record[0].count);
+    CHECK(spk_stats_rejected(&fixture.stats) == 0);
+}
+
 static void rolling(void)
 {
     fixture_init(&fixture, 3);
@@ -379,6 +392,7 @@ int main(void)
     series_of_another_shape();
     misplaced_first_frame();
     restarted_detector();
+    numbers_start_again_each_stack();
     rolling();
     rolling_faster_than_maps();
     reference_retaken();

@@ -57,7 +57,7 @@ struct spk_host {
     /* Walks the options of the running graph: index 0.. until SPK_END; `plugin` and `option` stay valid. */
     spk_status (*option)(void *context, unsigned index, const char **plugin,
                          const struct spk_option **option);
-    /* Fills a consistent-enough copy of all counters. */
+    /* Fills a copy of all counters in which the conservation law holds (stats.h). */
     void (*stats)(void *context, struct spk_stats *stats);
     /* Role and scan position of frames received from now on that carry none themselves (motor PVs and the like). */
     void (*frame_context)(void *context, enum spk_role role, int64_t position, int64_t stack);

@@ -75,7 +75,7 @@ struct spk_stats {
     uint64_t published[SPK_ROLE_COUNT]; /* frames by role */
     uint64_t dropped[SPK_DROP_COUNT];
     uint64_t rejected[SPK_REJECT_COUNT];
-    uint64_t in_flight;  /* frames in rings and open stacks, counted there */
+    uint64_t in_flight;  /* frames on their way or in open stacks, counted there */
     uint64_t disordered; /* frames that came after a later one of their series (accepted or not) */
     uint64_t missing;    /* frame numbers a series skipped */
     uint64_t results;    /* map sets handed to the sinks */
