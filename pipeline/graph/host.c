@@ -22,59 +22,76 @@ spk_status spk_pipeline_command(struct spk_pipeline *pipeline, enum spk_command 
     return status;
 }
 
-/* All nodes of the graph behind one index: source, stages, sinks, controls, and last the pipeline itself. */
-static bool node_at(const struct spk_pipeline *pipeline, uint32_t index, const struct spk_node **node,
-                    int *stage)
+/* What holds options: a plugin of the graph, or one of its own sections. */
+struct section {
+    const char *name;
+    const struct spk_option *options;
+    void *config; /* values in force */
+    size_t size;
+    int64_t stage; /* index of the stage, or -1 */
+};
+
+static struct section section_of(const struct spk_node *node)
+{
+    return (struct section){.name = node->plugin->name,
+                            .options = node->plugin->options,
+                            .config = node->config,
+                            .size = node->plugin->config_size,
+                            .stage = -1};
+}
+
+/* Source, stages, sinks, controls, then the sections `pipeline` and `geometry`. A stage's values are those after all changes
+ * so far; the others keep what they were opened with. False behind the last. */
+static bool section_at(struct spk_pipeline *pipeline, uint32_t index, struct section *section)
 {
     const struct spk_graph *graph = pipeline->graph;
-    *stage = -1;
+    uint32_t sinks = 1 + graph->stages, controls = sinks + graph->sinks, own = controls + graph->controls;
     if (index == 0) {
-        *node = &graph->source;
-        return true;
+        *section = section_of(&graph->source);
+    } else if (index < sinks) {
+        *section = section_of(&graph->stage[index - 1]);
+        section->stage = index - 1;
+        section->config = pipeline->stage_config[index - 1];
+    } else if (index < controls) {
+        *section = section_of(&graph->sink[index - sinks]);
+    } else if (index < own) {
+        *section = section_of(&graph->control[index - controls]);
+    } else if (index == own) {
+        *section = (struct section){
+            .name = "pipeline", .options = spk_pipeline_options, .config = &pipeline->options, .stage = -1};
+    } else if (index == own + 1) {
+        *section = (struct section){.name = "geometry",
+                                    .options = spk_geometry_options,
+                                    .config = &pipeline->info.format.geometry,
+                                    .stage = -1};
+    } else {
+        return false;
     }
-    index--;
-    if (index < graph->stages) {
-        *node = &graph->stage[index];
-        *stage = (int)index;
-        return true;
-    }
-    index -= graph->stages;
-    if (index < graph->sinks) {
-        *node = &graph->sink[index];
-        return true;
-    }
-    index -= graph->sinks;
-    if (index < graph->controls) {
-        *node = &graph->control[index];
-        return true;
-    }
-    return false;
+    return true;
 }
 
 struct target {
-    const struct spk_node *node;
-    int stage;
+    struct section section;
     const struct spk_option *option;
 };
 
-static spk_status find_target(const struct spk_pipeline *pipeline, const char *key, struct target *target,
+static spk_status find_target(struct spk_pipeline *pipeline, const char *key, struct target *target,
                               struct spk_error *error)
 {
     const char *dot = strchr(key, '.');
     const char *bare = dot ? dot + 1 : key;
     const char *near = NULL;
     unsigned found = 0;
-    const struct spk_node *node;
-    int stage;
-    for (uint32_t i = 0; node_at(pipeline, i, &node, &stage); i++) {
+    struct section section;
+    for (uint32_t i = 0; section_at(pipeline, i, &section); i++) {
         size_t length = dot ? (size_t)(dot - key) : 0;
-        if (dot && (strncmp(node->plugin->name, key, length) != 0 || node->plugin->name[length]))
+        if (dot && (strncmp(section.name, key, length) != 0 || section.name[length]))
             continue;
-        const struct spk_option *option = spk_option_find(node->plugin->options, bare);
+        const struct spk_option *option = spk_option_find(section.options, bare);
         if (option && !found++)
-            *target = (struct target){.node = node, .stage = stage, .option = option};
+            *target = (struct target){.section = section, .option = option};
         if (!option && !near)
-            near = spk_option_nearest(node->plugin->options, bare);
+            near = spk_option_nearest(section.options, bare);
     }
     if (found > 1)
         return spk_fail(error, SPK_INVALID, "%s: several plugins have this option, say plugin.%s", key, bare);
@@ -84,21 +101,14 @@ static spk_status find_target(const struct spk_pipeline *pipeline, const char *k
     return SPK_OK;
 }
 
-/* The stage's values as they are after all changes so far; other nodes keep those they were opened with. */
-static void *current_config(struct spk_pipeline *pipeline, const struct target *target)
-{
-    return target->stage >= 0 ? pipeline->stage_config[target->stage] : target->node->config;
-}
-
 static spk_status change(struct spk_pipeline *pipeline, const struct target *target, const char *value,
                          struct spk_error *error)
 {
-    void *current = current_config(pipeline, target);
-    size_t size = target->node->plugin->config_size;
-    void *copy = malloc(size);
+    const struct section *section = &target->section;
+    void *copy = malloc(section->size);
     if (!copy)
         return spk_fail(error, SPK_NOMEM, "no memory for new options");
-    memcpy(copy, current, size);
+    memcpy(copy, section->config, section->size);
     spk_status status = spk_option_parse(target->option, value, copy, error);
     if (!status && pipeline->orders == COMMANDS_MAX)
         status = spk_fail(error, SPK_AGAIN, "%d commands are waiting already", COMMANDS_MAX);
@@ -106,8 +116,8 @@ static spk_status change(struct spk_pipeline *pipeline, const struct target *tar
         free(copy);
         return status;
     }
-    memcpy(current, copy, size);
-    pipeline->order[pipeline->orders++] = (struct order){.stage = target->stage, .config = copy};
+    memcpy(section->config, copy, section->size);
+    pipeline->order[pipeline->orders++] = (struct order){.stage = section->stage, .config = copy};
     account_add(&pipeline->account.generation, 1);
     return SPK_OK;
 }
@@ -119,7 +129,7 @@ spk_status spk_pipeline_set(struct spk_pipeline *pipeline, const char *key, cons
     spk_status status = find_target(pipeline, key, &target, error);
     if (status)
         return status;
-    if (!target.option->live || target.stage < 0)
+    if (!target.option->live || target.section.stage < 0)
         return spk_fail(error, SPK_STATE, "%s: needs restart: change it in the configuration file", key);
     pthread_mutex_lock(&pipeline->lock);
     status = change(pipeline, &target, value, error);
@@ -148,7 +158,7 @@ static spk_status host_get(void *context, const char *key, char *value, size_t s
     if (status)
         return status;
     pthread_mutex_lock(&pipeline->lock);
-    spk_option_format(target.option, current_config(pipeline, &target), value, size);
+    spk_option_format(target.option, target.section.config, value, size);
     pthread_mutex_unlock(&pipeline->lock);
     return SPK_OK;
 }
@@ -156,12 +166,11 @@ static spk_status host_get(void *context, const char *key, char *value, size_t s
 static spk_status host_option(void *context, unsigned index, const char **plugin,
                               const struct spk_option **option)
 {
-    const struct spk_node *node;
-    int stage;
-    for (uint32_t i = 0; node_at(context, i, &node, &stage); i++) {
-        for (const struct spk_option *each = node->plugin->options; each && each->key; each++) {
+    struct section section;
+    for (uint32_t i = 0; section_at(context, i, &section); i++) {
+        for (const struct spk_option *each = section.options; each && each->key; each++) {
             if (index-- == 0) {
-                *plugin = node->plugin->name;
+                *plugin = section.name;
                 *option = each;
                 return SPK_OK;
             }

@@ -251,6 +251,7 @@ def test_what_is_written_is_nexus(expected, scene, tmp_path):
         assert process["program"][()] == b"speckled" and process.attrs["NX_class"] == "NXprocess"
         lines = process["configuration"][()].decode().splitlines()
         assert "recon_umpa.max_shift: 5" in lines and "sink_hdf5.compression: 4" in lines
+        assert any(line.startswith("pipeline.count") for line in lines) and any(line.startswith("geometry.") for line in lines)
         assert any(line.startswith("recon_umpa ") for line in process["versions"][()].decode().splitlines())
         results = process["results"]
         assert "recon_umpa" in list(results["stage_time"].attrs["stages"])

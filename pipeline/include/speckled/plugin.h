@@ -54,7 +54,8 @@ struct spk_host {
      * SPK_STATE when the option needs a restart. */
     spk_status (*set)(void *context, const char *key, const char *value, struct spk_error *error);
     spk_status (*get)(void *context, const char *key, char *value, size_t size, struct spk_error *error);
-    /* Walks the options of the running graph: index 0.. until SPK_END; `plugin` and `option` stay valid. */
+    /* Walks the options of the running graph: index 0.. until SPK_END; `plugin` (or "pipeline", "geometry" for the
+     * service's own) and `option` stay valid. */
     spk_status (*option)(void *context, unsigned index, const char **plugin,
                          const struct spk_option **option);
     /* Fills a copy of all counters in which the conservation law holds (stats.h). */
