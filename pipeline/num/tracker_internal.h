@@ -8,20 +8,14 @@
 enum { TRACKER_TILE = 64, TRACKER_ROWS = 16 };
 
 struct spk_tracker {
-    const char *name;
     struct spk_tracker_config config;
     const struct spk_match_ops *ops;
-    struct spk_team *team;
-    unsigned count, height, width;
+    unsigned height, width;
     unsigned window, shift;
     int guess_x, guess_y;
     float weight[2 * SPK_TRACKER_WINDOW_MAX + 1]; /* all ones: a box */
 
-    const struct spk_stack *reference, *sample;
-    float reference_level, sample_level; /* means: taken out before sums are made */
-    float *coefficient; /* [count][height][width] cubic B-spline coefficients of reference - level */
-    unsigned *used;     /* [count] positions that are in both stacks */
-    unsigned used_count;
+    struct spk_ratio ratio; /* the stacks in work */
     const struct spk_tracker_maps *maps;
 
     size_t scratch_size; /* floats a worker */
@@ -33,8 +27,5 @@ size_t tracker_search_scratch(const struct spk_tracker *tracker);
 /* Task of a team: one tile. Fills displacement and quality, NAN where there is no peak. */
 void tracker_search_tile(void *tracker, unsigned task, unsigned worker);
 unsigned tracker_search_tiles(const struct spk_tracker *tracker);
-
-/* Task of a team: one row. Fills transmission and dark-field at the displacement, narrows valid. */
-void tracker_ratio_row(void *tracker, unsigned task, unsigned worker);
 
 #endif

@@ -47,8 +47,8 @@ static size_t lay_out(struct tile *t, const struct spk_tracker *tracker, float *
         float **array;
         size_t count;
     } part[] = {
-        {&t->s, tracker->count * t->s_plane + slack},
-        {&t->r, tracker->count * t->r_plane + slack},
+        {&t->s, tracker->ratio.count * t->s_plane + slack},
+        {&t->r, tracker->ratio.count * t->r_plane + slack},
         {&t->s1, map},
         {&t->s2, map},
         {&t->r1, (size_t)t->c_rows * t->r_pitch + slack},
@@ -93,11 +93,11 @@ static void load(struct tile *t)
     const struct spk_tracker *tracker = t->tracker;
     int rim = (int)tracker->window, shift = (int)tracker->shift;
     size_t pixels = (size_t)tracker->height * tracker->width;
-    for (unsigned i = 0; i < tracker->used_count; i++) {
-        size_t frame = tracker->used[i] * pixels;
-        pack(tracker, tracker->sample->data + frame, tracker->sample_level, t->x0 - rim, t->y0 - rim,
-             t->s_rows, t->s_pitch, t->s + i * t->s_plane);
-        pack(tracker, tracker->reference->data + frame, tracker->reference_level,
+    for (unsigned i = 0; i < tracker->ratio.used_count; i++) {
+        size_t frame = tracker->ratio.used[i] * pixels;
+        pack(tracker, tracker->ratio.sample->data + frame, tracker->ratio.sample_level, t->x0 - rim,
+             t->y0 - rim, t->s_rows, t->s_pitch, t->s + i * t->s_plane);
+        pack(tracker, tracker->ratio.reference->data + frame, tracker->ratio.reference_level,
              t->x0 - rim - shift - tracker->guess_x, t->y0 - rim - shift - tracker->guess_y, t->r_rows,
              t->r_pitch, t->r + i * t->r_plane);
     }
@@ -121,7 +121,7 @@ static void window_sums(const struct tile *t, float *out, size_t out_pitch, cons
                         size_t in_pitch, unsigned rows, unsigned columns, bool squares)
 {
     memset(t->work, 0, plane * sizeof *t->work);
-    for (unsigned i = 0; i < t->tracker->used_count; i++)
+    for (unsigned i = 0; i < t->tracker->ratio.used_count; i++)
         for (size_t x = 0; x < plane; x++) {
             float value = a[i * plane + x];
             t->work[x] += squares ? value * value : value;
@@ -134,7 +134,7 @@ static void normalise_row(const struct tile *t, float *c, unsigned y, unsigned r
 {
     const struct spk_tracker *tracker = t->tracker;
     unsigned side = 2 * tracker->window + 1;
-    float inverse = 1 / (float)(tracker->used_count * side * side);
+    float inverse = 1 / (float)(tracker->ratio.used_count * side * side);
     const float *s1 = t->s1 + (size_t)y * TRACKER_TILE, *s2 = t->s2 + (size_t)y * TRACKER_TILE;
     const float *r1 = t->r1 + (size_t)(y + row_shift) * t->r_pitch + column;
     const float *r2 = t->r2 + (size_t)(y + row_shift) * t->r_pitch + column;
@@ -156,7 +156,7 @@ static void correlate(struct tile *t)
                 tracker->ops->cross(t->product + (size_t)y * t->s_pitch, t->s_plane,
                                     t->s + (size_t)y * t->s_pitch, t->s_plane,
                                     t->r + (size_t)(y + row) * t->r_pitch + first, t->r_plane,
-                                    tracker->used_count, t->s_pitch, shifts);
+                                    tracker->ratio.used_count, t->s_pitch, shifts);
             for (unsigned j = 0; j < shifts; j++) {
                 float *c = t->correlation + ((size_t)row * t->span + first + j) * map;
                 box(t, c, TRACKER_TILE, t->product + j * t->s_plane, t->s_pitch, TRACKER_ROWS, TRACKER_TILE);
@@ -164,44 +164,6 @@ static void correlate(struct tile *t)
                     normalise_row(t, c + (size_t)y * TRACKER_TILE, y, row, first + j);
             }
         }
-}
-
-/* Offset of the peak from the middle of 3x3 correlations, along columns and rows. False when there is none within a pixel. */
-static bool taylor_peak(float c[3][3], float *dx, float *dy)
-{
-    float gx = 0.5f * (c[1][2] - c[1][0]), gy = 0.5f * (c[2][1] - c[0][1]);
-    float hxx = c[1][2] - 2 * c[1][1] + c[1][0], hyy = c[2][1] - 2 * c[1][1] + c[0][1];
-    float hxy = 0.25f * (c[2][2] - c[2][0] - c[0][2] + c[0][0]);
-    float determinant = hxx * hyy - hxy * hxy;
-    if (!(determinant > 0) || !(hxx < 0))
-        return false;
-    *dx = (hxy * gy - hyy * gx) / determinant;
-    *dy = (hxy * gx - hxx * gy) / determinant;
-    return fabsf(*dx) < 1 && fabsf(*dy) < 1;
-}
-
-static bool gauss_offset(float before, float at, float after, float *offset)
-{
-    if (!(before > 0) || !(at > 0) || !(after > 0))
-        return false;
-    float a = logf(before), b = logf(at), c = logf(after);
-    float curvature = a - 2 * b + c;
-    *offset = 0.5f * (a - c) / curvature;
-    return curvature < 0 && fabsf(*offset) < 1;
-}
-
-static bool find_peak(const struct spk_tracker *tracker, float c[3][3], float *dx, float *dy)
-{
-    *dx = *dy = 0;
-    switch ((enum spk_tracker_peak)tracker->config.peak) {
-    case SPK_PEAK_TAYLOR:
-        return taylor_peak(c, dx, dy);
-    case SPK_PEAK_GAUSS:
-        return gauss_offset(c[1][0], c[1][1], c[1][2], dx) && gauss_offset(c[0][1], c[1][1], c[2][1], dy);
-    case SPK_PEAK_NONE:
-        return true;
-    }
-    return false;
 }
 
 struct range {
@@ -252,7 +214,7 @@ static void search_pixel(const struct tile *t, unsigned x, unsigned y)
     for (int i = 0; i < 3; i++)
         for (int j = 0; j < 3; j++)
             around[i][j] = c[((size_t)(best_row + i - 1) * t->span + (size_t)(best_column + j - 1)) * map];
-    if (!find_peak(tracker, around, &dx, &dy))
+    if (!spk_peak_find((enum spk_tracker_peak)tracker->config.peak, around, &dx, &dy))
         return;
     maps->displacement_x[pixel] = (float)((int)tracker->shift - best_column + tracker->guess_x) - dx;
     maps->displacement_y[pixel] = (float)((int)tracker->shift - best_row + tracker->guess_y) - dy;

@@ -4,36 +4,24 @@
  * Phys. Rev. Applied 5, 044014 (2016)).
  *
  * With sums over the n = frames (2 window + 1)^2 values s of the sample round x and r of the reference round x - u:
- *     c(u) = (S sr - S s S r / n) / sqrt((S ss - (S s)^2 / n) (S rr - (S r)^2 / n)),
- *     T = S s / S r,   D = (std s / std r) / T   with the reference resampled at the sub-pixel x - u.
+ *     c(u) = (S sr - S s S r / n) / sqrt((S ss - (S s)^2 / n) (S rr - (S r)^2 / n));
+ * T and D as in num_ratio.h, over the same values. The quality map is c.
  * Only spk_tracker_create() allocates. One caller at a time. */
 #ifndef SPECKLED_NUM_TRACKER_H
 #define SPECKLED_NUM_TRACKER_H
 
-#include <speckled/maps.h>
 #include <speckled/num_isa.h>
+#include <speckled/num_peak.h>
+#include <speckled/num_ratio.h>
 #include <speckled/plugin.h>
 
 enum { SPK_TRACKER_WINDOW_MAX = 16, SPK_TRACKER_SHIFT_MAX = 32 };
-
-enum spk_tracker_peak {
-    SPK_PEAK_TAYLOR, /* second-order expansion in both coordinates over 3x3 values */
-    SPK_PEAK_GAUSS,  /* a Gaussian through three values, each axis by itself */
-    SPK_PEAK_NONE,   /* whole pixels */
-};
 
 struct spk_tracker_config {
     int64_t window;          /* half width, px */
     int64_t max_shift;       /* px, on both sides of the guess, both axes */
     int64_t peak;            /* enum spk_tracker_peak */
     double guess_x, guess_y; /* px, rounded */
-};
-
-/* [height][width] each, none NULL. A pixel without a result has NAN in every map and valid 0. */
-struct spk_tracker_maps {
-    float *transmission, *dark_field, *displacement_x, *displacement_y;
-    float *quality; /* c at the best whole shift, -1..1 */
-    uint8_t *valid; /* narrowed (AND) */
 };
 
 struct spk_tracker;
