@@ -117,4 +117,5 @@ def main():
         compare(folder, "xst", 4, 2, "taylor", (0.9, 1.4))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+/* recon_wxst: options and the stage. */
+#include "wxst.h"
+
+#include <speckled/plugin.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#define FIELD(name) .offset = offsetof(struct spk_wxst_config, name)
+
+static const struct spk_option options[] = {
+    {.key = "method",
+     .type = SPK_OPTION_CHOICE,
+     FIELD(method),
+     .choices = "wsvt|wxst",
+     .default_value = "wsvt",
+     .help = "What makes a pixel's vector: its values over the frames, or those of its neighbours too."},
+    {.key = "neighbours",
+     .type = SPK_OPTION_INT,
+     FIELD(neighbours),
+     .unit = "px",
+     .minimum = 0,
+     .maximum = SPK_WXST_NEIGHBOURS_MAX,
+     .default_value = "5",
+     .help = "With method wxst: half width of the neighbourhood; 5 is 11x11 pixels."},
+    {.key = "levels",
+     .type = SPK_OPTION_INT,
+     FIELD(levels),
+     .minimum = 0,
+     .maximum = SPK_WXST_LEVELS_MAX,
+     .default_value = "2",
+     .help = "Images of half the size, one below the other, that are searched first."},
+    {.key = "cut",
+     .type = SPK_OPTION_INT,
+     FIELD(cut),
+     .minimum = 0,
+     .maximum = SPK_WXST_CUT_MAX,
+     .default_value = "2",
+     .help = "Finest wavelet bands of a vector left out; vectors of 50 values and fewer keep two more."},
+    {.key = "max_shift",
+     .type = SPK_OPTION_INT,
+     FIELD(max_shift),
+     .unit = "px",
+     .minimum = 1,
+     .maximum = SPK_WXST_SHIFT_MAX,
+     .default_value = "20",
+     .help = "Largest displacement searched along x and y, on both sides."},
+    {.key = "fine",
+     .type = SPK_OPTION_INT,
+     FIELD(fine),
+     .unit = "px",
+     .minimum = 2,
+     .maximum = SPK_WXST_FINE_MAX,
+     .default_value = "4",
+     .help = "Range searched on both sides of what the image of half the size gave."},
+    {.key = "peak",
+     .type = SPK_OPTION_CHOICE,
+     FIELD(peak),
+     .choices = "taylor|gauss|none",
+     .default_value = "taylor",
+     .help = "How the peak is found between pixels: second-order expansion in both coordinates, a Gaussian "
+             "along each axis, or not at all."},
+    SPK_OPTION_END};
+
+struct instance {
+    struct spk_wxst_config config;
+    struct spk_team *team;
+    struct spk_wxst *wxst;
+};
+
+static spk_status open_instance(const struct spk_host *host, const void *config, void **self,
+                                struct spk_error *error)
+{
+    struct instance *instance = calloc(1, sizeof *instance);
+    if (!instance)
+        return spk_fail(error, SPK_NOMEM, "wxst: no memory");
+    instance->config = *(const struct spk_wxst_config *)config;
+    instance->team = host->team;
+    *self = instance;
+    return SPK_OK;
+}
+
+static void close_instance(void **self)
+{
+    struct instance *instance = *self;
+    if (!instance)
+        return;
+    spk_wxst_destroy(&instance->wxst);
+    free(instance);
+    *self = NULL;
+}
+
+static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,
+                          struct spk_error *error)
+{
+    struct instance *instance = self;
+    spk_wxst_destroy(&instance->wxst);
+    out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DARK_FIELD | 1u << SPK_MAP_DISPLACEMENT_X |
+                 1u << SPK_MAP_DISPLACEMENT_Y | 1u << SPK_MAP_QUALITY;
+    return spk_wxst_create(&instance->wxst, &instance->config, in->count, in->height, in->width,
+                           instance->team, error);
+}
+
+static spk_status reference(void *self, const struct spk_stack *stack, struct spk_error *error)
+{
+    return spk_wxst_reference(((struct instance *)self)->wxst, stack, error);
+}
+
+static spk_status process(void *self, struct spk_work *work, struct spk_error *error)
+{
+    float *const *map = work->result->map;
+    const struct spk_tracker_maps maps = {.transmission = map[SPK_MAP_TRANSMISSION],
+                                          .dark_field = map[SPK_MAP_DARK_FIELD],
+                                          .displacement_x = map[SPK_MAP_DISPLACEMENT_X],
+                                          .displacement_y = map[SPK_MAP_DISPLACEMENT_Y],
+                                          .quality = map[SPK_MAP_QUALITY],
+                                          .valid = work->result->valid};
+    return spk_wxst_process(((struct instance *)self)->wxst, work->sample, &maps, error);
+}
+
+static const struct spk_stage stage = {.prepare = prepare, .reference = reference, .process = process};
+
+static const struct spk_plugin plugin = {
+    .abi = SPK_PLUGIN_ABI,
+    .size = sizeof(struct spk_plugin),
+    .name = "recon_wxst",
+    .summary = "Displacement from the nearest vectors of wavelet coefficients, coarse to fine (WXST, WSVT)",
+    .version = "1.0",
+    .options = options,
+    .config_size = sizeof(struct spk_wxst_config),
+    .open = open_instance,
+    .close = close_instance,
+    .stage = &stage,
+};
+
+const struct spk_plugin *spk_plugin_entry(void)
+{
+    return &plugin;
+}
