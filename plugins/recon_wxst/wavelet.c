@@ -14,27 +14,19 @@ static const float high_2[DB2] = {-0.48296291314453416f, 0.8365163037378079f, -0
 static const float low_3[DB3] = {0.03522629188570953f, -0.08544127388202666f, -0.13501102001025458f,
                                  0.45987750211849154f, 0.8068915093110925f,   0.33267055295008263f};
 
-static unsigned mirrored(int at, unsigned length)
-{
-    int period = 2 * (int)length;
-    at %= period;
-    at = at < 0 ? at + period : at;
-    return (unsigned)(at < (int)length ? at : period - 1 - at);
-}
-
 void wavelet_image_row(const float *image, unsigned height, unsigned width, float level, unsigned row,
                        float *out, float *scratch)
 {
     memset(scratch, 0, width * sizeof *scratch);
     for (int j = 0; j < DB3; j++) {
-        const float *line = image + (size_t)mirrored(2 * (int)row + 1 - j, height) * width;
+        const float *line = image + (size_t)wavelet_mirror(2 * (int)row + 1 - j, height) * width;
         for (unsigned x = 0; x < width; x++)
             scratch[x] += low_3[j] * (isfinite(line[x]) ? line[x] - level : 0);
     }
     for (int k = 0; k < (int)wavelet_image_extent(width); k++) {
         float sum = 0;
         for (int j = 0; j < DB3; j++)
-            sum += low_3[j] * scratch[mirrored(2 * k + 1 - j, width)];
+            sum += low_3[j] * scratch[wavelet_mirror(2 * k + 1 - j, width)];
         out[k] = sum;
     }
 }
@@ -50,7 +42,7 @@ static void step(const float *in, unsigned length, float *low, float *high)
     for (int k = 0; k < (int)half(length); k++) {
         float a = 0, d = 0;
         for (int j = 0; j < DB2; j++) {
-            float value = in[mirrored(2 * k + 1 - j, length)];
+            float value = in[wavelet_mirror(2 * k + 1 - j, length)];
             a += low_2[j] * value;
             d += high_2[j] * value;
         }

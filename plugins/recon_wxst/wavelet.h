@@ -8,6 +8,14 @@
 
 enum { WAVELET_LEVELS_MAX = 16 };
 
+/* Index of what stands at `at` when `length` values, at least 1, are mirrored at both ends as often as needed. */
+static inline unsigned wavelet_mirror(int at, unsigned length)
+{
+    while (at < 0 || at >= (int)length)
+        at = at < 0 ? -1 - at : 2 * (int)length - 1 - at;
+    return (unsigned)at;
+}
+
 /* Extent of the approximation of an image of this extent by db3. */
 static inline unsigned wavelet_image_extent(unsigned extent)
 {

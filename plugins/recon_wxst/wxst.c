@@ -151,7 +151,7 @@ spk_status spk_wxst_process(struct spk_wxst *w, const struct spk_stack *sample,
     w->maps = maps;
     wxst_make_pyramid(w, true);
     if (w->made_count != w->ratio.used_count ||
-        memcmp(w->made_of, w->ratio.used, w->made_count * sizeof *w->made_of))
+        memcmp(w->made_of, w->ratio.used, w->made_count * sizeof *w->made_of) != 0)
         wxst_make_vectors(w);
     wxst_search(w);
     spk_ratio_fill(&w->ratio, maps);

@@ -43,14 +43,6 @@ void wxst_make_pyramid(struct spk_wxst *w, bool sample)
     spk_team_run(w->ratio.team, pyramid_frame, w, w->ratio.used_count);
 }
 
-static unsigned mirrored(int at, unsigned extent)
-{
-    int period = 2 * (int)extent;
-    at %= period;
-    at = at < 0 ? at + period : at;
-    return (unsigned)(at < (int)extent ? at : period - 1 - at);
-}
-
 /* The pixel's values, frame by frame, in each row by row. */
 static void gather(const struct spk_wxst *w, unsigned p, bool sample, unsigned x, unsigned y, float *value)
 {
@@ -63,9 +55,9 @@ static void gather(const struct spk_wxst *w, unsigned p, bool sample, unsigned x
     for (unsigned i = 0; i < ratio->used_count; i++) {
         const float *image = images + (size_t)ratio->used[i] * level->height * level->width;
         for (int dy = -rim; dy <= rim; dy++) {
-            const float *line = image + (size_t)mirrored((int)y + dy, level->height) * level->width;
+            const float *line = image + (size_t)wavelet_mirror((int)y + dy, level->height) * level->width;
             for (int dx = -rim; dx <= rim; dx++) {
-                float v = line[mirrored((int)x + dx, level->width)] - mean;
+                float v = line[wavelet_mirror((int)x + dx, level->width)] - mean;
                 *value++ = isfinite(v) ? v : 0;
             }
         }
