@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -25,12 +26,13 @@ WORDS = re.compile("|".join((r"\bTO" r"DO\b", r"\bFIX" r"ME\b", r"\bXX" r"X\b", 
 
 def repository_files(root):
     """Paths relative to root of all files that are, or would be, committed."""
-    git = subprocess.run(["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-                         capture_output=True, check=False)
-    if git.returncode == 0:
-        names = {Path(name) for name in git.stdout.decode().split("\0") if name}
-        return sorted(name for name in names if (root / name).is_file())
-    names = []
+    if shutil.which("git"):
+        git = subprocess.run(["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+                             capture_output=True, check=False)
+        if git.returncode == 0:
+            names = {Path(name) for name in git.stdout.decode().split("\0") if name}
+            return sorted(name for name in names if (root / name).is_file())
+    names = []  # an archive without its history
     for folder, folders, files in os.walk(root):
         folders[:] = [f for f in folders if not f.startswith("build") and f not in {".git", "demo-output", "__pycache__"}]
         names += [Path(folder, file).relative_to(root) for file in files]

@@ -64,6 +64,16 @@ static bool published(const struct player *player, uint64_t results)
     return stats.results >= results;
 }
 
+/* Until the assembler has taken all frames, and some time for what follows, on a busy machine too. */
+static void settle(const struct player *player)
+{
+    struct spk_stats stats;
+    do {
+        pause_ms(150);
+        player->host->stats(player->host->context, &stats);
+    } while (stats.ring_used);
+}
+
 static spk_status player_next(void *self, struct spk_frame **out, struct spk_error *error)
 {
     struct player *player = self;
@@ -88,14 +98,14 @@ static spk_status player_next(void *self, struct spk_frame **out, struct spk_err
         host->end_series(host->context);
         break;
     case STEP_COMMAND:
-        pause_ms(100); /* a command is obeyed when it comes, not in order with the frames */
+        settle(player); /* a command is obeyed when it comes, not in order with the frames */
         host->command(host->context, step->command, 0, error);
-        pause_ms(100);
+        settle(player);
         break;
     case STEP_SET:
-        pause_ms(100);
+        settle(player);
         CHECK(host->set(host->context, step->key, step->text, error) == SPK_OK, "%s", error->text);
-        pause_ms(100);
+        settle(player);
         break;
     case STEP_HOLD:
         pause_ms((int64_t)step->results);
