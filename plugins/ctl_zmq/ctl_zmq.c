@@ -29,7 +29,8 @@ spk_status spk_ctl_zmq_create(struct spk_ctl_zmq **control, const struct spk_hos
         return spk_fail(error, SPK_NOMEM, "no memory for a control socket");
     made->host = host;
     made->context = zmq_ctx_new();
-    made->socket = made->context ? zmq_socket(made->context, ZMQ_REP) : NULL;
+    /* Not REP: libzmq's loses a reply after a request without delimiter whose sender is gone already. */
+    made->socket = made->context ? zmq_socket(made->context, ZMQ_ROUTER) : NULL;
     if (!made->socket || zmq_setsockopt(made->socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest) != 0)
         status = spk_fail(error, SPK_IO, "cannot make a control socket: %s", zmq_strerror(zmq_errno()));
     if (status != SPK_OK || (status = spk_zmq_set(made->socket, ZMQ_LINGER, 0, error)) != SPK_OK ||
@@ -58,46 +59,77 @@ void spk_ctl_zmq_destroy(struct spk_ctl_zmq **control)
     *control = NULL;
 }
 
-/* Reads the surplus parts of a request; true when there were some. */
-static bool drain(void *socket)
+/* A request as a ROUTER socket hands it out: whose it is, the empty part that REQ clients put in front, and its text. */
+struct envelope {
+    zmq_msg_t peer, text;
+    bool delimited, surplus;
+};
+
+/* The parts behind the first; all of a message is there once its first part is. */
+static void read_rest(void *socket, struct envelope *envelope)
 {
-    bool surplus = false;
-    int more = 0;
-    size_t size = sizeof more;
-    char byte;
-    while (zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more) {
-        surplus = true;
-        if (zmq_recv(socket, &byte, sizeof byte, 0) < 0 && zmq_errno() != EINTR)
-            break;
+    bool more = zmq_msg_more(&envelope->peer), found = false;
+    while (more) {
+        zmq_msg_t part;
+        zmq_msg_init(&part);
+        if (zmq_msg_recv(&part, socket, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close(&part);
+            return;
+        }
+        more = zmq_msg_more(&part);
+        if (more && !found && !envelope->delimited && zmq_msg_size(&part) == 0) {
+            envelope->delimited = true;
+        } else {
+            envelope->surplus |= found;
+            found = true;
+            zmq_msg_move(&envelope->text, &part);
+        }
+        zmq_msg_close(&part);
     }
-    return surplus;
 }
 
-static spk_status answer_one(struct spk_ctl_zmq *control, struct spk_error *error)
+/* A client that is gone by now is no failure of the service. */
+static void send_reply(void *socket, struct envelope *envelope, const char *reply)
+{
+    if (zmq_msg_send(&envelope->peer, socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+        return;
+    if (envelope->delimited)
+        zmq_send(socket, "", 0, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+    zmq_send(socket, reply, strlen(reply), ZMQ_DONTWAIT);
+}
+
+static void answer(struct spk_ctl_zmq *control, struct envelope *envelope)
 {
     static const char surplus[] =
         "{\"ok\":false,\"status\":\"invalid\",\"error\":\"a request is one message part\"}";
     static const char no_memory[] = "{\"ok\":false,\"status\":\"nomem\",\"error\":\"no memory for a reply\"}";
-    zmq_msg_t message;
-    zmq_msg_init(&message);
-    if (zmq_msg_recv(&message, control->socket, ZMQ_DONTWAIT) < 0) {
-        int code = zmq_errno();
-        zmq_msg_close(&message);
-        return code == EAGAIN || code == EINTR
-                   ? SPK_AGAIN
-                   : spk_fail(error, SPK_IO, "cannot receive requests: %s", zmq_strerror(code));
+    if (envelope->surplus) {
+        send_reply(control->socket, envelope, surplus);
+        return;
     }
-    char *made = NULL;
-    const char *reply = surplus;
-    if (!drain(control->socket)) {
-        made = spk_control_answer(control->host, zmq_msg_data(&message), zmq_msg_size(&message));
-        reply = made ? made : no_memory;
-    }
-    /* A client that is gone by now is no failure of the service. */
-    zmq_send(control->socket, reply, strlen(reply), ZMQ_DONTWAIT);
-    zmq_msg_close(&message);
+    char *made =
+        spk_control_answer(control->host, zmq_msg_data(&envelope->text), zmq_msg_size(&envelope->text));
+    send_reply(control->socket, envelope, made ? made : no_memory);
     free(made);
-    return SPK_OK;
+}
+
+static spk_status answer_one(struct spk_ctl_zmq *control, struct spk_error *error)
+{
+    struct envelope envelope = {.delimited = false};
+    spk_status status = SPK_OK;
+    zmq_msg_init(&envelope.peer);
+    zmq_msg_init(&envelope.text);
+    if (zmq_msg_recv(&envelope.peer, control->socket, ZMQ_DONTWAIT) >= 0) {
+        read_rest(control->socket, &envelope);
+        answer(control, &envelope);
+    } else if (zmq_errno() == EAGAIN || zmq_errno() == EINTR) {
+        status = SPK_AGAIN;
+    } else {
+        status = spk_fail(error, SPK_IO, "cannot receive requests: %s", zmq_strerror(zmq_errno()));
+    }
+    zmq_msg_close(&envelope.text);
+    zmq_msg_close(&envelope.peer);
+    return status;
 }
 
 spk_status spk_ctl_zmq_serve(struct spk_ctl_zmq *control, struct spk_error *error)

@@ -1,4 +1,4 @@
-/* Control requests over a ZeroMQ REP socket. */
+/* Control requests over ZeroMQ: a ROUTER socket, spoken to by REQ or DEALER clients. */
 #ifndef CTL_ZMQ_H
 #define CTL_ZMQ_H
 

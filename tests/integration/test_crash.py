@@ -1,5 +1,6 @@
 """Processes that die, clients that hang, disks that fill: the service, its account and its files survive."""
 
+import json
 import os
 import subprocess
 import time
@@ -10,7 +11,7 @@ import pytest
 import yaml
 import zmq
 
-from harness import COUNT, Detector, Scene, Viewer, check_account, configuration, maps_of, nonzero, run, source_of, wait_for
+from harness import COUNT, PATIENCE, Detector, Scene, Viewer, check_account, configuration, maps_of, nonzero, run, source_of, wait_for
 
 
 def with_file(path, **pipeline):
@@ -175,7 +176,7 @@ def test_control_client_that_says_nothing_or_nonsense(service):
     """Whoever connects to the control port and sends rubbish does not keep others from it."""
     running = service(configuration())
     context = zmq.Context.instance()
-    for kind in (zmq.REQ, zmq.DEALER, zmq.PUSH):
+    for kind in (zmq.REQ, zmq.DEALER, zmq.PUSH) * 30:
         rude = context.socket(kind)
         rude.linger = 0
         rude.connect(running.control)
@@ -185,7 +186,12 @@ def test_control_client_that_says_nothing_or_nonsense(service):
             except zmq.ZMQError:
                 pass  # a REQ socket must first hear an answer
         rude.close()
-    check_account(running.status())
+    check_account(running.status())  # one request, one reply
+    plain = context.socket(zmq.DEALER)
+    plain.connect(running.control)
+    plain.send(b'{"command": "status"}')
+    assert plain.poll(PATIENCE * 1000) and json.loads(plain.recv())["ok"] is True
+    plain.close()
 
 
 @pytest.fixture
