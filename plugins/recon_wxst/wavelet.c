@@ -36,13 +36,14 @@ static unsigned half(unsigned length)
     return (length + DB2 - 1) / 2;
 }
 
-/* `high` may be NULL. */
+/* Zeros stand beyond both ends, so that a transform of which everything is kept preserves distances. `high` may be NULL. */
 static void step(const float *in, unsigned length, float *low, float *high)
 {
     for (int k = 0; k < (int)half(length); k++) {
         float a = 0, d = 0;
         for (int j = 0; j < DB2; j++) {
-            float value = in[wavelet_mirror(2 * k + 1 - j, length)];
+            int at = 2 * k + 1 - j;
+            float value = at >= 0 && at < (int)length ? in[at] : 0;
             a += low_2[j] * value;
             d += high_2[j] * value;
         }

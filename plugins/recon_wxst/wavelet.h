@@ -1,8 +1,8 @@
 /* Discrete wavelet transforms of short vectors and of images with Daubechies' orthogonal filters of 4 and 6 taps (I. Daubechies,
- * Ten Lectures on Wavelets, SIAM (1992), table 6.1: db2 and db3), in the definition of PyWavelets with its default extension:
+ * Ten Lectures on Wavelets, SIAM (1992), table 6.1: db2 and db3), in the definition of PyWavelets:
  *     a[k] = sum_j low[j] x[2k + 1 - j],   d[k] = sum_j high[j] x[2k + 1 - j],   high[j] = (-1)^(j+1) low[taps - 1 - j],
- * k from 0 to (length + taps - 1) / 2 - 1, x mirrored with its edge values repeated (.. x1 x0 | x0 x1 ..). All functions: any
- * thread. */
+ * k from 0 to (length + taps - 1) / 2 - 1, images mirrored with their edge values repeated
+ * (.. x1 x0 | x0 x1 ..), vectors continued by zeros. All functions: any thread. */
 #ifndef SPECKLED_WXST_WAVELET_H
 #define SPECKLED_WXST_WAVELET_H
 

@@ -15,20 +15,23 @@ DB3 = np.array([1 + ROOT10 + LONG, 5 + ROOT10 + 3 * LONG, 10 - 2 * ROOT10 + 2 * 
                 10 - 2 * ROOT10 - 2 * LONG, 5 + ROOT10 - 3 * LONG, 1 + ROOT10 - LONG]) / (16 * ROOT2)
 
 
-def dwt(values, scaling):
-    """Approximation and detail along the first axis; the array is mirrored at its ends."""
+def dwt(values, scaling, mirrored):
+    """Approximation and detail along the first axis; the array is mirrored at its ends, or continued by zeros."""
     taps = len(scaling)
     low = scaling[::-1]
     high = low[::-1] * (-1.0) ** np.arange(1, taps + 1)
     at = np.arange(-taps, len(values) + taps)  # half-sample symmetry, as often as needed
+    inside = (at >= 0) & (at < len(values))
     at = at % (2 * len(values))
     extended = values[np.where(at < len(values), at, 2 * len(values) - 1 - at)]
+    if not mirrored:
+        extended[~inside] = 0
     filtered = lambda f: np.apply_along_axis(np.convolve, 0, extended, f)[taps + 1:taps + len(values) + taps - 1:2]
     return filtered(low), filtered(high)
 
 
 def image_approximation(image):
-    return dwt(dwt(image, DB3)[0].T, DB3)[0].T
+    return dwt(dwt(image, DB3, True)[0].T, DB3, True)[0].T
 
 
 def coefficients(vector, cut, level):
@@ -37,7 +40,7 @@ def coefficients(vector, cut, level):
     levels = max(0, int(np.floor(np.log2(n / 3) + 1e-12)))
     details, approximation = [], vector
     for _ in range(levels):
-        approximation, detail = dwt(approximation, DB2)
+        approximation, detail = dwt(approximation, DB2, False)
         details.insert(0, detail)
     added = 0 if n > 150 else (0, 0, 1, 2, 2, 2)[level] if n > 50 else 2
     return np.concatenate(([approximation] + details)[:max(1, levels + 1 - cut + added)], axis=0)
