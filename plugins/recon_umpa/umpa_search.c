@@ -227,13 +227,54 @@ static void store_tile(const struct umpa_tile *t)
     }
 }
 
+/* How one axis of the image is cut into tiles. Pixels whose search reaches over an edge have tiles of their own: theirs
+ * carry masks, which no other pixel shall pay for. */
+struct cuts {
+    unsigned edge[4]; /* low rim, inside, high rim */
+    unsigned step;
+};
+
+static unsigned cells(const struct cuts *c, unsigned part)
+{
+    return (c->edge[part + 1] - c->edge[part] + c->step - 1) / c->step;
+}
+
+static struct cuts cut_axis(const struct spk_umpa *u, unsigned length, int guess, unsigned step)
+{
+    int shift = (int)u->search_shift, radius = (int)u->search_radius;
+    int low = radius + (shift + guess > 0 ? shift + guess : 0);
+    int high = radius + (shift - guess > 0 ? shift - guess : 0);
+    if (low + high >= (int)length)
+        low = high = 0;
+    return (struct cuts){{0, (unsigned)low, length - (unsigned)high, length}, step};
+}
+
+static unsigned count_cells(const struct cuts *c)
+{
+    return cells(c, 0) + cells(c, 1) + cells(c, 2);
+}
+
+static struct umpa_span cell(const struct cuts *c, unsigned i)
+{
+    unsigned part = 0;
+    for (; i >= cells(c, part); part++)
+        i -= cells(c, part);
+    unsigned first = c->edge[part] + i * c->step, rest = c->edge[part + 1] - first;
+    return (struct umpa_span){first, rest < c->step ? rest : c->step};
+}
+
+struct search {
+    struct spk_umpa *u;
+    struct cuts x, y;
+};
+
 static void search_tile(void *context, unsigned task, unsigned worker)
 {
-    struct spk_umpa *u = context;
-    unsigned columns = umpa_tile_columns(u), across = (u->width + columns - 1) / columns;
+    const struct search *s = context;
+    unsigned across = count_cells(&s->x);
     struct umpa_tile tile;
-    umpa_tile_load(&tile, u, task % across * columns, task / across * UMPA_SEARCH_ROWS,
-                   umpa_scratch(u, worker));
+    umpa_tile_load(&tile, s->u, cell(&s->x, task % across), cell(&s->y, task / across),
+                   umpa_scratch(s->u, worker));
     memset(tile.best[BEST_T], 0, tile.m_plane * sizeof(float));
     memset(tile.best[BEST_K], 0, tile.m_plane * sizeof(float));
     memset(tile.best[BEST_X], 0, tile.m_plane * sizeof(float));
@@ -246,7 +287,7 @@ static void search_tile(void *context, unsigned task, unsigned worker)
 
 void umpa_search(struct spk_umpa *u)
 {
-    unsigned columns = umpa_tile_columns(u), across = (u->width + columns - 1) / columns;
-    unsigned down = (u->height + UMPA_SEARCH_ROWS - 1) / UMPA_SEARCH_ROWS;
-    spk_team_run(u->team, search_tile, u, across * down);
+    struct search search = {u, cut_axis(u, u->width, u->guess_x, umpa_tile_columns(u)),
+                            cut_axis(u, u->height, u->guess_y, UMPA_SEARCH_ROWS)};
+    spk_team_run(u->team, search_tile, &search, count_cells(&search.x) * count_cells(&search.y));
 }

@@ -17,19 +17,21 @@ unsigned umpa_tile_columns(const struct spk_umpa *u)
     return (unsigned)spk_match_round(UMPA_SEARCH_TILE + window, SPK_MATCH_STEP) - window;
 }
 
-static void measure(struct umpa_tile *t, const struct spk_umpa *u)
+static void measure(struct umpa_tile *t, const struct spk_umpa *u, unsigned width, unsigned height)
 {
-    unsigned window = 2 * u->search_radius, shifts = 2 * u->search_shift, columns = umpa_tile_columns(u);
+    unsigned window = 2 * u->search_radius, shifts = 2 * u->search_shift;
     t->parity = u->config.window > 0;
-    t->out_pitch = (unsigned)spk_match_round(columns, SPK_MATCH_STEP);
-    t->s_pitch = columns + window;
-    t->s_rows = UMPA_SEARCH_ROWS + window;
+    t->width = width;
+    t->height = height;
+    t->out_pitch = (unsigned)spk_match_round(width, SPK_MATCH_STEP);
+    t->s_pitch = (unsigned)spk_match_round(width + window, SPK_MATCH_STEP);
+    t->s_rows = height + window;
     t->r_pitch = (unsigned)spk_match_round(t->s_pitch + shifts, SPK_MATCH_STEP) + SPK_MATCH_STEP;
     t->r_rows = t->s_rows + shifts;
-    t->c_rows = UMPA_SEARCH_ROWS + shifts;
+    t->c_rows = height + shifts;
     t->s_plane = (size_t)t->s_rows * t->s_pitch;
     t->r_plane = (size_t)t->r_rows * t->r_pitch;
-    t->m_plane = (size_t)UMPA_SEARCH_ROWS * t->out_pitch;
+    t->m_plane = (size_t)height * t->out_pitch;
     t->c_plane = (size_t)t->c_rows * t->r_pitch;
 }
 
@@ -85,7 +87,7 @@ size_t umpa_tile_size(const struct spk_umpa *u)
 {
     struct umpa_tile tile;
     struct part part[PARTS];
-    measure(&tile, u);
+    measure(&tile, u, umpa_tile_columns(u), UMPA_SEARCH_ROWS);
     size_t total = 0;
     for (unsigned i = 0, count = list_parts(&tile, u, part); i < count; i++)
         total += padded(u, part[i].count);
@@ -95,7 +97,6 @@ size_t umpa_tile_size(const struct spk_umpa *u)
 static void place(struct umpa_tile *t, struct spk_umpa *u, float *memory)
 {
     struct part part[PARTS];
-    measure(t, u);
     for (unsigned i = 0, count = list_parts(t, u, part); i < count; i++) {
         *part[i].array = memory;
         memory += padded(u, part[i].count);
@@ -118,9 +119,8 @@ void umpa_tile_blur(const struct umpa_tile *t, float *out, size_t out_pitch, con
 struct block {
     const struct spk_stack *stack;
     int x0, y0;
-    unsigned rows, pitch;
-    size_t plane;
-    const float *base; /* taken out of every frame, rows `base_pitch` apart */
+    unsigned rows, columns, pitch; /* columns beyond `columns` are filled with 0 and looked at by nobody */
+    const float *base;             /* taken out of every frame, rows `base_pitch` apart */
     size_t base_pitch;
     float *value, *mask, *count, *sum, *square;
 };
@@ -135,13 +135,14 @@ static bool pack_row(const struct spk_umpa *u, const struct block *b, unsigned k
                      float *good)
 {
     const struct umpa_row from = umpa_frame_row(u, b->stack, k, b->y0 + (int)row);
-    int pitch = (int)b->pitch;
-    int lo = clamp_int(from.data ? from.first - b->x0 : pitch, 0, pitch);
-    int hi = clamp_int(from.data ? from.last - b->x0 + 1 : 0, lo, pitch);
-    bool whole = lo == 0 && hi == pitch;
+    int columns = (int)b->columns, pitch = (int)b->pitch;
+    int lo = clamp_int(from.data ? from.first - b->x0 : columns, 0, columns);
+    int hi = clamp_int(from.data ? from.last - b->x0 + 1 : 0, lo, columns);
+    memset(to, 0, (size_t)lo * sizeof *to);
+    memset(to + hi, 0, (size_t)(pitch - hi) * sizeof *to);
+    bool whole = lo == 0 && hi == columns;
     if (!whole) {
-        memset(to, 0, b->pitch * sizeof *to);
-        for (int i = 0; good && i < pitch; i++)
+        for (int i = 0; good && i < columns; i++)
             good[i] = i >= lo && i < hi ? good[i] : 0;
         if (lo == hi)
             return false;
@@ -156,9 +157,9 @@ static bool pack_row(const struct spk_umpa *u, const struct block *b, unsigned k
 static void prefetch_row(const struct spk_umpa *u, const struct block *b, unsigned k, unsigned row)
 {
     const struct umpa_row from = umpa_frame_row(u, b->stack, k, b->y0 + (int)row);
-    if (!from.data || b->x0 < from.first || b->x0 + (int)b->pitch > from.last)
+    if (!from.data || b->x0 < from.first || b->x0 + (int)b->columns > from.last)
         return;
-    for (unsigned x = 0; x < b->pitch; x += SPK_MATCH_STEP)
+    for (unsigned x = 0; x < b->columns; x += SPK_MATCH_STEP)
         __builtin_prefetch(from.data + (b->x0 + from.shift + (int)x));
 }
 
@@ -253,8 +254,8 @@ static void pack_tile(struct umpa_tile *t)
                       .x0 = t->x0 - radius,
                       .y0 = t->y0 - radius,
                       .rows = t->s_rows,
+                      .columns = t->width + 2 * u->search_radius,
                       .pitch = t->s_pitch,
-                      .plane = t->s_plane,
                       .base = t->level,
                       .value = t->s,
                       .mask = t->s_mask,
@@ -265,8 +266,8 @@ static void pack_tile(struct umpa_tile *t)
                       .x0 = s.x0 - shift - u->guess_x,
                       .y0 = s.y0 - shift - u->guess_y,
                       .rows = t->r_rows,
+                      .columns = s.columns + 2 * u->search_shift,
                       .pitch = t->r_pitch,
-                      .plane = t->r_plane,
                       .base = t->parity ? t->one : t->mean,
                       .base_pitch = t->parity ? 0 : t->r_pitch,
                       .value = t->r,
@@ -310,7 +311,7 @@ static void sample_square(struct umpa_tile *t)
 {
     float level = t->u->level, frames = (float)t->u->used_count;
     sum_frames(t, t->work, t->s, t->s, t->s_rows, t->s_pitch);
-    umpa_tile_blur(t, t->o_ss, t->out_pitch, t->work, t->s_pitch, UMPA_SEARCH_ROWS, t->out_pitch);
+    umpa_tile_blur(t, t->o_ss, t->out_pitch, t->work, t->s_pitch, t->height, t->out_pitch);
     for (size_t i = 0; i < t->m_plane; i++)
         t->o_ss[i] += level * (2 * t->o_s[i] + frames * level);
 }
@@ -329,14 +330,13 @@ static void parity_sums(struct umpa_tile *t)
     float frames = (float)u->used_count;
     for (unsigned i = 0; i < u->used_count; i++) {
         umpa_tile_blur(t, t->s_mean + i * t->out_pitch, (size_t)u->used_count * t->out_pitch,
-                       t->s + i * t->s_pitch, (size_t)u->used_count * t->s_pitch, UMPA_SEARCH_ROWS,
-                       t->out_pitch);
+                       t->s + i * t->s_pitch, (size_t)u->used_count * t->s_pitch, t->height, t->out_pitch);
         umpa_tile_blur(t, t->r_mean + i * t->r_pitch, (size_t)u->used_count * t->r_pitch,
                        t->r + i * t->r_pitch, (size_t)u->used_count * t->r_pitch, t->c_rows, columns);
     }
     sum_frames(t, t->c_mm, t->r_mean, t->r_mean, t->c_rows, t->r_pitch); /* of r' = r - 1 */
     sum_frames(t, t->c_q, t->r_mean, NULL, t->c_rows, t->r_pitch);
-    sum_frames(t, t->o_s, t->s_mean, NULL, UMPA_SEARCH_ROWS, t->out_pitch);
+    sum_frames(t, t->o_s, t->s_mean, NULL, t->height, t->out_pitch);
     float *rr = t->product[0]; /* free until the first shift */
     sum_frames(t, rr, t->r, t->r, t->r_rows, t->r_pitch);
     umpa_tile_blur(t, t->c_qq, t->r_pitch, rr, t->r_pitch, t->c_rows, columns);
@@ -368,7 +368,7 @@ static void local_mean_sums(struct umpa_tile *t)
     umpa_tile_blur(t, t->c_qq, t->r_pitch, qq, t->r_pitch, t->c_rows, columns);
     umpa_tile_blur(t, t->c_q, t->r_pitch, q, t->r_pitch, t->c_rows, columns);
     sum_frames(t, t->s_sum, t->s, NULL, t->s_rows, t->s_pitch);
-    umpa_tile_blur(t, t->o_s, t->out_pitch, t->s_sum, t->s_pitch, UMPA_SEARCH_ROWS, t->out_pitch);
+    umpa_tile_blur(t, t->o_s, t->out_pitch, t->s_sum, t->s_pitch, t->height, t->out_pitch);
     for (size_t i = 0; i < t->s_plane; i++)
         t->s_sum[i] += frames * u->level;
     sample_square(t);
@@ -390,13 +390,12 @@ static void make_factors(struct umpa_tile *t)
     }
 }
 
-void umpa_tile_load(struct umpa_tile *t, struct spk_umpa *u, unsigned x0, unsigned y0, float *memory)
+void umpa_tile_load(struct umpa_tile *t, struct spk_umpa *u, struct umpa_span x, struct umpa_span y,
+                    float *memory)
 {
-    *t = (struct umpa_tile){.u = u, .x0 = (int)x0, .y0 = (int)y0};
+    *t = (struct umpa_tile){.u = u, .x0 = (int)x.first, .y0 = (int)y.first};
+    measure(t, u, x.count, y.count);
     place(t, u, memory);
-    unsigned columns = umpa_tile_columns(u), right = u->width - x0, below = u->height - y0;
-    t->width = right < columns ? right : columns;
-    t->height = below < UMPA_SEARCH_ROWS ? below : UMPA_SEARCH_ROWS;
     pack_tile(t);
     mark_usable(t);
     if (t->parity)

@@ -55,11 +55,17 @@ struct umpa_tile {
 
 /* Floats that a tile's arrays take. */
 size_t umpa_tile_size(const struct spk_umpa *u);
-/* Columns of output a tile covers (rows: UMPA_SEARCH_ROWS). */
+/* Most columns of output a tile covers (rows: UMPA_SEARCH_ROWS). */
 unsigned umpa_tile_columns(const struct spk_umpa *u);
 
-/* Packs the tile whose first output pixel is (x0, y0) into `memory`, marks u->usable under it and fills the sums. */
-void umpa_tile_load(struct umpa_tile *t, struct spk_umpa *u, unsigned x0, unsigned y0, float *memory);
+/* Output pixels of a tile along one axis. */
+struct umpa_span {
+    unsigned first, count;
+};
+
+/* Packs the tile over the output pixels x by y into `memory`, marks u->usable under it and fills the sums. */
+void umpa_tile_load(struct umpa_tile *t, struct spk_umpa *u, struct umpa_span x, struct umpa_span y,
+                    float *memory);
 
 /* out = the search window over rows x columns of `in`, separably. */
 void umpa_tile_blur(const struct umpa_tile *t, float *out, size_t out_pitch, const float *in, size_t in_pitch,
