@@ -420,7 +420,8 @@ def main():
     for problem in problems:
         print(f"demo: FAILED: {problem}", file=sys.stderr)
     if not problems:
-        print("\ndemo: everything worked, no frame was lost")
+        cut = "but those of the stack that was cut short" if demo.interrupted else ""
+        print(f"\ndemo: everything worked, no frame was lost {cut}".rstrip())
     return 1 if problems else 0
 
 
