@@ -60,6 +60,7 @@ function(epics_library target folder names)
     # Record and device support is reached by name only: the linker must keep libraries that no symbol asks for.
     target_link_libraries(${target} INTERFACE -Wl,--push-state,--no-as-needed ${files} -Wl,--pop-state)
     target_link_options(${target} INTERFACE -Wl,-rpath-link,${folder})
+    set_property(GLOBAL APPEND PROPERTY SPECKLED_EPICS_FOLDERS ${folder})
 endfunction()
 
 function(epics_targets include libraries)

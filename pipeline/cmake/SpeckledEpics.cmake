@@ -9,8 +9,11 @@ function(speckled_epics_module name)
     cmake_parse_arguments(PARSE_ARGV 1 M "" "" "SOURCES;LINK")
     add_library(${name} MODULE ${M_SOURCES})
     target_link_libraries(${name} PRIVATE speckled_epics speckled ${M_LINK})
+    # CMake leaves folders of its own tree out of the installed path, and build/venv is one.
+    get_property(folders GLOBAL PROPERTY SPECKLED_EPICS_FOLDERS)
+    list(REMOVE_DUPLICATES folders)
     set_target_properties(${name} PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${SPECKLED_EPICS_DIRECTORY}
-                          INSTALL_RPATH_USE_LINK_PATH ON)
+                          INSTALL_RPATH "${CMAKE_INSTALL_RPATH};${folders}")
     install(TARGETS ${name} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/speckled/epics)
 endfunction()
 
