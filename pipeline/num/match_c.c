@@ -27,6 +27,15 @@ static void taps_row(float *out, const float *in, size_t step, const float *weig
     }
 }
 
+static void window_rows(float *out, size_t out_pitch, const float *in, size_t in_pitch, const float *weight,
+                        unsigned count, unsigned rows, unsigned width, float *row)
+{
+    for (unsigned y = 0; y < rows; y++) {
+        taps_row(row, in + y * in_pitch, in_pitch, weight, count, width + count - 1);
+        taps_row(out + y * out_pitch, row, 1, weight, count, width);
+    }
+}
+
 static void moments_pixel(const struct spk_moments_row *r, int i, float sum[SPK_MOMENTS])
 {
     const size_t lanes = r->lanes, row = (r->width + 2 * SPK_MATCH_MARGIN) * lanes;

@@ -330,7 +330,7 @@ static void solve_row(const struct spk_solve_row *r)
 
 /* The table of one instruction set: the rows above, and those the including file brings. */
 #define ROW_TABLE                                                                                            \
-    .cross = cross_row, .taps = taps_row, .fit = fit_row, .score = score_row, .joint = joint_row,            \
-    .mean = mean_row, .moments = moments_row, .normal = normal_row, .solve = solve_row,                      \
+    .cross = cross_row, .taps = taps_row, .window = window_rows, .fit = fit_row, .score = score_row,         \
+    .joint = joint_row, .mean = mean_row, .moments = moments_row, .normal = normal_row, .solve = solve_row,  \
     .narrow = narrow_row, .pack = pack_row, .interleave = interleave_rows, .multiply = multiply_row,         \
     .centre = centre_row, .choose = choose_row, .accumulate = accumulate_row

@@ -7,7 +7,6 @@
 #include <string.h>
 
 typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
-typedef float vec8 __attribute__((vector_size(32)));
 
 static inline vec load(const float *from)
 {
@@ -19,13 +18,6 @@ static inline vec load(const float *from)
 static inline void store(float *to, vec v)
 {
     memcpy(to, &v, sizeof v);
-}
-
-static inline vec8 load8(const float *from)
-{
-    vec8 v;
-    memcpy(&v, from, sizeof v);
-    return v;
 }
 
 /* A block of shifts by a block of vectors stays in registers while all frames pass. */
@@ -99,120 +91,6 @@ static void taps_row(float *out, const float *in, size_t step, const float *weig
     }
 }
 
-/* The halves of a register added; of a half, itself. */
-#define FOLD8(value) (value)
-#define FOLD16(value)                                                                                        \
-    ((vec8)_mm256_add_ps(_mm512_castps512_ps256((__m512)(value)), _mm512_extractf32x8_ps((__m512)(value), 1)))
-
-/* Moments of the frames in one register, added to `acc`. At whole displacements, as in the first pass of a refinement, the
- * fourth row and column of coefficients have no weight: TAPS is 3. */
-#define MOMENTS_BLOCK(name, type, get, inside, fold, TAPS)                                                   \
-    static inline void name(const struct spk_moments_row *r, const struct spk_spline_place *p, size_t k,     \
-                            const float *sample, vec8 acc[SPK_MOMENTS])                                      \
-    {                                                                                                        \
-        const size_t lanes = r->lanes, row = (r->width + 2 * SPK_MATCH_MARGIN) * lanes;                      \
-        type v = {0}, vx = {0}, vy = {0};                                                                    \
-        for (unsigned j = 0; j < TAPS; j++) {                                                                \
-            const float *c = r->coefficient + p->start + j * row + k;                                        \
-            type c0 = get(c), c1 = get(c + lanes), c2 = get(c + 2 * lanes),                                  \
-                 c3 = TAPS > 3 ? get(c + 3 * lanes) : (type){0};                                             \
-            type line = p->wx[0] * c0 + p->wx[1] * c1 + p->wx[2] * c2 + p->wx[3] * c3;                       \
-            type slope = p->dx[0] * c0 + p->dx[1] * c1 + p->dx[2] * c2 + p->dx[3] * c3;                      \
-            v += p->wy[j] * line;                                                                            \
-            vx += p->wy[j] * slope;                                                                          \
-            vy += p->dy[j] * line;                                                                           \
-        }                                                                                                    \
-        type in = get(r->lane + k), s = get(sample + k);                                                     \
-        if (r->lane_x)                                                                                       \
-            in = inside(r, p, k, in);                                                                        \
-        v *= in, vx *= in, vy *= in, s *= in;                                                                \
-        acc[SPK_SUM_V] += fold(v);                                                                           \
-        acc[SPK_SUM_VX] += fold(vx);                                                                         \
-        acc[SPK_SUM_VY] += fold(vy);                                                                         \
-        acc[SPK_SUM_S] += fold(s);                                                                           \
-        acc[SPK_SUM_VV] += fold(v * v);                                                                      \
-        acc[SPK_SUM_VVX] += fold(v * vx);                                                                    \
-        acc[SPK_SUM_VVY] += fold(v * vy);                                                                    \
-        acc[SPK_SUM_VXVX] += fold(vx * vx);                                                                  \
-        acc[SPK_SUM_VXVY] += fold(vx * vy);                                                                  \
-        acc[SPK_SUM_VYVY] += fold(vy * vy);                                                                  \
-        acc[SPK_SUM_VS] += fold(v * s);                                                                      \
-        acc[SPK_SUM_VXS] += fold(vx * s);                                                                    \
-        acc[SPK_SUM_VYS] += fold(vy * s);                                                                    \
-        acc[SPK_SUM_SS] += fold(s * s);                                                                      \
-        acc[SPK_SUM_COUNT] += fold(in);                                                                      \
-    }
-
-static inline vec8 inside8(const struct spk_moments_row *r, const struct spk_spline_place *p, size_t k,
-                           vec8 in)
-{
-    vec8 x = p->x + load8(r->lane_x + k), y = p->y + load8(r->lane_y + k);
-    vec8 zero = {0}, right = zero + (float)(r->width - 1), bottom = zero + (float)(r->height - 1);
-    __m256i inside = (__m256i)((x >= zero) & (x <= right) & (y >= zero) & (y <= bottom));
-    return (vec8)_mm256_and_ps((__m256)in, _mm256_castsi256_ps(inside));
-}
-MOMENTS_BLOCK(moments_eight, vec8, load8, inside8, FOLD8, 4)
-MOMENTS_BLOCK(moments_eight_whole, vec8, load8, inside8, FOLD8, 3)
-
-#if LANES == 16
-static inline vec inside16(const struct spk_moments_row *r, const struct spk_spline_place *p, size_t k,
-                           vec in)
-{
-    vec8 half[2];
-    memcpy(half, &in, sizeof in);
-    half[0] = inside8(r, p, k, half[0]);
-    half[1] = inside8(r, p, k + 8, half[1]);
-    memcpy(&in, half, sizeof in);
-    return in;
-}
-MOMENTS_BLOCK(moments_sixteen, vec, load, inside16, FOLD16, 4)
-MOMENTS_BLOCK(moments_sixteen_whole, vec, load, inside16, FOLD16, 3)
-#endif
-
-static inline void moments_pixel(const struct spk_moments_row *r, int i, vec8 sum[SPK_MOMENTS])
-{
-    const struct spk_spline_place p = spk_spline_place(r, i);
-    const float *sample = r->sample + (size_t)i * r->lanes;
-    const bool whole = p.wx[3] == 0 && p.wy[3] == 0;
-    size_t k = 0;
-    for (unsigned q = 0; q < SPK_MOMENTS; q++)
-        sum[q] = (vec8){0};
-#if LANES == 16
-    for (; k + LANES <= r->lanes; k += LANES)
-        if (whole)
-            moments_sixteen_whole(r, &p, k, sample, sum);
-        else
-            moments_sixteen(r, &p, k, sample, sum);
-#endif
-    for (; k < r->lanes; k += 8)
-        if (whole)
-            moments_eight_whole(r, &p, k, sample, sum);
-        else
-            moments_eight(r, &p, k, sample, sum);
-}
-
-/* The sums over the lanes of eight vectors, one a lane. */
-static inline __m256 sum_lanes(const vec8 v[8])
-{
-    __m256 a = _mm256_hadd_ps((__m256)v[0], (__m256)v[1]), b = _mm256_hadd_ps((__m256)v[2], (__m256)v[3]);
-    __m256 c = _mm256_hadd_ps((__m256)v[4], (__m256)v[5]), d = _mm256_hadd_ps((__m256)v[6], (__m256)v[7]);
-    __m256 ab = _mm256_hadd_ps(a, b), cd = _mm256_hadd_ps(c, d);
-    return _mm256_add_ps(_mm256_permute2f128_ps(ab, cd, 0x20), _mm256_permute2f128_ps(ab, cd, 0x31));
-}
-
-static void moments_row(const struct spk_moments_row *r)
-{
-    for (int i = 0; i < r->count; i++) {
-        vec8 sum[SPK_MOMENTS];
-        float total[SPK_MOMENTS];
-        moments_pixel(r, i, sum);
-        _mm256_storeu_ps(total, sum_lanes(sum));
-        _mm256_storeu_ps(total + 8, sum_lanes(sum + 8));
-        for (unsigned q = 0; q < SPK_MOMENTS; q++)
-            r->out[q * r->plane + (size_t)i] = total[q];
-    }
-}
-
 /* Rows of an 8x8 block become its columns. */
 static inline void transpose8(__m256 v[8])
 {
@@ -230,6 +108,220 @@ static inline void transpose8(__m256 v[8])
     for (unsigned i = 0; i < 4; i++) {
         v[i] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
         v[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
+    }
+}
+
+/* The register that starts n floats into two neighbours. */
+#if LANES == 16
+#define FOLLOW(a, b, n) ((vec)_mm512_alignr_epi32((__m512i)(b), (__m512i)(a), n))
+#else
+#define FOLLOW(a, b, n)                                                                                      \
+    ((vec)_mm256_alignr_epi8(_mm256_permute2x128_si256((__m256i)(a), (__m256i)(b), 0x21), (__m256i)(a),      \
+                             4 * (n)))
+#endif
+
+/* Three taps both ways without a row in between: its unaligned loads would wait for the stores before them. */
+static void window_three(float *out, const float *in, size_t pitch, const float *weight, unsigned width)
+{
+    const vec zero = {0}, first = zero + weight[0], second = zero + weight[1], third = zero + weight[2];
+    vec here = first * load(in) + second * load(in + pitch) + third * load(in + 2 * pitch);
+    for (unsigned x = 0; x < width; x += LANES) {
+        const float *next = in + x + LANES;
+        vec after = first * load(next) + second * load(next + pitch) + third * load(next + 2 * pitch);
+        store(out + x, first * here + second * FOLLOW(here, after, 1) + third * FOLLOW(here, after, 2));
+        here = after;
+    }
+}
+
+static void window_rows(float *out, size_t out_pitch, const float *in, size_t in_pitch, const float *weight,
+                        unsigned count, unsigned rows, unsigned width, float *row)
+{
+    const unsigned wide = (unsigned)spk_match_round(width + count - 1, SPK_MATCH_STEP);
+    for (unsigned y = 0; y < rows; y++, out += out_pitch, in += in_pitch)
+        if (count == 3) {
+            window_three(out, in, in_pitch, weight, width);
+        } else {
+            taps_row(row, in, in_pitch, weight, count, wide);
+            taps_row(out, row, 1, weight, count, width);
+        }
+}
+
+#if LANES == 16
+/* Rows of a block of registers become its columns. */
+static inline void transpose(vec block[LANES])
+{
+    __m512 a[16], b[16];
+    for (unsigned i = 0; i < 8; i++) {
+        a[2 * i] = _mm512_unpacklo_ps((__m512)block[2 * i], (__m512)block[2 * i + 1]);
+        a[2 * i + 1] = _mm512_unpackhi_ps((__m512)block[2 * i], (__m512)block[2 * i + 1]);
+    }
+    for (unsigned i = 0; i < 16; i += 4) {
+        b[i] = _mm512_shuffle_ps(a[i], a[i + 2], 0x44);
+        b[i + 1] = _mm512_shuffle_ps(a[i], a[i + 2], 0xee);
+        b[i + 2] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0x44);
+        b[i + 3] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        __m512 even = _mm512_shuffle_f32x4(b[i], b[i + 4], 0x88);
+        __m512 odd = _mm512_shuffle_f32x4(b[i], b[i + 4], 0xdd);
+        __m512 next_even = _mm512_shuffle_f32x4(b[i + 8], b[i + 12], 0x88);
+        __m512 next_odd = _mm512_shuffle_f32x4(b[i + 8], b[i + 12], 0xdd);
+        block[i] = (vec)_mm512_shuffle_f32x4(even, next_even, 0x88);
+        block[i + 4] = (vec)_mm512_shuffle_f32x4(odd, next_odd, 0x88);
+        block[i + 8] = (vec)_mm512_shuffle_f32x4(even, next_even, 0xdd);
+        block[i + 12] = (vec)_mm512_shuffle_f32x4(odd, next_odd, 0xdd);
+    }
+}
+
+/* Up to one register of lanes, of which `count` are left; 0 beyond. */
+static inline vec load_lanes(const float *from, size_t count)
+{
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)(count < LANES ? (1u << count) - 1 : 0xffff), from);
+}
+
+static inline vec keep_inside(vec value, vec x, vec y, float right, float bottom)
+{
+    __mmask16 in = _mm512_cmp_ps_mask((__m512)x, _mm512_setzero_ps(), _CMP_GE_OQ);
+    in = _mm512_mask_cmp_ps_mask(in, (__m512)x, _mm512_set1_ps(right), _CMP_LE_OQ);
+    in = _mm512_mask_cmp_ps_mask(in, (__m512)y, _mm512_setzero_ps(), _CMP_GE_OQ);
+    in = _mm512_mask_cmp_ps_mask(in, (__m512)y, _mm512_set1_ps(bottom), _CMP_LE_OQ);
+    return (vec)_mm512_maskz_mov_ps(in, (__m512)value);
+}
+#else
+static inline void transpose(vec block[LANES])
+{
+    transpose8((__m256 *)block);
+}
+
+static inline vec load_lanes(const float *from, size_t count)
+{
+    (void)count; /* whole registers always */
+    return load(from);
+}
+
+static inline vec keep_inside(vec value, vec x, vec y, float right, float bottom)
+{
+    vec zero = {0};
+    __m256i in = (__m256i)((x >= zero) & (x <= zero + right) & (y >= zero) & (y <= zero + bottom));
+    return (vec)_mm256_and_ps((__m256)value, _mm256_castsi256_ps(in));
+}
+#endif
+
+enum { VALUE, VALUE_X, VALUE_Y, SAMPLE, VALUES };
+
+/* A register of neighbouring pixels and where each falls in the spline coefficients. */
+struct group {
+    unsigned first, count; /* pixels; beyond `count` the last one is repeated */
+    float x[LANES], y[LANES], wx[4][LANES], dx[4][LANES], wy[4][LANES], dy[4][LANES];
+    size_t start[LANES];
+};
+
+static inline void place_group(const struct spk_moments_row *r, struct group *g)
+{
+    ROW_LOOP
+    for (unsigned i = 0; i < LANES; i++) {
+        unsigned pixel = g->first + (i < g->count ? i : g->count - 1);
+        struct spk_spline_place p = spk_spline_place(r, (int)pixel);
+        g->x[i] = p.x;
+        g->y[i] = p.y;
+        for (unsigned j = 0; j < 4; j++) {
+            g->wx[j][i] = p.wx[j];
+            g->dx[j][i] = p.dx[j];
+            g->wy[j][i] = p.wy[j];
+            g->dy[j][i] = p.dy[j];
+        }
+        g->start[i] = p.start;
+    }
+}
+
+/* The interpolated reference and its slopes at pixel i, a frame a lane. At whole displacements, as in the first pass of a
+ * refinement, the fourth row and column of coefficients have no weight: then `taps` is 3. */
+static inline void interpolate(const struct spk_moments_row *r, const struct group *g, unsigned i, size_t k,
+                               const unsigned taps, vec value[VALUES][LANES])
+{
+    const size_t lanes = r->lanes, row = (r->width + 2 * SPK_MATCH_MARGIN) * lanes, left = lanes - k;
+    const float *c = r->coefficient + g->start[i] + k;
+    vec v = {0}, vx = {0}, vy = {0};
+    for (unsigned j = 0; j < taps; j++, c += row) {
+        vec line = {0}, slope = {0};
+        for (unsigned l = 0; l < taps; l++) {
+            vec coefficient = load_lanes(c + l * lanes, left);
+            line += g->wx[l][i] * coefficient;
+            slope += g->dx[l][i] * coefficient;
+        }
+        v += g->wy[j][i] * line;
+        vx += g->wy[j][i] * slope;
+        vy += g->dy[j][i] * line;
+    }
+    value[VALUE][i] = v;
+    value[VALUE_X][i] = vx;
+    value[VALUE_Y][i] = vy;
+}
+
+/* One frame of a group, pixels side by side, added to the moments. */
+static inline void add_frame(vec in, vec v, vec vx, vec vy, vec s, vec sum[SPK_MOMENTS])
+{
+    v *= in, vx *= in, vy *= in, s *= in;
+    sum[SPK_SUM_V] += v;
+    sum[SPK_SUM_VX] += vx;
+    sum[SPK_SUM_VY] += vy;
+    sum[SPK_SUM_S] += s;
+    sum[SPK_SUM_VV] += v * v;
+    sum[SPK_SUM_VVX] += v * vx;
+    sum[SPK_SUM_VVY] += v * vy;
+    sum[SPK_SUM_VXVX] += vx * vx;
+    sum[SPK_SUM_VXVY] += vx * vy;
+    sum[SPK_SUM_VYVY] += vy * vy;
+    sum[SPK_SUM_VS] += v * s;
+    sum[SPK_SUM_VXS] += vx * s;
+    sum[SPK_SUM_VYS] += vy * s;
+    sum[SPK_SUM_SS] += s * s;
+    sum[SPK_SUM_COUNT] += in;
+}
+
+/* Each pixel has its own place in the reference, so interpolation takes the frames side by side; the sums over frames take
+ * the pixels side by side. */
+static inline void moments_group(const struct spk_moments_row *r, const struct group *g, vec sum[SPK_MOMENTS])
+{
+    vec value[VALUES][LANES];
+    for (size_t k = 0; k < r->lanes; k += LANES) {
+        for (unsigned i = 0; i < LANES; i++) {
+            size_t pixel = g->first + (i < g->count ? i : g->count - 1);
+            if (g->wx[3][i] == 0 && g->wy[3][i] == 0)
+                interpolate(r, g, i, k, 3, value);
+            else
+                interpolate(r, g, i, k, 4, value);
+            value[SAMPLE][i] = load_lanes(r->sample + pixel * r->lanes + k, r->lanes - k);
+        }
+        for (unsigned q = 0; q < VALUES; q++)
+            transpose(value[q]);
+        for (unsigned f = 0; f < LANES && k + f < r->lanes; f++) {
+            vec in = (vec){0} + r->lane[k + f];
+            if (r->lane_x)
+                in = keep_inside(in, load(g->x) + r->lane_x[k + f], load(g->y) + r->lane_y[k + f],
+                                 (float)(r->width - 1), (float)(r->height - 1));
+            add_frame(in, value[VALUE][f], value[VALUE_X][f], value[VALUE_Y][f], value[SAMPLE][f], sum);
+        }
+    }
+}
+
+static void moments_row(const struct spk_moments_row *r)
+{
+    const unsigned pixels = r->count > 0 ? (unsigned)r->count : 0;
+    for (unsigned i = 0; i < pixels; i += LANES) {
+        struct group g;
+        g.first = i;
+        g.count = pixels - i < LANES ? pixels - i : LANES;
+        vec sum[SPK_MOMENTS];
+        for (unsigned q = 0; q < SPK_MOMENTS; q++)
+            sum[q] = (vec){0};
+        place_group(r, &g);
+        moments_group(r, &g, sum);
+        for (unsigned q = 0; q < SPK_MOMENTS; q++)
+            if (g.count == LANES)
+                store(r->out + q * r->plane + i, sum[q]);
+            else
+                memcpy(r->out + q * r->plane + i, &sum[q], g.count * sizeof(float));
     }
 }
 

@@ -107,13 +107,8 @@ void umpa_tile_blur(const struct umpa_tile *t, float *out, size_t out_pitch, con
                     unsigned rows, unsigned columns)
 {
     const struct spk_umpa *u = t->u;
-    unsigned taps = 2 * u->search_radius + 1;
-    unsigned wide = (unsigned)spk_match_round(columns + taps - 1, SPK_MATCH_STEP);
-    wide = wide < in_pitch ? wide : (unsigned)in_pitch;
-    for (unsigned y = 0; y < rows; y++) {
-        u->ops->taps(t->row, in + y * in_pitch, in_pitch, u->search_weight, taps, wide);
-        u->ops->taps(out + y * out_pitch, t->row, 1, u->search_weight, taps, columns);
-    }
+    u->ops->window(out, out_pitch, in, in_pitch, u->search_weight, 2 * u->search_radius + 1, rows, columns,
+                   t->row);
 }
 
 struct block {

@@ -81,6 +81,21 @@ static void test_taps(const struct spk_match_ops *c, const struct spk_match_ops 
     check_sentinels("taps", out_v, width);
 }
 
+static void test_window(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
+{
+    unsigned count = 1 + 2 * below(4), width = SPK_MATCH_STEP * (1 + below(3)), rows = 1 + below(4);
+    size_t pitch = width + 3 * SPK_MATCH_STEP + below(5);
+    float row[8 * SPK_MATCH_STEP];
+    fill(a, (rows + count) * pitch, 2);
+    fill(b, count, 1);
+    guard(out_c, rows * width);
+    guard(out_v, rows * width);
+    c->window(out_c, width, a, pitch, b, count, rows, width, row);
+    v->window(out_v, width, a, pitch, b, count, rows, width, row);
+    compare("window", isa, out_v, out_c, rows * width, 1e-5f);
+    check_sentinels("window", out_v, rows * width);
+}
+
 static void test_fit(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
 {
     unsigned width = SPK_MATCH_STEP * (1 + below(5));
@@ -275,6 +290,7 @@ int main(int argc, char **argv)
         for (unsigned i = 0; i < 300; i++) {
             test_cross(c, v, spk_isa_name(isa));
             test_taps(c, v, spk_isa_name(isa));
+            test_window(c, v, spk_isa_name(isa));
             test_fit(c, v, spk_isa_name(isa));
             test_moments(c, v, spk_isa_name(isa));
             test_equations(c, v, spk_isa_name(isa));

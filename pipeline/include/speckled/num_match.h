@@ -175,6 +175,10 @@ struct spk_match_ops {
     /* out[x] = sum over j < count of weight[j] * in[x + j * step]; out does not overlap in. */
     void (*taps)(float *out, const float *in, size_t step, const float *weight, unsigned count,
                  unsigned width);
+    /* The same taps down and across, out[y][x] = sum over i, j of weight[i] * weight[j] * in[y + i][x + j]. Rows of `in` are
+     * read up to width + count - 1 rounded up, and one step more; `row` is memory for as many floats. */
+    void (*window)(float *out, size_t out_pitch, const float *in, size_t in_pitch, const float *weight,
+                   unsigned count, unsigned rows, unsigned width, float *row);
     void (*fit)(const struct spk_fit_row *row);
     void (*score)(const struct spk_score_row *row);
     void (*joint)(const struct spk_joint_row *row);
