@@ -95,41 +95,51 @@ float spk_median(float *value, size_t count)
     return value[middle];
 }
 
+/* The sixth difference of seven values. */
+static inline float sixth_difference(const float *p, size_t step)
+{
+    return p[0] - 6 * p[step] + 15 * p[2 * step] - 20 * p[3 * step] + 15 * p[4 * step] - 6 * p[5 * step] +
+           p[6 * step];
+}
+
+static inline uint8_t any_of_seven(const uint8_t *p, size_t step)
+{
+    return p[0] | p[step] | p[2 * step] | p[3 * step] | p[4 * step] | p[5 * step] | p[6 * step];
+}
+
 float spk_noise_block(const float *block, const uint8_t *mask, size_t stride, float limit)
 {
-    static const float difference[7] = {1, -6, 15, -20, 15, -6, 1};
     enum { IN = SPK_NOISE_BLOCK, OUT = IN - 6 };
     float line[IN][OUT];
     uint8_t bad[IN][OUT]; /* a pixel that does not count touches this value */
     double mean = 0, square = 0;
     unsigned count = 0;
-    for (unsigned y = 0; y < IN; y++)
+    for (unsigned y = 0; y < IN; y++) {
+        const float *p = block + y * stride;
+        const uint8_t *m = mask + y * stride;
+        uint8_t off[IN];
+        for (unsigned x = 0; x < IN; x++)
+            off[x] = !(fabsf(p[x]) < limit) | !m[x];
+        for (unsigned x = 0; x < OUT; x++)
+            line[y][x] = sixth_difference(p + x, 1);
+        for (unsigned x = 0; x < OUT; x++)
+            bad[y][x] = any_of_seven(off + x, 1);
+    }
+    for (unsigned y = 0; y < OUT; y++) {
+        float sum[OUT];
+        uint8_t wrong[OUT];
+        for (unsigned x = 0; x < OUT; x++)
+            sum[x] = sixth_difference(&line[y][x], OUT);
+        for (unsigned x = 0; x < OUT; x++)
+            wrong[x] = any_of_seven(&bad[y][x], OUT);
         for (unsigned x = 0; x < OUT; x++) {
-            const float *p = block + y * stride + x;
-            const uint8_t *m = mask + y * stride + x;
-            float sum = 0;
-            unsigned wrong = 0;
-            for (unsigned j = 0; j < 7; j++) {
-                sum += difference[j] * p[j];
-                wrong |= !(m[j] && fabsf(p[j]) < limit);
-            }
-            line[y][x] = sum;
-            bad[y][x] = (uint8_t)wrong;
-        }
-    for (unsigned y = 0; y < OUT; y++)
-        for (unsigned x = 0; x < OUT; x++) {
-            float sum = 0;
-            unsigned wrong = 0;
-            for (unsigned j = 0; j < 7; j++) {
-                sum += difference[j] * line[y + j][x];
-                wrong |= bad[y + j][x];
-            }
-            if (wrong)
+            if (wrong[x])
                 continue;
-            square += (double)sum * (double)sum;
+            square += (double)sum[x] * (double)sum[x];
             mean += (double)block[(y + 3) * stride + x + 3];
             count++;
         }
+    }
     if (count < OUT || !(mean > 0))
         return NAN;
     return (float)(square / (924.0 * 924.0 * mean)); /* 924 = sum of the squared differences */

@@ -148,24 +148,26 @@ static bool pack_row(const struct spk_umpa *u, const struct block *b, unsigned k
            whole;
 }
 
-/* Rows of many frames are too short for the processor to guess what comes next. */
+/* Rows are too short for the processor to guess what comes next. */
 static void prefetch_row(const struct spk_umpa *u, const struct block *b, unsigned k, unsigned row)
 {
     const struct umpa_row from = umpa_frame_row(u, b->stack, k, b->y0 + (int)row);
     if (!from.data || b->x0 < from.first || b->x0 + (int)b->columns > from.last)
         return;
-    for (unsigned x = 0; x < b->columns; x += SPK_MATCH_STEP)
+    for (unsigned x = 0; x < b->columns + SPK_MATCH_STEP; x += SPK_MATCH_STEP)
         __builtin_prefetch(from.data + (b->x0 + from.shift + (int)x));
 }
 
+/* Frame by frame: the same row of all frames often falls on the same few sets of the cache. */
 static bool pack(const struct spk_umpa *u, const struct block *b)
 {
+    enum { AHEAD = 4 };
     bool clean = true;
-    float *to = b->value;
-    for (unsigned row = 0; row < b->rows; row++)
-        for (unsigned i = 0; i < u->used_count; i++, to += b->pitch) {
-            prefetch_row(u, b, u->used[i], row + 1);
-            clean &= pack_row(u, b, u->used[i], row, to, NULL);
+    for (unsigned i = 0; i < u->used_count; i++)
+        for (unsigned row = 0; row < b->rows; row++) {
+            prefetch_row(u, b, u->used[i], row + AHEAD);
+            clean &= pack_row(u, b, u->used[i], row, b->value + ((size_t)row * u->used_count + i) * b->pitch,
+                              NULL);
         }
     return clean;
 }
