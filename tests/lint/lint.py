@@ -34,7 +34,8 @@ def repository_files(root):
             return sorted(name for name in names if (root / name).is_file())
     names = []  # an archive without its history
     for folder, folders, files in os.walk(root):
-        folders[:] = [f for f in folders if not f.startswith("build") and f not in {".git", "demo-output", "__pycache__"}]
+        folders[:] = [f for f in folders if not f.startswith(("build", ".")) or f == ".ci"]
+        folders[:] = [f for f in folders if f not in {"demo-output", "__pycache__"}]
         names += [Path(folder, file).relative_to(root) for file in files]
     return sorted(names)
 
