@@ -23,7 +23,7 @@ static int check_file(const char *path, const struct spk_texts *settings)
 {
     struct spk_problems problems = {0};
     struct spk_configuration *configuration;
-    if (spk_configuration_load(&configuration, path, settings->value, settings->count, &problems)) {
+    if (spk_configuration_load_to_run(&configuration, path, settings->value, settings->count, &problems)) {
         spk_problems_print(&problems, path, stderr);
         spk_problems_clear(&problems);
         return COMMAND_USAGE;
@@ -53,9 +53,13 @@ static int run(int argc, char **argv)
     const struct spk_usage usage = {
         .command = "check",
         .synopsis = "[-c] FILE ... [--set KEY=VALUE ...]",
-        .text = "Validates configurations without starting anything. Every problem is printed at once as\n"
-                "FILE:LINE:COLUMN: what is wrong, what was expected, which key is nearest.\n"
-                "Exit code 0: all files are right; 2: some are not.",
+        .text =
+            "Finds whatever would stop the service before its first frame, without starting anything: wrong\n"
+            "keys and values, plugins that are not there, options that contradict each other, missing "
+            "files,\n"
+            "folders that cannot be written. Whether a port is free shows when the service takes it.\n"
+            "Every problem is printed at once as FILE:LINE:COLUMN: what is wrong, what was expected.\n"
+            "Exit code 0: all files are right; 2: some are not.",
         .examples = "  speckled check config/demo.yaml\n"
                     "  speckled check config/demo.yaml --set recon_umpa.window=2 --set pipeline.mode=rolling",
     };

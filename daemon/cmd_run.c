@@ -134,10 +134,12 @@ static int load_and_run(const char *path, const struct spk_texts *settings, doub
 {
     struct spk_problems problems = {0};
     struct spk_configuration *configuration;
-    if (spk_configuration_load(&configuration, path, settings->value, settings->count, &problems)) {
+    spk_status status =
+        spk_configuration_load_to_run(&configuration, path, settings->value, settings->count, &problems);
+    if (status) {
         spk_problems_print(&problems, path, stderr);
         spk_problems_clear(&problems);
-        return COMMAND_USAGE;
+        return status == SPK_INVALID ? COMMAND_USAGE : COMMAND_FAILURE;
     }
     if (status_interval_s < 0)
         status_interval_s = configuration->service.status_interval_s;

@@ -87,33 +87,54 @@ spk_status spk_configuration_create(struct spk_configuration **configuration, st
     return SPK_OK;
 }
 
-static void clear_node(struct spk_node *node)
+/* Forgets where the value of `option` (NULL: of any) in `config` stood: it is no longer in force. */
+static void forget_marks(struct spk_configuration *configuration, const void *config,
+                         const struct spk_option *option)
 {
-    free(node->config);
-    *node = (struct spk_node){0};
+    size_t kept = 0;
+    for (size_t i = 0; i < configuration->marks; i++) {
+        const struct spk_option_mark *mark = &configuration->mark[i];
+        if (mark->config != config || (option && mark->option != option))
+            configuration->mark[kept++] = *mark;
+    }
+    configuration->marks = kept;
 }
 
-static void clear_nodes(struct spk_node *nodes, uint32_t *count)
+static void clear_node(struct spk_configuration *configuration, struct spk_node *node,
+                       struct spk_place *place)
 {
-    while (*count)
-        clear_node(&nodes[--*count]);
+    forget_marks(configuration, node->config, NULL);
+    forget_marks(configuration, node, NULL);
+    free(node->config);
+    *node = (struct spk_node){0};
+    *place = (struct spk_place){0};
+}
+
+static void clear_nodes(struct spk_configuration *configuration, struct spk_node *nodes,
+                        struct spk_place *places, uint32_t *count)
+{
+    while (*count) {
+        --*count;
+        clear_node(configuration, &nodes[*count], &places[*count]);
+    }
 }
 
 void spk_configuration_remove(struct spk_configuration *configuration, enum spk_part part)
 {
     struct spk_graph *graph = &configuration->graph;
+    struct spk_graph_places *places = &configuration->places;
     switch (part) {
     case SPK_PART_SOURCE:
-        clear_node(&graph->source);
+        clear_node(configuration, &graph->source, &places->source);
         return;
     case SPK_PART_STAGES:
-        clear_nodes(graph->stage, &graph->stages);
+        clear_nodes(configuration, graph->stage, places->stage, &graph->stages);
         return;
     case SPK_PART_SINKS:
-        clear_nodes(graph->sink, &graph->sinks);
+        clear_nodes(configuration, graph->sink, places->sink, &graph->sinks);
         return;
     case SPK_PART_CONTROLS:
-        clear_nodes(graph->control, &graph->controls);
+        clear_nodes(configuration, graph->control, places->control, &graph->controls);
         return;
     }
 }
@@ -124,8 +145,20 @@ void spk_configuration_destroy(struct spk_configuration **configuration)
         return;
     for (enum spk_part part = SPK_PART_SOURCE; part <= SPK_PART_CONTROLS; part++)
         spk_configuration_remove(*configuration, part);
+    free((*configuration)->mark);
     free(*configuration);
     *configuration = NULL;
+}
+
+struct spk_mark spk_configuration_mark(const struct spk_configuration *configuration, const void *config,
+                                       const char *key)
+{
+    for (size_t i = configuration->marks; i-- > 0;) {
+        const struct spk_option_mark *mark = &configuration->mark[i];
+        if (mark->config == config && strcmp(mark->option->key, key) == 0)
+            return mark->mark;
+    }
+    return (struct spk_mark){0};
 }
 
 /* Takes the next free place for a plugin; NULL when the part is full. */
@@ -236,7 +269,10 @@ static spk_status assign(struct spk_configuration *configuration, const char *na
                         name ? "several plugins of this name" : "several plugins", name ? "" : ", one is ",
                         name ? "" : target.section.name,
                         name ? "set it in the file" : "write plugin.key=value");
-    return spk_option_parse(target.option, value, target.section.config, error);
+    spk_status status = spk_option_parse(target.option, value, target.section.config, error);
+    if (!status)
+        forget_marks(configuration, target.section.config, target.option);
+    return status;
 }
 
 spk_status spk_configuration_set(struct spk_configuration *configuration, const char *assignment,

@@ -27,17 +27,32 @@ struct spk_service_config {
 
 extern const struct spk_option spk_service_options[];
 
-/* Where in a file the parts of a graph stand; line 0 for what came from code. */
-struct spk_graph_marks {
-    struct spk_mark source, stages, sinks;
-    struct spk_mark stage[SPK_STAGES_MAX];
-    struct spk_mark sink[SPK_SINKS_MAX];
+/* A part of a graph in its file. */
+struct spk_place {
+    struct spk_mark mark; /* line 0 for what came from code */
+    bool wrong;           /* some of its values could not be read */
+};
+
+struct spk_graph_places {
+    struct spk_place pipeline, geometry, source, stages, sinks;
+    struct spk_place stage[SPK_STAGES_MAX];
+    struct spk_place sink[SPK_SINKS_MAX];
+    struct spk_place control[SPK_CONTROLS_MAX];
+};
+
+/* Where the value of one option stands: `config` is the structure that it fills. */
+struct spk_option_mark {
+    const void *config;
+    const struct spk_option *option;
+    struct spk_mark mark;
 };
 
 struct spk_configuration {
     struct spk_graph graph; /* to be borrowed by spk_pipeline_create() */
     struct spk_service_config service;
-    struct spk_graph_marks marks;
+    struct spk_graph_places places;
+    struct spk_option_mark *mark; /* [marks], of the values that stand in a file */
+    size_t marks;
 };
 
 /* All defaults, no plugins. */
@@ -45,11 +60,16 @@ spk_status spk_configuration_create(struct spk_configuration **configuration, st
 /* Frees everything and sets *configuration to NULL; no pipeline may use it any more. */
 void spk_configuration_destroy(struct spk_configuration **configuration);
 
-/* Reads a file, then applies `count` texts "key=value". On failure (SPK_INVALID, SPK_IO) every problem is in `problems`
- * and *configuration is NULL. */
+/* Reads a file, then applies `count` texts "key=value". On failure (SPK_INVALID) every problem is in `problems` and
+ * *configuration is NULL. */
 spk_status spk_configuration_load(struct spk_configuration **configuration, const char *path,
                                   const char *const *settings, size_t count, struct spk_problems *problems);
-/* The same from memory. */
+/* The same, and whatever would stop the service before its first frame is a problem too. SPK_INVALID: the configuration is
+ * wrong; any other failure: it is right, but something that it needs is not there now. */
+spk_status spk_configuration_load_to_run(struct spk_configuration **configuration, const char *path,
+                                         const char *const *settings, size_t count,
+                                         struct spk_problems *problems);
+/* As spk_configuration_load(), from memory. */
 spk_status spk_configuration_parse(struct spk_configuration **configuration, const char *text, size_t size,
                                    const char *const *settings, size_t count, struct spk_problems *problems);
 
@@ -74,5 +94,14 @@ enum { SPK_PARTS_ALL = 15 };
  * 1u << enum spk_part for each part to look at (or SPK_PARTS_ALL). What is wrong is added to `problems`; SPK_INVALID then. */
 spk_status spk_configuration_check(const struct spk_configuration *configuration, unsigned parts,
                                    struct spk_problems *problems);
+
+/* Asks every plugin what would stop it, and the graph what it lacks; opens, starts and writes nothing. `parts` as above: those
+ * whose plugins are all there. Adds to `problems`; the status is as for spk_configuration_load_to_run(). */
+spk_status spk_configuration_try(const struct spk_configuration *configuration, unsigned parts,
+                                 struct spk_problems *problems);
+
+/* Where the value of an option stands; line 0 when it is a default or came from code. */
+struct spk_mark spk_configuration_mark(const struct spk_configuration *configuration, const void *config,
+                                       const char *key);
 
 #endif

@@ -18,19 +18,19 @@ static int rank_of(const struct spk_node *node)
     return -1;
 }
 
-static void check_sinks(const struct spk_graph *graph, const struct spk_graph_marks *marks,
+static void check_sinks(const struct spk_graph *graph, const struct spk_graph_places *places,
                         struct spk_problems *problems)
 {
     if (!graph->sinks)
-        spk_problems_add(problems, marks->sinks, "no sink: maps go to at least one plugin sink_*");
+        spk_problems_add(problems, places->sinks.mark, "no sink: maps go to at least one plugin sink_*");
     for (uint32_t i = 0; i < graph->sinks; i++)
         if (!graph->sink[i].plugin->sink->publish)
-            spk_problems_add(problems, marks->sink[i],
+            spk_problems_add(problems, places->sink[i].mark,
                              "%s takes frames, not maps: it serves `simulate` and `replay`",
                              graph->sink[i].plugin->name);
 }
 
-static void check_order(const struct spk_graph *graph, const struct spk_graph_marks *marks,
+static void check_order(const struct spk_graph *graph, const struct spk_graph_places *places,
                         struct spk_problems *problems)
 {
     int last = -1;
@@ -39,7 +39,7 @@ static void check_order(const struct spk_graph *graph, const struct spk_graph_ma
         const struct spk_plugin *plugin = graph->stage[i].plugin;
         int rank = rank_of(&graph->stage[i]);
         if (rank >= 0 && rank < last)
-            spk_problems_add(problems, marks->stage[i],
+            spk_problems_add(problems, places->stage[i].mark,
                              "%s stands behind %s; stages run in the order prep, recon, post", plugin->name,
                              graph->stage[last_stage].plugin->name);
         if (rank >= last && rank >= 0) {
@@ -47,12 +47,12 @@ static void check_order(const struct spk_graph *graph, const struct spk_graph_ma
             last_stage = i;
         }
         if (i && plugin->stage->correct)
-            spk_problems_add(problems, marks->stage[i],
+            spk_problems_add(problems, places->stage[i].mark,
                              "%s corrects raw frames: it can only be the first stage", plugin->name);
     }
 }
 
-static void check_recon(const struct spk_graph *graph, const struct spk_graph_marks *marks,
+static void check_recon(const struct spk_graph *graph, const struct spk_graph_places *places,
                         struct spk_problems *problems)
 {
     uint32_t count = 0;
@@ -60,11 +60,12 @@ static void check_recon(const struct spk_graph *graph, const struct spk_graph_ma
         if (!has_prefix(&graph->stage[i], "recon_"))
             continue;
         if (++count > 1)
-            spk_problems_add(problems, marks->stage[i], "%s: there is a recon stage already; one is allowed",
+            spk_problems_add(problems, places->stage[i].mark,
+                             "%s: there is a recon stage already; one is allowed",
                              graph->stage[i].plugin->name);
     }
     if (!count)
-        spk_problems_add(problems, marks->stages,
+        spk_problems_add(problems, places->stages.mark,
                          "no recon stage: one of the stages must be a plugin recon_* that makes the maps");
 }
 
@@ -74,13 +75,13 @@ spk_status spk_configuration_check(const struct spk_configuration *configuration
     const struct spk_graph *graph = &configuration->graph;
     size_t before = problems->count;
     if ((parts & 1u << SPK_PART_SOURCE) && !graph->source.plugin)
-        spk_problems_add(problems, configuration->marks.source,
+        spk_problems_add(problems, configuration->places.source.mark,
                          "no source: frames come from a plugin source_*");
     if (parts & 1u << SPK_PART_SINKS)
-        check_sinks(graph, &configuration->marks, problems);
+        check_sinks(graph, &configuration->places, problems);
     if (parts & 1u << SPK_PART_STAGES) {
-        check_order(graph, &configuration->marks, problems);
-        check_recon(graph, &configuration->marks, problems);
+        check_order(graph, &configuration->places, problems);
+        check_recon(graph, &configuration->places, problems);
     }
     return problems->count == before ? SPK_OK : SPK_INVALID;
 }

@@ -109,11 +109,24 @@ static void report_value(struct reading *reading, const struct spk_option *optio
                      number ? "; expected " : "", number ? expected : "");
 }
 
+/* Remembers the place of a value. Without memory for that, messages are less exact. */
+static void keep_mark(struct spk_configuration *configuration, const struct spk_option *option,
+                      const void *config, struct spk_mark mark)
+{
+    size_t size = (configuration->marks + 1) * sizeof *configuration->mark;
+    struct spk_option_mark *larger = realloc(configuration->mark, size);
+    if (!larger)
+        return;
+    configuration->mark = larger;
+    configuration->mark[configuration->marks++] = (struct spk_option_mark){config, option, mark};
+}
+
 static void read_option(struct reading *reading, const struct spk_option *option, void *config,
                         const struct spk_value *value)
 {
     char text[TEXT_SIZE];
     struct spk_error error = {0};
+    keep_mark(reading->configuration, option, config, value->mark);
     if (value_text(reading, option, value, text) && spk_option_parse(option, text, config, &error))
         report_value(reading, option, value, text, &error);
 }
@@ -132,13 +145,18 @@ static void add_keys(struct spk_names *names, const struct spk_option *options)
         spk_names_add(names, options->key);
 }
 
-/* A section that is one table of options. */
+/* A section that is one table of options; where its values cannot all be read, `place` says so. */
 static void read_section(struct reading *reading, const struct spk_value *section,
-                         const struct spk_option *options, void *config)
+                         const struct spk_option *options, void *config, struct spk_place *place)
 {
-    if (!section || !expect_table(reading, section, section->key))
-        return;
+    size_t before = reading->problems->count;
     struct spk_names known = {0};
+    if (!section)
+        return;
+    place->mark = section->key_mark;
+    place->wrong = !expect_table(reading, section, section->key);
+    if (place->wrong)
+        return;
     add_keys(&known, options);
     for (const struct spk_value *entry = section->first; entry; entry = entry->next) {
         const struct spk_option *option = spk_option_find(options, entry->key);
@@ -147,6 +165,7 @@ static void read_section(struct reading *reading, const struct spk_value *sectio
         else
             report_key(reading, entry, section->key, &known);
     }
+    place->wrong = reading->problems->count > before;
 }
 
 /* The options of one plugin; those of its queue when it is a sink. */
@@ -170,16 +189,24 @@ static void read_node(struct reading *reading, const struct spk_value *table, st
     }
 }
 
-static struct spk_node *last_node(struct spk_graph *graph, enum spk_part part)
+/* The plugin that was added last to a part, and its place. */
+static struct spk_node *last_node(struct spk_configuration *configuration, enum spk_part part,
+                                  struct spk_place **place)
 {
+    struct spk_graph *graph = &configuration->graph;
+    struct spk_graph_places *places = &configuration->places;
     switch (part) {
     case SPK_PART_SOURCE:
+        *place = &places->source;
         return &graph->source;
     case SPK_PART_STAGES:
+        *place = &places->stage[graph->stages - 1];
         return &graph->stage[graph->stages - 1];
     case SPK_PART_SINKS:
+        *place = &places->sink[graph->sinks - 1];
         return &graph->sink[graph->sinks - 1];
     case SPK_PART_CONTROLS:
+        *place = &places->control[graph->controls - 1];
         return &graph->control[graph->controls - 1];
     }
     return NULL;
@@ -212,7 +239,7 @@ static const struct spk_plugin *read_plugin(struct reading *reading, const struc
 static void read_entry(struct reading *reading, const struct spk_value *table, enum spk_part part)
 {
     struct spk_error error = {0};
-    struct spk_graph *graph = &reading->configuration->graph;
+    struct spk_place *place;
     bool is_table = expect_table(reading, table, spk_part_name(part));
     const struct spk_plugin *plugin = is_table ? read_plugin(reading, table, part) : NULL;
     if (!plugin) {
@@ -224,11 +251,11 @@ static void read_entry(struct reading *reading, const struct spk_value *table, e
         reading->whole &= ~(1u << part);
         return;
     }
-    if (part == SPK_PART_STAGES)
-        reading->configuration->marks.stage[graph->stages - 1] = table->mark;
-    if (part == SPK_PART_SINKS)
-        reading->configuration->marks.sink[graph->sinks - 1] = table->mark;
-    read_node(reading, table, last_node(graph, part));
+    size_t before = reading->problems->count;
+    struct spk_node *node = last_node(reading->configuration, part, &place);
+    place->mark = table->mark;
+    read_node(reading, table, node);
+    place->wrong = reading->problems->count > before;
 }
 
 static void read_list(struct reading *reading, const struct spk_value *list, enum spk_part part)
@@ -270,15 +297,19 @@ static void read_root(struct reading *reading, const struct spk_value *root)
 {
     struct spk_configuration *configuration = reading->configuration;
     const struct spk_value *source = spk_value_find(root, "source");
-    configuration->marks.source = mark_of_section(root, "source");
-    configuration->marks.stages = mark_of_section(root, "stages");
-    configuration->marks.sinks = mark_of_section(root, "sinks");
+    struct spk_graph_places *places = &configuration->places;
+    struct spk_place service;
+    places->pipeline.mark = root->mark;
+    places->source.mark = mark_of_section(root, "source");
+    places->stages.mark = mark_of_section(root, "stages");
+    places->sinks.mark = mark_of_section(root, "sinks");
     read_names(reading, root);
     read_section(reading, spk_value_find(root, "pipeline"), spk_pipeline_options,
-                 &configuration->graph.options);
+                 &configuration->graph.options, &places->pipeline);
     read_section(reading, spk_value_find(root, "geometry"), spk_geometry_options,
-                 &configuration->graph.geometry);
-    read_section(reading, spk_value_find(root, "service"), spk_service_options, &configuration->service);
+                 &configuration->graph.geometry, &places->geometry);
+    read_section(reading, spk_value_find(root, "service"), spk_service_options, &configuration->service,
+                 &service);
     if (source && !source->absent)
         read_entry(reading, source, SPK_PART_SOURCE);
     read_list(reading, spk_value_find(root, "stages"), SPK_PART_STAGES);
@@ -295,15 +326,18 @@ static void read_settings(struct reading *reading, const char *const *settings, 
     }
 }
 
-spk_status spk_configuration_parse(struct spk_configuration **configuration, const char *text, size_t size,
-                                   const char *const *settings, size_t count, struct spk_problems *problems)
+/* A configuration from text, and with `to_run` what would stop it, with everything that can be said at once. */
+static spk_status read_text(struct spk_configuration **configuration, const char *text, size_t size,
+                            const char *const *settings, size_t count, bool to_run,
+                            struct spk_problems *problems)
 {
     struct spk_error error = {0};
     size_t before = problems->count;
     *configuration = NULL;
     struct spk_value *root = spk_document_parse(text, size, problems);
+    spk_status status = SPK_INVALID;
     if (!root)
-        return SPK_INVALID;
+        return status;
     if (root->kind != SPK_VALUE_TABLE)
         spk_problems_add(problems, root->mark,
                          "expected a mapping with source:, stages: and sinks:, found %s", kind_name(root));
@@ -314,12 +348,20 @@ spk_status spk_configuration_parse(struct spk_configuration **configuration, con
         read_root(&reading, root);
         spk_configuration_check(*configuration, reading.whole, problems);
         read_settings(&reading, settings, count);
+        status = problems->count == before ? SPK_OK : SPK_INVALID;
+        spk_status tried = to_run ? spk_configuration_try(*configuration, reading.whole, problems) : SPK_OK;
+        status = status ? status : tried;
     }
     spk_document_destroy(&root);
-    if (problems->count == before)
-        return SPK_OK;
-    spk_configuration_destroy(configuration);
-    return SPK_INVALID;
+    if (status)
+        spk_configuration_destroy(configuration);
+    return status;
+}
+
+spk_status spk_configuration_parse(struct spk_configuration **configuration, const char *text, size_t size,
+                                   const char *const *settings, size_t count, struct spk_problems *problems)
+{
+    return read_text(configuration, text, size, settings, count, false, problems);
 }
 
 /* Reads at most one byte more than a document may have, so that the parser can say that it is too long. */
@@ -329,7 +371,7 @@ static spk_status read_file(const char *path, char **text, size_t *size, struct 
     FILE *file = fopen(path, "rb");
     if (!file) {
         spk_problems_add(problems, nowhere, "cannot be read: %s", strerror(errno));
-        return SPK_IO;
+        return SPK_INVALID;
     }
     *text = malloc(SPK_DOCUMENT_BYTES + 1);
     *size = *text ? fread(*text, 1, SPK_DOCUMENT_BYTES + 1, file) : 0;
@@ -342,11 +384,11 @@ static spk_status read_file(const char *path, char **text, size_t *size, struct 
     if (!*text)
         spk_problems_add(problems, nowhere, "out of memory");
     free(*text);
-    return SPK_IO;
+    return SPK_INVALID;
 }
 
-spk_status spk_configuration_load(struct spk_configuration **configuration, const char *path,
-                                  const char *const *settings, size_t count, struct spk_problems *problems)
+static spk_status load(struct spk_configuration **configuration, const char *path,
+                       const char *const *settings, size_t count, bool to_run, struct spk_problems *problems)
 {
     char *text;
     size_t size;
@@ -354,7 +396,20 @@ spk_status spk_configuration_load(struct spk_configuration **configuration, cons
     spk_status status = read_file(path, &text, &size, problems);
     if (status)
         return status;
-    status = spk_configuration_parse(configuration, text, size, settings, count, problems);
+    status = read_text(configuration, text, size, settings, count, to_run, problems);
     free(text);
     return status;
+}
+
+spk_status spk_configuration_load(struct spk_configuration **configuration, const char *path,
+                                  const char *const *settings, size_t count, struct spk_problems *problems)
+{
+    return load(configuration, path, settings, count, false, problems);
+}
+
+spk_status spk_configuration_load_to_run(struct spk_configuration **configuration, const char *path,
+                                         const char *const *settings, size_t count,
+                                         struct spk_problems *problems)
+{
+    return load(configuration, path, settings, count, true, problems);
 }

@@ -36,6 +36,28 @@ const struct spk_map_info *spk_map_info(enum spk_map map)
     return (unsigned)map < SPK_MAP_COUNT ? &maps[map] : NULL;
 }
 
+static const char *map_name(unsigned map)
+{
+    return map < SPK_MAP_COUNT ? maps[map].name : "valid";
+}
+
+spk_status spk_maps_parse(const struct spk_strings *names, uint32_t *bits, struct spk_error *error)
+{
+    *bits = names->count ? 0 : 2 * SPK_MAP_VALID_BIT - 1;
+    for (size_t i = 0; i < names->count; i++) {
+        unsigned map = 0;
+        while (map <= SPK_MAP_COUNT && strcmp(names->value[i], map_name(map)) != 0)
+            map++;
+        if (map > SPK_MAP_COUNT)
+            return spk_fail(error, SPK_INVALID,
+                            "maps: \"%s\" is none of transmission, dark_field, displacement_x, "
+                            "displacement_y, phase, quality, valid",
+                            names->value[i]);
+        *bits |= 1u << map;
+    }
+    return SPK_OK;
+}
+
 static size_t padded(size_t bytes)
 {
     return (bytes + 63) / 64 * 64;

@@ -47,7 +47,7 @@ static spk_status correct(struct lane *lane, const struct spk_frame *frame, stru
         int64_t begin = spk_clock_monotonic_ns();
         spk_status status = lane->plugin[i]->stage->correct(lane->stage[i], frame, image, stack->mask, error);
         latency_record(&lane->pipeline->account.correct[i], spk_clock_monotonic_ns() - begin);
-        return status;
+        return status ? spk_fail_context(error, "%s", lane->plugin[i]->name) : SPK_OK;
     }
     return spk_frame_to_float(frame, image);
 }
@@ -100,7 +100,7 @@ void lane_frame(struct lane *lane, struct lane_message *message)
             place(lane, message, &error);
         processing = false;
         if (error.status)
-            complain(lane, "frame correction", &error);
+            graph_say(lane->pipeline, SPK_LOG_ERROR, "%s", error.text);
     }
     spk_frame_unref(&message->frame);
 }
@@ -258,6 +258,8 @@ static spk_status run_stages(struct lane *lane, struct spk_work *work, struct sp
     for (uint32_t i = 0; i < lane->stages && !status; i++) {
         if (lane->plugin[i]->stage->process)
             status = lane->plugin[i]->stage->process(lane->stage[i], work, error);
+        if (status)
+            spk_fail_context(error, "stack %lld: %s", (long long)provenance->stack, lane->plugin[i]->name);
         int64_t now = spk_clock_monotonic_ns();
         provenance->stage_name[i] = lane->plugin[i]->name;
         provenance->stage_ns[i] = now - before;
@@ -269,8 +271,6 @@ static spk_status run_stages(struct lane *lane, struct spk_work *work, struct sp
     summarise(work->result);
     processing = false;
     latency_record(&lane->pipeline->account.reconstruction, before - begin);
-    if (status)
-        spk_fail_context(error, "stack %lld", (long long)provenance->stack);
     return status;
 }
 

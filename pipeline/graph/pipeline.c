@@ -56,32 +56,37 @@ static double first_known(double preferred, double fallback)
     return preferred != 0 ? preferred : fallback;
 }
 
-static void merge_geometry(struct spk_geometry *known, const struct spk_geometry *configured)
+spk_status spk_graph_settle(const struct spk_graph *graph, struct spk_format *format, struct spk_error *error)
 {
+    const struct spk_geometry *configured = &graph->geometry;
+    struct spk_geometry *known = &format->geometry;
     known->energy_kev = first_known(configured->energy_kev, known->energy_kev);
     known->pixel_size_m = first_known(configured->pixel_size_m, known->pixel_size_m);
     known->distance_m = first_known(configured->distance_m, known->distance_m);
+    if (graph->options.mode == SPK_MODE_SINGLE)
+        format->count = 1;
+    else if (graph->options.count)
+        format->count = (uint32_t)graph->options.count;
+    if (!format->count)
+        return spk_fail(error, SPK_INVALID,
+                        "count is not set and the source does not know it: set the number of "
+                        "scan positions");
+    return SPK_OK;
 }
 
 static spk_status settle_options(struct spk_pipeline *pipeline, struct spk_error *error)
 {
     struct spk_pipeline_config *options = &pipeline->options;
-    if (!options->count)
-        options->count = pipeline->info.format.count;
-    if (options->mode == SPK_MODE_SINGLE)
-        options->count = 1;
-    if (!options->count)
-        return spk_fail(
-            error, SPK_INVALID,
-            "pipeline.count is not set and the source does not know it: set the number of scan positions");
+    spk_status status = spk_graph_settle(pipeline->graph, &pipeline->info.format, error);
+    if (status)
+        return spk_fail_context(error, "pipeline");
+    options->count = pipeline->info.format.count;
     if (options->mode == SPK_MODE_ROLLING)
         options->lanes = 1;
     if (!options->dark_frames)
         options->dark_frames = pipeline->info.darks;
     if (!options->flat_frames)
         options->flat_frames = pipeline->info.flats;
-    pipeline->info.format.count = (uint32_t)options->count;
-    merge_geometry(&pipeline->info.format.geometry, &pipeline->graph->geometry);
     return SPK_OK;
 }
 

@@ -1,7 +1,9 @@
 #include <speckled/zmq_socket.h>
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
 
@@ -23,6 +25,27 @@ static spk_status read_secret(const char *path, char key[KEY_LENGTH + 1], struct
     return SPK_OK;
 }
 
+/* The keys as libzmq takes them: Z85 text. */
+struct keys {
+    char secret[KEY_LENGTH + 1], public[KEY_LENGTH + 1];
+};
+
+static spk_status read_keys(const struct spk_zmq_curve *curve, struct keys *keys, struct spk_error *error)
+{
+    uint8_t binary[KEY_LENGTH * 4 / 5];
+    if (!zmq_has("curve"))
+        return spk_fail(error, SPK_UNSUPPORTED, "this libzmq has no CURVE: install one built with libsodium");
+    spk_status status = read_secret(curve->secret_file, keys->secret, error);
+    if (status != SPK_OK)
+        return status;
+    if (zmq_curve_public(keys->public, keys->secret) != 0)
+        return spk_fail(error, SPK_INVALID, "%s holds no valid CURVE key", curve->secret_file);
+    bool valid = strlen(curve->server_key) == KEY_LENGTH && zmq_z85_decode(binary, curve->server_key);
+    if (curve->server_key[0] && !valid)
+        return spk_fail(error, SPK_INVALID, "curve_server_key: 40 characters of Z85 were expected");
+    return SPK_OK;
+}
+
 static spk_status set_key(void *socket, int option, const char *key, const char *what,
                           struct spk_error *error)
 {
@@ -32,29 +55,27 @@ static spk_status set_key(void *socket, int option, const char *key, const char 
                     "the %s CURVE key is not accepted: 40 characters of Z85 were expected", what);
 }
 
+/* True when `curve` asks for encryption; a server's key alone is a mistake. */
+static bool is_wanted(const struct spk_zmq_curve *curve, struct spk_error *error)
+{
+    if (!curve->secret_file[0] && curve->server_key[0])
+        spk_fail(error, SPK_INVALID, "curve_server_key needs curve_secret_file: a client has a key too");
+    return curve->secret_file[0];
+}
+
 spk_status spk_zmq_curve_apply(void *socket, const struct spk_zmq_curve *curve, struct spk_error *error)
 {
-    char secret[KEY_LENGTH + 1] = "", public[KEY_LENGTH + 1] = "";
+    struct keys keys = {0};
+    struct spk_error why = {0};
     spk_status status;
-    if (!curve->secret_file[0]) {
-        if (curve->server_key[0])
-            return spk_fail(error, SPK_INVALID,
-                            "curve_server_key needs curve_secret_file: a client has a key too");
-        return SPK_OK;
-    }
-    if (!zmq_has("curve"))
-        return spk_fail(error, SPK_UNSUPPORTED, "this libzmq has no CURVE: install one built with libsodium");
-    if ((status = read_secret(curve->secret_file, secret, error)) != SPK_OK)
-        return status;
-    if (zmq_curve_public(public, secret) != 0)
-        return spk_fail(error, SPK_INVALID, "%s holds no valid CURVE key", curve->secret_file);
-    if ((status = set_key(socket, ZMQ_CURVE_SECRETKEY, secret, "secret", error)) != SPK_OK ||
-        (status = set_key(socket, ZMQ_CURVE_PUBLICKEY, public, "public", error)) != SPK_OK)
+    if (!is_wanted(curve, &why))
+        return why.status ? spk_fail(error, why.status, "%s", why.text) : SPK_OK;
+    if ((status = read_keys(curve, &keys, error)) != SPK_OK ||
+        (status = set_key(socket, ZMQ_CURVE_SECRETKEY, keys.secret, "secret", error)) != SPK_OK ||
+        (status = set_key(socket, ZMQ_CURVE_PUBLICKEY, keys.public, "public", error)) != SPK_OK)
         return status;
     if (!curve->server_key[0])
         return spk_zmq_set(socket, ZMQ_CURVE_SERVER, 1, error);
-    if (strlen(curve->server_key) != KEY_LENGTH)
-        return spk_fail(error, SPK_INVALID, "curve_server_key: 40 characters of Z85 were expected");
     return set_key(socket, ZMQ_CURVE_SERVERKEY, curve->server_key, "server's", error);
 }
 
@@ -77,6 +98,8 @@ spk_status spk_zmq_keep_alive(void *socket, struct spk_error *error)
     return spk_zmq_set(socket, ZMQ_TCP_KEEPALIVE_CNT, PROBES, error);
 }
 
+#define FORM "an endpoint looks like tcp://127.0.0.1:5555 or ipc:///run/name"
+
 static const char *remedy(int code)
 {
     switch (code) {
@@ -87,7 +110,7 @@ static const char *remedy(int code)
         return "; no interface of this machine has that address";
     case EINVAL:
     case EPROTONOSUPPORT:
-        return "; an endpoint looks like tcp://127.0.0.1:5555 or ipc:///run/name";
+        return "; " FORM;
     case EACCES:
         return "; this user may not use that port or path";
     default:
@@ -102,4 +125,60 @@ spk_status spk_zmq_attach(void *socket, const char *endpoint, bool bind, struct 
     int code = zmq_errno();
     return spk_fail(error, code == EINVAL ? SPK_INVALID : SPK_IO, "cannot %s %s: %s%s",
                     bind ? "bind" : "connect to", endpoint, zmq_strerror(code), remedy(code));
+}
+
+/* A port is a number, or, to bind any free one, an asterisk. */
+static bool is_port(const char *text)
+{
+    char *end;
+    errno = 0;
+    unsigned long port = strtoul(text, &end, 10);
+    return strcmp(text, "*") == 0 || (isdigit((unsigned char)*text) && !*end && !errno && port <= UINT16_MAX);
+}
+
+static spk_status check_endpoint(const char *endpoint, struct spk_error *error)
+{
+    static const char *const others[] = {"ipc", "inproc", "ws", "wss", "tipc", "vmci", "norm", "pgm", "epgm"};
+    const char *address = strstr(endpoint, "://");
+    size_t length = address ? (size_t)(address - endpoint) : 0;
+    bool tcp = length == 3 && strncmp(endpoint, "tcp", length) == 0, known = tcp;
+    for (size_t i = 0; i < sizeof others / sizeof *others && !known && address; i++)
+        known = strlen(others[i]) == length && strncmp(endpoint, others[i], length) == 0;
+    if (!known || !address[3])
+        return spk_fail(error, SPK_INVALID, "\"%s\" is no endpoint; " FORM, endpoint);
+    const char *port = strrchr(address + 3, ':');
+    if (tcp && (!port || port == address + 3 || !is_port(port + 1)))
+        return spk_fail(error, SPK_INVALID, "\"%s\" has no host and port; " FORM, endpoint);
+    return SPK_OK;
+}
+
+static void check_curve(const struct spk_check *check, const struct spk_zmq_curve *curve)
+{
+    struct keys keys = {0};
+    struct spk_error error = {0};
+    if (is_wanted(curve, &error))
+        read_keys(curve, &keys, &error);
+    spk_check_error(check, *curve->secret_file ? "curve_secret_file" : "curve_server_key", &error);
+}
+
+void spk_zmq_check(const struct spk_check *check, const struct spk_strings *endpoints,
+                   const struct spk_zmq_curve *curve)
+{
+    struct spk_error error = {0};
+    if (endpoints->count == 0)
+        spk_check_problem(check, "endpoints", SPK_INVALID, "endpoints: at least one is needed; " FORM);
+    for (size_t i = 0; i < endpoints->count; i++) {
+        check_endpoint(endpoints->value[i], &error);
+        spk_check_error(check, "endpoints", &error);
+    }
+    check_curve(check, curve);
+}
+
+void spk_zmq_check_endpoint(const struct spk_check *check, const char *endpoint,
+                            const struct spk_zmq_curve *curve)
+{
+    struct spk_error error = {0};
+    check_endpoint(endpoint, &error);
+    spk_check_error(check, "endpoint", &error);
+    check_curve(check, curve);
 }

@@ -62,6 +62,13 @@ static spk_status available(struct spk_error *error)
     return SPK_OK;
 }
 
+static void check_context(const void *config, struct spk_check *check)
+{
+    struct spk_error error = {0};
+    spk_context_check(config, &error);
+    spk_check_error(check, "roles", &error);
+}
+
 static spk_status context_open(const struct spk_host *host, const void *config, void **self,
                                struct spk_error *error)
 {
@@ -92,6 +99,7 @@ static const struct spk_plugin plugin = {
     .options = options,
     .config_size = sizeof(struct spk_context_config),
     .available = available,
+    .check = check_context,
     .open = context_open,
     .close = context_close,
     .control = &control,

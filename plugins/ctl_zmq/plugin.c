@@ -10,6 +10,12 @@ static const struct spk_option options[] = {
     SPK_OPTION_END,
 };
 
+static void check_control(const void *options_config, struct spk_check *check)
+{
+    const struct spk_ctl_zmq_config *config = options_config;
+    spk_zmq_check_endpoint(check, config->endpoint, &config->curve);
+}
+
 static spk_status open_control(const struct spk_host *host, const void *config, void **self,
                                struct spk_error *error)
 {
@@ -41,6 +47,7 @@ static const struct spk_plugin plugin = {
     .version = SPECKLED_VERSION,
     .options = options,
     .config_size = sizeof(struct spk_ctl_zmq_config),
+    .check = check_control,
     .open = open_control,
     .close = close_control,
     .control = &control_operations,

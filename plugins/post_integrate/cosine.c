@@ -19,8 +19,7 @@ spk_status cosine_create(struct cosine *cosine, struct slopes *slopes, struct sp
     cosine->block = integrate_memory(workers * 2 * BLOCK * cosine->columns.line.space, sizeof *cosine->block);
     if (cosine->scratch && cosine->block)
         return SPK_OK;
-    return spk_fail(error, SPK_NOMEM, "post_integrate: no memory for a map of %ux%u pixels", slopes->width,
-                    slopes->height);
+    return spk_fail(error, SPK_NOMEM, "no memory for a map of %ux%u pixels", slopes->width, slopes->height);
 }
 
 void cosine_destroy(struct cosine *cosine)

@@ -10,7 +10,7 @@ spk_status dct_create(struct dct *dct, uint32_t length, struct spk_error *error)
     dct->rows = integrate_rows_best();
     dct->turn = integrate_memory(length, sizeof *dct->turn);
     if (!dct->turn)
-        return spk_fail(error, SPK_NOMEM, "post_integrate: no memory for transforms of %u pixels", length);
+        return spk_fail(error, SPK_NOMEM, "no memory for transforms of %u pixels", length);
     for (uint32_t k = 0; k < length; k++) {
         dct->turn[k][0] = (float)cos(M_PI * k / (2.0 * length));
         dct->turn[k][1] = (float)sin(M_PI * k / (2.0 * length));

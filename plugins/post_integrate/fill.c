@@ -26,7 +26,7 @@ spk_status fill_create(struct fill **out, uint32_t height, uint32_t width, struc
     struct fill *fill = calloc(1, sizeof *fill);
     *out = fill;
     if (!fill)
-        return spk_fail(error, SPK_NOMEM, "post_integrate: no memory");
+        return spk_fail(error, SPK_NOMEM, "no memory");
     fill->team = team;
     fill->height = height;
     fill->width = width;
@@ -39,7 +39,7 @@ spk_status fill_create(struct fill **out, uint32_t height, uint32_t width, struc
         level->y = integrate_memory((size_t)height * width, sizeof(float));
         level->weight = integrate_memory((size_t)height * width, sizeof(float));
         if (!level->x || !level->y || !level->weight)
-            return spk_fail(error, SPK_NOMEM, "post_integrate: no memory for filling in invalid pixels");
+            return spk_fail(error, SPK_NOMEM, "no memory for filling in invalid pixels");
     }
     return SPK_OK;
 }

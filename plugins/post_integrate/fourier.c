@@ -21,8 +21,7 @@ spk_status fourier_create(struct fourier *fourier, struct slopes *slopes, struct
     fourier->scratch = integrate_memory(workers * fourier->work, sizeof *fourier->scratch);
     if (fourier->field && fourier->scratch)
         return SPK_OK;
-    return spk_fail(error, SPK_NOMEM, "post_integrate: no memory for a map of %ux%u pixels", slopes->width,
-                    slopes->height);
+    return spk_fail(error, SPK_NOMEM, "no memory for a map of %ux%u pixels", slopes->width, slopes->height);
 }
 
 void fourier_destroy(struct fourier *fourier)

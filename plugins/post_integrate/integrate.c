@@ -54,7 +54,7 @@ static spk_status create_method(struct spk_integrate *s, struct spk_error *error
         status = poisson_create(&s->poisson, s->height, s->width, s->stride, s->team, error);
         return status ? status : masked_create(&s->masked, &s->slopes, &s->poisson, error);
     }
-    return spk_fail(error, SPK_INVALID, "post_integrate: no method %d", (int)s->config.method);
+    return spk_fail(error, SPK_INVALID, "no method %d", (int)s->config.method);
 }
 
 spk_status spk_integrate_create(struct spk_integrate **out, const struct spk_integrate_config *config,
@@ -62,11 +62,10 @@ spk_status spk_integrate_create(struct spk_integrate **out, const struct spk_int
                                 struct spk_error *error)
 {
     if (!height || !width)
-        return spk_fail(error, SPK_INVALID, "post_integrate: a map of %ux%u pixels has no phase", width,
-                        height);
+        return spk_fail(error, SPK_INVALID, "a map of %ux%u pixels has no phase", width, height);
     struct spk_integrate *s = calloc(1, sizeof *s);
     if (!s)
-        return spk_fail(error, SPK_NOMEM, "post_integrate: no memory");
+        return spk_fail(error, SPK_NOMEM, "no memory");
     s->config = *config;
     s->height = height;
     s->width = width;
@@ -77,8 +76,7 @@ spk_status spk_integrate_create(struct spk_integrate **out, const struct spk_int
     s->count = integrate_memory(tasks(height, BAND), sizeof *s->count);
     spk_status status = SPK_OK;
     if (!s->phi || !s->sum || !s->count)
-        status =
-            spk_fail(error, SPK_NOMEM, "post_integrate: no memory for a map of %ux%u pixels", width, height);
+        status = spk_fail(error, SPK_NOMEM, "no memory for a map of %ux%u pixels", width, height);
     else if (!(status = slopes_create(&s->slopes, height, width, s->stride, team, error)))
         status = create_method(s, error);
     if (status)
@@ -208,7 +206,7 @@ spk_status spk_integrate_scale(const struct spk_geometry *geometry, double *scal
          distance = geometry->distance_m > 0;
     if (!energy || !pixel || !distance)
         return spk_fail(error, SPK_INVALID,
-                        "post_integrate: the phase needs%s%s%s: set them in the section `geometry` or in the "
+                        "the phase needs%s%s%s: set them in the section `geometry` or in the "
                         "attributes of the input",
                         energy ? "" : " energy_kev", pixel ? "" : " pixel_size_m",
                         distance ? "" : " distance_m");

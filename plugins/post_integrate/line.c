@@ -68,7 +68,7 @@ spk_status line_create(struct line *line, uint32_t length, struct spk_error *err
     make_plans(line, line->padded ? line->padded : length);
     if (line->forward && line->backward && (!line->padded || make_chirp(line)))
         return SPK_OK;
-    return spk_fail(error, SPK_NOMEM, "post_integrate: no memory for transforms of %u pixels", length);
+    return spk_fail(error, SPK_NOMEM, "no memory for transforms of %u pixels", length);
 }
 
 void line_destroy(struct line *line)

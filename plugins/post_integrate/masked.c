@@ -19,8 +19,8 @@ spk_status masked_create(struct masked *masked, struct slopes *slopes, struct po
     masked->step = integrate_memory(pixels, sizeof(float));
     masked->dot = integrate_memory(tasks(slopes->height, BAND), sizeof *masked->dot);
     if (!masked->residual || !masked->direction || !masked->image || !masked->step || !masked->dot)
-        return spk_fail(error, SPK_NOMEM, "post_integrate: no memory for a map of %ux%u pixels",
-                        slopes->width, slopes->height);
+        return spk_fail(error, SPK_NOMEM, "no memory for a map of %ux%u pixels", slopes->width,
+                        slopes->height);
     return SPK_OK;
 }
 

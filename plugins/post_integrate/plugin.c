@@ -35,12 +35,22 @@ struct instance {
     double scale;
 };
 
+static void check_stage(const void *config, struct spk_check *check)
+{
+    struct spk_error error = {0};
+    double scale;
+    (void)config;
+    if (check->settled)
+        spk_integrate_scale(&check->format.geometry, &scale, &error);
+    spk_check_error(check, NULL, &error);
+}
+
 static spk_status open_stage(const struct spk_host *host, const void *config, void **self,
                              struct spk_error *error)
 {
     struct instance *instance = calloc(1, sizeof *instance);
     if (!instance)
-        return spk_fail(error, SPK_NOMEM, "post_integrate: no memory");
+        return spk_fail(error, SPK_NOMEM, "no memory");
     instance->config = *(const struct spk_integrate_config *)config;
     instance->team = host->team;
     *self = instance;
@@ -78,8 +88,7 @@ static spk_status prepare(void *self, const struct spk_format *in, struct spk_fo
     if ((in->maps & needed) != needed)
         return spk_fail(
             error, SPK_INVALID,
-            "post_integrate: no earlier stage makes displacement_x and displacement_y: put it after a "
-            "reconstruction");
+            "no earlier stage makes displacement_x and displacement_y: put it after a reconstruction");
     spk_status status = spk_integrate_scale(&in->geometry, &instance->scale, error);
     if (status)
         return status;
@@ -126,6 +135,7 @@ static const struct spk_plugin plugin = {
     .version = "1",
     .options = options,
     .config_size = sizeof(struct spk_integrate_config),
+    .check = check_stage,
     .open = open_stage,
     .close = close_stage,
     .stage = &stage,

@@ -28,8 +28,7 @@ spk_status slopes_create(struct slopes *slopes, uint32_t height, uint32_t width,
     slopes->good = integrate_memory(height * stride, 1);
     slopes->band = integrate_memory(tasks(height, BAND), sizeof *slopes->band);
     if (!slopes->gx || !slopes->gy || !slopes->good || !slopes->band)
-        return spk_fail(error, SPK_NOMEM, "post_integrate: no memory for a map of %ux%u pixels", width,
-                        height);
+        return spk_fail(error, SPK_NOMEM, "no memory for a map of %ux%u pixels", width, height);
     return fill_create(&slopes->fill, height, width, team, error);
 }
 

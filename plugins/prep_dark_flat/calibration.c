@@ -162,7 +162,7 @@ spk_status prep_calibration_check(struct spk_prep *prep, const float *dark, cons
     if (open > 0)
         return SPK_OK;
     return spk_fail(error, SPK_INVALID,
-                    "prep_dark_flat: the flat is not brighter than the dark (median difference %g): "
+                    "the flat is not brighter than the dark (median difference %g): "
                     "take the flat with the beam on, the dark with the shutter closed",
                     (double)open);
 }

@@ -153,7 +153,7 @@ static spk_status mean_scale(struct correction *c, struct spk_error *error)
     }
     if (!(sum > 0))
         return spk_fail(error, SPK_INVALID,
-                        "prep_dark_flat: frame %llu has no intensity to normalise by (mean %g of %llu usable "
+                        "frame %llu has no intensity to normalise by (mean %g of %llu usable "
                         "pixels): is the beam on?",
                         (unsigned long long)c->frame->id, count ? sum / (double)count : 0.0,
                         (unsigned long long)count);
@@ -183,11 +183,11 @@ static spk_status region_scale(struct correction *c, struct spk_error *error)
         }
     }
     if (!(sum > 0))
-        return spk_fail(
-            error, SPK_INVALID,
-            "prep_dark_flat: frame %llu has no intensity in the region to normalise by (mean %g of "
-            "%llu usable pixels): is the beam on, is `region` in the open beam?",
-            (unsigned long long)c->frame->id, count ? sum / (double)count : 0.0, (unsigned long long)count);
+        return spk_fail(error, SPK_INVALID,
+                        "frame %llu has no intensity in the region to normalise by (mean %g of "
+                        "%llu usable pixels): is the beam on, is `region` in the open beam?",
+                        (unsigned long long)c->frame->id, count ? sum / (double)count : 0.0,
+                        (unsigned long long)count);
     c->scale = (float)((double)count / sum);
     return SPK_OK;
 }
@@ -196,10 +196,10 @@ static spk_status check_frame(const struct spk_prep *prep, const struct spk_fram
                               struct spk_error *error)
 {
     if (!prep->bad)
-        return spk_fail(error, SPK_STATE, "prep_dark_flat: not prepared");
+        return spk_fail(error, SPK_STATE, "not prepared");
     if (frame->height == prep->in.height && frame->width == prep->in.width && frame->dtype == prep->in.dtype)
         return SPK_OK;
-    return spk_fail(error, SPK_INVALID, "prep_dark_flat: frame %llu is %ux%u %s, expected %ux%u %s",
+    return spk_fail(error, SPK_INVALID, "frame %llu is %ux%u %s, expected %ux%u %s",
                     (unsigned long long)frame->id, frame->height, frame->width, spk_dtype_name(frame->dtype),
                     prep->in.height, prep->in.width, spk_dtype_name(prep->in.dtype));
 }

@@ -89,6 +89,11 @@ static const struct spk_option options[] = {
     SPK_OPTION_END,
 };
 
+static void check_stage(const void *config, struct spk_check *check)
+{
+    spk_prep_check(config, check);
+}
+
 static spk_status open_stage(const struct spk_host *host, const void *config, void **self,
                              struct spk_error *error)
 {
@@ -146,6 +151,7 @@ static const struct spk_plugin plugin = {
     .version = "1",
     .options = options,
     .config_size = sizeof(struct spk_prep_config),
+    .check = check_stage,
     .open = open_stage,
     .close = close_stage,
     .stage = &stage,

@@ -37,7 +37,7 @@ spk_status spk_prep_create(struct spk_prep **out, const struct spk_prep_config *
 {
     struct spk_prep *prep = calloc(1, sizeof *prep);
     if (!prep)
-        return spk_fail(error, SPK_NOMEM, "prep_dark_flat: no memory");
+        return spk_fail(error, SPK_NOMEM, "no memory");
     prep->config = *config;
     prep->team = team;
     prep->rows = prep_rows_best();
@@ -63,20 +63,18 @@ static spk_status parse_rectangle(const char *key, const struct spk_numbers *lis
     if (list->count == 0)
         return SPK_OK;
     if (list->count != 4)
-        return spk_fail(error, SPK_INVALID,
-                        "prep_dark_flat: %s has %zu numbers, expected x, y, width, height", key, list->count);
+        return spk_fail(error, SPK_INVALID, "%s has %zu numbers, expected x, y, width, height", key,
+                        list->count);
     const double *v = list->value;
     double width = v[2] > 0 ? v[2] : in->width - v[0], height = v[3] > 0 ? v[3] : in->height - v[1];
     for (int i = 0; i < 4; i++)
         if (!(v[i] >= 0 && v[i] <= UINT32_MAX && floor(v[i]) == v[i]))
-            return spk_fail(error, SPK_INVALID, "prep_dark_flat: %s: %g is not a whole number of pixels", key,
-                            v[i]);
+            return spk_fail(error, SPK_INVALID, "%s: %g is not a whole number of pixels", key, v[i]);
     if (width < 1 || height < 1 || v[0] + width > in->width || v[1] + height > in->height)
-        return spk_fail(
-            error, SPK_INVALID,
-            "prep_dark_flat: %s x=%g y=%g width=%g height=%g does not lie inside the frame of %ux%u "
-            "pixels (width x height)",
-            key, v[0], v[1], v[2], v[3], in->width, in->height);
+        return spk_fail(error, SPK_INVALID,
+                        "%s x=%g y=%g width=%g height=%g does not lie inside the frame of %ux%u "
+                        "pixels (width x height)",
+                        key, v[0], v[1], v[2], v[3], in->width, in->height);
     *rectangle = (struct rectangle){(uint32_t)v[0], (uint32_t)v[1], (uint32_t)width, (uint32_t)height};
     return SPK_OK;
 }
@@ -87,9 +85,8 @@ static spk_status check_region(struct spk_prep_config *config, const struct spk_
     if (config->normalise != SPK_PREP_NORMALISE_REGION)
         return SPK_OK;
     if (config->region.count == 0)
-        return spk_fail(
-            error, SPK_INVALID,
-            "prep_dark_flat: normalise: region needs region: x, y, width, height of the open beam");
+        return spk_fail(error, SPK_INVALID,
+                        "normalise: region needs region: x, y, width, height of the open beam");
     struct rectangle r;
     spk_status status = parse_rectangle("region", &config->region, in, &r, error);
     if (status)
@@ -142,8 +139,44 @@ static spk_status allocate(struct spk_prep *prep, struct spk_error *error)
     if (ok)
         return SPK_OK;
     release(prep);
-    return spk_fail(error, SPK_NOMEM, "prep_dark_flat: no memory for frames of %ux%u pixels", prep->in.width,
+    return spk_fail(error, SPK_NOMEM, "no memory for frames of %ux%u pixels", prep->in.width,
                     prep->in.height);
+}
+
+/* The part of the frame that is used, and the form of what comes out. */
+static spk_status settle_shape(const struct spk_prep_config *config, const struct spk_format *in,
+                               struct rectangle *roi, struct spk_format *out, struct spk_error *error)
+{
+    uint32_t bin = (uint32_t)config->binning;
+    spk_status status = parse_rectangle("roi", &config->roi, in, roi, error);
+    if (status)
+        return status;
+    if (bin > roi->width || bin > roi->height)
+        return spk_fail(error, SPK_INVALID, "binning %u is larger than the region of %ux%u pixels", bin,
+                        roi->width, roi->height);
+    out->height = roi->height / bin;
+    out->width = roi->width / bin;
+    out->dtype = SPK_F32;
+    out->geometry.pixel_size_m = in->geometry.pixel_size_m * bin;
+    return SPK_OK;
+}
+
+void spk_prep_check(const struct spk_prep_config *config, struct spk_check *check)
+{
+    struct spk_prep_config copy = *config;
+    struct spk_format in = check->format, out = in;
+    struct spk_error error = {0};
+    struct rectangle roi;
+    bool known = in.height && in.width;
+    if (!known)
+        in.height = in.width = UINT32_MAX;
+    settle_shape(config, &in, &roi, &out, &error);
+    spk_check_error(check, config->roi.count ? "roi" : "binning", &error);
+    check_region(&copy, &in, &error);
+    spk_check_error(check, "region", &error);
+    if (!known)
+        out.height = out.width = 0;
+    check->format = out;
 }
 
 spk_status spk_prep_prepare(struct spk_prep *prep, const struct spk_format *in, struct spk_format *out,
@@ -152,40 +185,29 @@ spk_status spk_prep_prepare(struct spk_prep *prep, const struct spk_format *in, 
     struct rectangle roi;
     struct spk_prep_config config = prep->config;
     if (!in->height || !in->width || !spk_dtype_size(in->dtype))
-        return spk_fail(error, SPK_INVALID, "prep_dark_flat: frames of %ux%u %s cannot be corrected",
-                        in->width, in->height, spk_dtype_name(in->dtype));
-    spk_status status = parse_rectangle("roi", &config.roi, in, &roi, error);
+        return spk_fail(error, SPK_INVALID, "frames of %ux%u %s cannot be corrected", in->width, in->height,
+                        spk_dtype_name(in->dtype));
+    spk_status status = settle_shape(&config, in, &roi, out, error);
     if (status || (status = check_region(&config, in, error)))
         return status;
-    uint32_t bin = (uint32_t)config.binning;
-    if (bin > roi.width || bin > roi.height)
-        return spk_fail(error, SPK_INVALID,
-                        "prep_dark_flat: binning %u is larger than the region of %ux%u pixels", bin,
-                        roi.width, roi.height);
     release(prep);
     prep->config = config;
     prep->in = *in;
     prep->roi = roi;
-    prep->out_height = roi.height / bin;
-    prep->out_width = roi.width / bin;
+    prep->out_height = out->height;
+    prep->out_width = out->width;
     prep->limit = saturation_limit(config.saturation, in->dtype);
-    if ((status = allocate(prep, error)))
-        return status;
-    out->height = prep->out_height;
-    out->width = prep->out_width;
-    out->dtype = SPK_F32;
-    out->geometry.pixel_size_m = in->geometry.pixel_size_m * bin;
-    return SPK_OK;
+    return allocate(prep, error);
 }
 
 spk_status spk_prep_calibrate(struct spk_prep *prep, enum spk_role role, const float *mean,
                               struct spk_error *error)
 {
     if (!prep->bad)
-        return spk_fail(error, SPK_STATE, "prep_dark_flat: a %s before the first frame", spk_role_name(role));
+        return spk_fail(error, SPK_STATE, "a %s before the first frame", spk_role_name(role));
     bool is_dark = role == SPK_ROLE_DARK;
     if (!is_dark && role != SPK_ROLE_FLAT)
-        return spk_fail(error, SPK_INVALID, "prep_dark_flat: a %s is no calibration", spk_role_name(role));
+        return spk_fail(error, SPK_INVALID, "a %s is no calibration", spk_role_name(role));
     const float *dark = is_dark ? mean : prep->has_dark ? prep->dark : NULL;
     const float *flat = !is_dark ? mean : prep->has_flat ? prep->flat : NULL;
     spk_status status = prep_calibration_check(prep, dark, flat, error);

@@ -8,7 +8,7 @@
 #include <speckled/frame.h>
 #include <speckled/maps.h>
 #include <speckled/option.h>
-#include <speckled/team.h>
+#include <speckled/plugin.h>
 
 enum spk_prep_flat {
     SPK_PREP_FLAT_MEASURED,  /* the flat that was taken; none taken: 1 */
@@ -41,6 +41,9 @@ struct spk_prep;
 spk_status spk_prep_create(struct spk_prep **prep, const struct spk_prep_config *config,
                            struct spk_team *team, struct spk_error *error);
 void spk_prep_destroy(struct spk_prep **prep);
+
+/* Reports what spk_prep_prepare() would refuse and writes the form that comes out, as far as both are known. */
+void spk_prep_check(const struct spk_prep_config *config, struct spk_check *check);
 
 /* Allocates for frames of the form `in` and fills height, width, dtype (SPK_F32) and pixel size of `out`. Dark and flat
  * are forgotten. SPK_INVALID: a region outside the frame. SPK_NOMEM. */

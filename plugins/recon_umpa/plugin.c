@@ -38,6 +38,16 @@ struct instance {
     struct spk_umpa *umpa;
 };
 
+static void check_config(const void *config, struct spk_check *check)
+{
+    struct spk_error error = {0};
+    const struct spk_format *format = &check->format;
+    if (format->count)
+        spk_umpa_check(config, format->count, format->height ? format->height : 1,
+                       format->width ? format->width : 1, &error);
+    spk_check_error(check, NULL, &error);
+}
+
 static spk_status open_instance(const struct spk_host *host, const void *config, void **self,
                                 struct spk_error *error)
 {
@@ -113,6 +123,7 @@ static const struct spk_plugin plugin = {
     .version = "1.0",
     .options = options,
     .config_size = sizeof(struct spk_umpa_config),
+    .check = check_config,
     .open = open_instance,
     .close = close_instance,
     .stage = &stage,

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static spk_status check_config(const struct spk_umpa_config *c, uint32_t count, uint32_t height,
-                               uint32_t width, struct spk_error *error)
+spk_status spk_umpa_check(const struct spk_umpa_config *c, uint32_t count, uint32_t height, uint32_t width,
+                          struct spk_error *error)
 {
     if (!count || !height || !width || height > 1u << 20 || width > 1u << 20)
         return spk_fail(error, SPK_INVALID, "umpa: %u frames of %u x %u pixels make no stack", count, height,
@@ -109,7 +109,7 @@ spk_status spk_umpa_create(struct spk_umpa **out, const struct spk_umpa_config *
                            struct spk_error *error)
 {
     *out = NULL;
-    spk_status status = check_config(config, count, height, width, error);
+    spk_status status = spk_umpa_check(config, count, height, width, error);
     if (status)
         return status;
     struct spk_umpa *u = calloc(1, sizeof *u);

@@ -34,6 +34,9 @@ struct spk_umpa;
 
 /* Makes an instance for stacks of `count` frames of height x width pixels. `team` is borrowed until destroy (NULL: the
  * caller works alone). Errors: SPK_INVALID (sizes, lists that do not match), SPK_NOMEM. */
+/* SPK_INVALID: what spk_umpa_create() would refuse of `config` for stacks of this form. */
+spk_status spk_umpa_check(const struct spk_umpa_config *config, uint32_t count, uint32_t height,
+                          uint32_t width, struct spk_error *error);
 spk_status spk_umpa_create(struct spk_umpa **umpa, const struct spk_umpa_config *config, uint32_t count,
                            uint32_t height, uint32_t width, struct spk_team *team, enum spk_isa isa,
                            struct spk_error *error);

@@ -67,6 +67,14 @@ struct instance {
     struct spk_wxst *wxst;
 };
 
+static void check_config(const void *config, struct spk_check *check)
+{
+    struct spk_error error = {0};
+    if (check->format.count)
+        spk_wxst_check(config, check->format.count, &error);
+    spk_check_error(check, NULL, &error);
+}
+
 static spk_status open_instance(const struct spk_host *host, const void *config, void **self,
                                 struct spk_error *error)
 {
@@ -127,6 +135,7 @@ static const struct spk_plugin plugin = {
     .version = "1.0",
     .options = options,
     .config_size = sizeof(struct spk_wxst_config),
+    .check = check_config,
     .open = open_instance,
     .close = close_instance,
     .stage = &stage,

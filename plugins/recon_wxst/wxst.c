@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static spk_status check(const struct spk_wxst_config *c, uint32_t count, struct spk_error *error)
+spk_status spk_wxst_check(const struct spk_wxst_config *c, uint32_t count, struct spk_error *error)
 {
     bool wxst = c->method == SPK_WXST_WXST;
     uint64_t side = wxst ? 2 * (uint64_t)c->neighbours + 1 : 1;
@@ -97,7 +97,7 @@ spk_status spk_wxst_create(struct spk_wxst **out, const struct spk_wxst_config *
                            uint32_t height, uint32_t width, struct spk_team *team, struct spk_error *error)
 {
     *out = NULL;
-    spk_status status = check(config, count, error);
+    spk_status status = spk_wxst_check(config, count, error);
     if (status)
         return status;
     struct spk_wxst *w = calloc(1, sizeof *w);

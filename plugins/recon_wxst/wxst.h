@@ -36,6 +36,8 @@ struct spk_wxst;
 
 /* Makes an instance for stacks of `count` frames of height x width pixels. `team` is borrowed until destroy (NULL: the caller
  * works alone). SPK_INVALID (options out of range, vectors of one value or too many), SPK_NOMEM. */
+/* SPK_INVALID: what spk_wxst_create() would refuse of `config` for stacks of `count` frames. */
+spk_status spk_wxst_check(const struct spk_wxst_config *config, uint32_t count, struct spk_error *error);
 spk_status spk_wxst_create(struct spk_wxst **wxst, const struct spk_wxst_config *config, uint32_t count,
                            uint32_t height, uint32_t width, struct spk_team *team, struct spk_error *error);
 /* Sets *wxst to NULL, which is allowed. */

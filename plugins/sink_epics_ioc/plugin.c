@@ -1,8 +1,12 @@
 /* sink_epics_ioc: options and glue. The IOC itself is in speckled_ioc.so, loaded when the plugin is asked for. */
 #include "ioc.h"
 
+#include <errno.h>
 #include <speckled/epics.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #define AT(member) offsetof(struct spk_ioc_config, member)
 
@@ -126,6 +130,21 @@ static spk_status available(struct spk_error *error)
     return status ? status : engine->available(error);
 }
 
+static void check_file(const struct spk_check *check, const char *key, const char *path, const char *name)
+{
+    char file[2 * SPK_STRING_SIZE];
+    snprintf(file, sizeof file, "%s%s", path, name);
+    if (*path && access(file, R_OK))
+        spk_check_problem(check, key, SPK_IO, "cannot read %s: %s", file, strerror(errno));
+}
+
+static void ioc_check(const void *options_config, struct spk_check *check)
+{
+    const struct spk_ioc_config *config = options_config;
+    check_file(check, "access_file", config->access_file, "");
+    check_file(check, "templates", config->templates, "/recon.template");
+}
+
 static spk_status ioc_open(const struct spk_host *host, const void *config, void **self,
                            struct spk_error *error)
 {
@@ -162,6 +181,7 @@ static const struct spk_plugin plugin = {
     .options = options,
     .config_size = sizeof(struct spk_ioc_config),
     .available = available,
+    .check = ioc_check,
     .open = ioc_open,
     .close = ioc_close,
     .sink = &sink,

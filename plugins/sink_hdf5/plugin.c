@@ -82,24 +82,6 @@ struct sink {
     struct spk_error failure; /* while results are refused */
 };
 
-static spk_status parse_maps(const struct spk_strings *names, uint32_t *maps, struct spk_error *error)
-{
-    *maps = names->count ? 0 : UINT32_MAX;
-    for (size_t i = 0; i < names->count; i++) {
-        unsigned map = 0;
-        while (map < SPK_MAP_COUNT && strcmp(names->value[i], spk_map_info((enum spk_map)map)->name) != 0)
-            map++;
-        if (map == SPK_MAP_COUNT)
-            return spk_fail(
-                error, SPK_INVALID,
-                "maps: \"%s\" is none of transmission, dark_field, displacement_x, displacement_y, phase, "
-                "quality",
-                names->value[i]);
-        *maps |= 1u << map;
-    }
-    return SPK_OK;
-}
-
 /* The next name of this run. With {number} existing files are stepped over unless they may be overwritten. */
 static spk_status next_name(struct sink *sink, uint64_t series, char name[FILENAME_SIZE],
                             struct spk_error *error)
@@ -146,6 +128,18 @@ static void close_sink(void **self)
     free(sink);
 }
 
+static void check_sink(const void *config, struct spk_check *check)
+{
+    struct sink sink = {.config = *(const struct config *)config};
+    struct spk_error error = {0};
+    char name[FILENAME_SIZE];
+    spk_maps_parse(&sink.config.maps, &sink.settings.maps, &error);
+    spk_check_error(check, "maps", &error);
+    if (!next_name(&sink, 0, name, &error))
+        check_place(&sink, name, &error);
+    spk_check_error(check, "path", &error);
+}
+
 static spk_status open_sink(const struct spk_host *host, const void *config, void **self,
                             struct spk_error *error)
 {
@@ -161,7 +155,7 @@ static spk_status open_sink(const struct spk_host *host, const void *config, voi
         .live = sink->config.live,
     };
     *self = sink;
-    spk_status status = parse_maps(&sink->config.maps, &sink->settings.maps, error);
+    spk_status status = spk_maps_parse(&sink->config.maps, &sink->settings.maps, error);
     if (!status)
         status = next_name(sink, 0, name, error);
     if (!status)
@@ -257,6 +251,7 @@ static const struct spk_plugin plugin = {
     .version = SPECKLED_VERSION,
     .options = options,
     .config_size = sizeof(struct config),
+    .check = check_sink,
     .open = open_sink,
     .close = close_sink,
     .sink = &operations,

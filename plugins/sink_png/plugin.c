@@ -5,11 +5,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct config {
     char folder[SPK_STRING_SIZE];
@@ -61,26 +63,41 @@ struct sink {
     struct picture picture;
 };
 
-static spk_status parse_maps(const struct spk_strings *names, uint32_t *maps, struct spk_error *error)
-{
-    *maps = names->count ? 0 : UINT32_MAX;
-    for (size_t i = 0; i < names->count; i++) {
-        unsigned map = 0;
-        while (map < SPK_MAP_COUNT && strcmp(names->value[i], spk_map_info((enum spk_map)map)->name) != 0)
-            map++;
-        if (map == SPK_MAP_COUNT)
-            return spk_fail(error, SPK_INVALID, "maps: there is no map \"%s\"", names->value[i]);
-        *maps |= 1u << map;
-    }
-    return SPK_OK;
-}
-
 static spk_status make_folder(const char *folder, struct spk_error *error)
 {
     struct stat about;
     if (mkdir(folder, 0777) == 0 || (errno == EEXIST && stat(folder, &about) == 0 && S_ISDIR(about.st_mode)))
         return SPK_OK;
     return spk_fail(error, SPK_IO, "cannot make the folder %s: %s", folder, strerror(errno));
+}
+
+/* Whether make_folder() would work, and pictures go in. */
+static spk_status check_folder(const char *folder, struct spk_error *error)
+{
+    struct stat about;
+    if (stat(folder, &about) == 0) {
+        if (!S_ISDIR(about.st_mode))
+            return spk_fail(error, SPK_IO, "%s is no folder", folder);
+        if (access(folder, W_OK | X_OK))
+            return spk_fail(error, SPK_IO, "cannot write into the folder %s: %s", folder, strerror(errno));
+        return SPK_OK;
+    }
+    char above[SPK_STRING_SIZE];
+    snprintf(above, sizeof above, "%s", folder);
+    if (access(dirname(above), W_OK | X_OK))
+        return spk_fail(error, SPK_IO, "cannot make the folder %s: %s", folder, strerror(errno));
+    return SPK_OK;
+}
+
+static void check_sink(const void *options_config, struct spk_check *check)
+{
+    const struct config *config = options_config;
+    struct spk_error error = {0};
+    uint32_t maps;
+    spk_maps_parse(&config->maps, &maps, &error);
+    spk_check_error(check, "maps", &error);
+    check_folder(config->folder, &error);
+    spk_check_error(check, "folder", &error);
 }
 
 static void close_sink(void **self)
@@ -102,7 +119,7 @@ static spk_status open_sink(const struct spk_host *host, const void *config, voi
         return spk_fail(error, SPK_NOMEM, "no memory for the sink");
     sink->config = *(const struct config *)config;
     *self = sink;
-    spk_status status = parse_maps(&sink->config.maps, &sink->maps, error);
+    spk_status status = spk_maps_parse(&sink->config.maps, &sink->maps, error);
     if (!status)
         status = make_folder(sink->config.folder, error);
     if (status)
@@ -152,6 +169,7 @@ static const struct spk_plugin plugin = {
     .version = SPECKLED_VERSION,
     .options = options,
     .config_size = sizeof(struct config),
+    .check = check_sink,
     .open = open_sink,
     .close = close_sink,
     .sink = &operations,

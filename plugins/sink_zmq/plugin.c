@@ -56,6 +56,16 @@ static const struct spk_option options[] = {
     SPK_OPTION_END,
 };
 
+static void check_sink(const void *options_config, struct spk_check *check)
+{
+    const struct spk_sink_zmq_config *config = options_config;
+    struct spk_error error = {0};
+    uint32_t maps;
+    spk_maps_parse(&config->maps, &maps, &error);
+    spk_check_error(check, "maps", &error);
+    spk_zmq_check(check, &config->endpoints, &config->curve);
+}
+
 static spk_status open_sink(const struct spk_host *host, const void *config, void **self,
                             struct spk_error *error)
 {
@@ -98,6 +108,7 @@ static const struct spk_plugin plugin = {
     .version = SPECKLED_VERSION,
     .options = options,
     .config_size = sizeof(struct spk_sink_zmq_config),
+    .check = check_sink,
     .open = open_sink,
     .close = close_sink,
     .sink = &sink_operations,

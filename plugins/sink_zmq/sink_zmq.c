@@ -23,7 +23,7 @@ struct outgoing {
 struct spk_sink_zmq {
     struct spk_sink_zmq_config config;
     void *context, *socket;
-    bool wanted[MAPS];
+    uint32_t wanted;       /* bits of maps */
     int64_t subscriptions; /* distinct ones in force; pattern push: always 1 */
     char *header;
     size_t header_size;
@@ -31,32 +31,12 @@ struct spk_sink_zmq {
     atomic_uint open_loans;
 };
 
-static spk_status choose_maps(struct spk_sink_zmq *sink, struct spk_error *error)
-{
-    const struct spk_strings *names = &sink->config.maps;
-    for (int map = 0; map < MAPS; map++)
-        sink->wanted[map] = names->count == 0;
-    for (size_t i = 0; i < names->count; i++) {
-        int map = 0;
-        while (map < MAPS && strcmp(names->value[i], spk_array_map_name(map)) != 0)
-            map++;
-        if (map == MAPS)
-            return spk_fail(
-                error, SPK_INVALID,
-                "maps: '%s' is none of transmission, dark_field, displacement_x, displacement_y, phase, "
-                "quality, valid",
-                names->value[i]);
-        sink->wanted[map] = true;
-    }
-    return SPK_OK;
-}
-
 /* libzmq counts messages, and a result is one for each map. */
 static int high_water_mark(const struct spk_sink_zmq *sink)
 {
     int maps = 0;
     for (int map = 0; map < MAPS; map++)
-        maps += sink->wanted[map];
+        maps += (int)(sink->wanted >> map & 1);
     return (int)sink->config.sndhwm * maps;
 }
 
@@ -104,7 +84,8 @@ spk_status spk_sink_zmq_create(struct spk_sink_zmq **sink, const struct spk_sink
         status = spk_fail(error, SPK_NOMEM, "no memory for a ZeroMQ sink");
         goto fail;
     }
-    if ((status = choose_maps(made, error)) != SPK_OK || (status = open_socket(made, error)) != SPK_OK)
+    if ((status = spk_maps_parse(&config->maps, &made->wanted, error)) != SPK_OK ||
+        (status = open_socket(made, error)) != SPK_OK)
         goto fail;
     *sink = made;
     return SPK_OK;
@@ -273,7 +254,7 @@ spk_status spk_sink_zmq_publish(struct spk_sink_zmq *sink, const struct spk_resu
     if (sink->subscriptions == 0)
         return status;
     for (int map = 0; map < MAPS && status == SPK_OK; map++) {
-        if (sink->wanted[map])
+        if (sink->wanted >> map & 1)
             status = send_map(sink, result, map, lend, error);
     }
     return status;

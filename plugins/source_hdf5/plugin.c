@@ -170,6 +170,18 @@ static spk_status describe(void *self, struct spk_source_info *info, struct spk_
                   : input_geometry(&source->input[SPK_ROLE_REFERENCE], &info->format.geometry, error);
 }
 
+/* Files are what decides here, so they are opened; what is wrong with one hides the others. */
+static void check_source(const void *options_config, struct spk_check *check)
+{
+    struct spk_source_info info = {0};
+    struct spk_error error = {0};
+    void *self = NULL;
+    if (!open_source(NULL, options_config, &self, &error) && !describe(self, &info, &error))
+        check->format = info.format;
+    close_source(&self);
+    spk_check_error(check, NULL, &error);
+}
+
 /* True when the next frame is due; sleeps for at most 100 ms. */
 static bool wait_turn(struct source *source)
 {
@@ -224,6 +236,7 @@ static const struct spk_plugin plugin = {
     .version = SPECKLED_VERSION,
     .options = options,
     .config_size = sizeof(struct config),
+    .check = check_source,
     .open = open_source,
     .close = close_source,
     .source = &operations,

@@ -165,10 +165,8 @@ static void close_source(void **self)
     *self = NULL;
 }
 
-static spk_status open_source(const struct spk_host *host, const void *options_config, void **self,
-                              struct spk_error *error)
+static spk_status check_size(const struct config *config, struct spk_error *error)
 {
-    const struct config *config = options_config;
     if (config->size.count < 1 || config->size.count > 2)
         return spk_fail(error, SPK_INVALID,
                         "size takes height and width, or one number for a square; got %zu",
@@ -177,6 +175,34 @@ static spk_status open_source(const struct spk_host *host, const void *options_c
         if (config->size.value[i] != floor(config->size.value[i]))
             return spk_fail(error, SPK_INVALID, "size: %g is not a whole number of pixels",
                             config->size.value[i]);
+    return SPK_OK;
+}
+
+static struct spk_format format_of(const struct spk_scene_config *scene)
+{
+    return (struct spk_format){.count = scene->count,
+                               .height = scene->height,
+                               .width = scene->width,
+                               .dtype = SPK_U16,
+                               .geometry = scene->geometry};
+}
+
+static void check_source(const void *config, struct spk_check *check)
+{
+    struct spk_error error = {0};
+    if (!check_size(config, &error)) {
+        struct spk_simulator_config simulator = simulator_config(config);
+        check->format = format_of(&simulator.scene);
+    }
+    spk_check_error(check, "size", &error);
+}
+
+static spk_status open_source(const struct spk_host *host, const void *options_config, void **self,
+                              struct spk_error *error)
+{
+    const struct config *config = options_config;
+    if (check_size(config, error))
+        return error->status;
     struct spk_simulator_config simulator = simulator_config(config);
     struct source *source = calloc(1, sizeof *source);
     if (!source)
@@ -193,11 +219,7 @@ static spk_status open_source(const struct spk_host *host, const void *options_c
     source->host = host;
     source->interval_ns = config->rate_hz > 0 ? 1e9 / config->rate_hz : 0;
     source->info = (struct spk_source_info){
-        .format = {.count = simulator.scene.count,
-                   .height = simulator.scene.height,
-                   .width = simulator.scene.width,
-                   .dtype = SPK_U16,
-                   .geometry = simulator.scene.geometry},
+        .format = format_of(&simulator.scene),
         .darks = simulator.darks,
         .flats = simulator.flats,
         .frames = spk_simulator_count(source->simulator),
@@ -266,6 +288,7 @@ static const struct spk_plugin plugin = {
     .version = SPECKLED_VERSION,
     .options = options,
     .config_size = sizeof(struct config),
+    .check = check_source,
     .open = open_source,
     .close = close_source,
     .source = &operations,

@@ -109,6 +109,11 @@ static const struct spk_option options[] = {
     SPK_OPTION_END,
 };
 
+static void check_source(const void *config, struct spk_check *check)
+{
+    spk_zmq_array_check(config, check);
+}
+
 static spk_status open_source(const struct spk_host *host, const void *config, void **self,
                               struct spk_error *error)
 {
@@ -140,6 +145,7 @@ static const struct spk_plugin plugin = {
     .version = SPECKLED_VERSION,
     .options = options,
     .config_size = sizeof(struct spk_zmq_array_config),
+    .check = check_source,
     .open = open_source,
     .close = close_source,
     .source = &source,

@@ -28,9 +28,24 @@ struct message {
     unsigned parts;
 };
 
-static spk_status make_parser(struct spk_zmq_array *source, struct spk_error *error)
+static spk_status read_roles(const struct spk_zmq_array_config *config, struct spk_array_keys *keys,
+                             struct spk_error *error)
 {
-    const struct spk_zmq_array_config *c = &source->config;
+    const struct spk_strings *names = &config->role_numbers;
+    if (names->count > SPK_ARRAY_ROLES)
+        return spk_fail(error, SPK_INVALID, "role_numbers: at most %d roles", SPK_ARRAY_ROLES);
+    for (size_t i = 0; i < names->count; i++)
+        if (spk_role_parse(names->value[i], &keys->roles[i]) != SPK_OK)
+            return spk_fail(error, SPK_INVALID,
+                            "role_numbers: '%s' is none of auto, sample, reference, dark, flat",
+                            names->value[i]);
+    keys->role_count = (uint32_t)names->count;
+    return SPK_OK;
+}
+
+static spk_status make_parser(const struct spk_zmq_array_config *c, struct spk_array_parser *parser,
+                              struct spk_error *error)
+{
     struct spk_array_keys keys = {
         .frame = c->frame_key,
         .series = c->series_key,
@@ -41,16 +56,21 @@ static spk_status make_parser(struct spk_zmq_array *source, struct spk_error *er
         .timestamp = c->timestamp_key,
         .time = (enum spk_array_time)c->timestamp_unit,
     };
-    if (c->role_numbers.count > SPK_ARRAY_ROLES)
-        return spk_fail(error, SPK_INVALID, "role_numbers: at most %d roles", SPK_ARRAY_ROLES);
-    for (size_t i = 0; i < c->role_numbers.count; i++) {
-        if (spk_role_parse(c->role_numbers.value[i], &keys.roles[i]) != SPK_OK)
-            return spk_fail(error, SPK_INVALID,
-                            "role_numbers: '%s' is none of auto, sample, reference, dark, flat",
-                            c->role_numbers.value[i]);
-        keys.role_count++;
-    }
-    return spk_array_parser_init(&source->parser, &keys, error);
+    spk_status status = read_roles(c, &keys, error);
+    return status ? status : spk_array_parser_init(parser, &keys, error);
+}
+
+void spk_zmq_array_check(const struct spk_zmq_array_config *config, struct spk_check *check)
+{
+    struct spk_array_keys keys = {.role_count = 0};
+    struct spk_array_parser parser;
+    struct spk_error error = {0};
+    bool roles = read_roles(config, &keys, &error) == SPK_OK;
+    spk_check_error(check, "role_numbers", &error);
+    if (roles)
+        make_parser(config, &parser, &error);
+    spk_check_error(check, NULL, &error);
+    spk_zmq_check(check, &config->endpoints, &config->curve);
 }
 
 /* libzmq cuts off a sender whose message is beyond its limit, uncounted: twice ours, so that what is merely too large is
@@ -109,7 +129,8 @@ spk_status spk_zmq_array_create(struct spk_zmq_array **source, const struct spk_
     made->host = host;
     made->config = *config;
     made->series = 1;
-    if ((status = make_parser(made, error)) != SPK_OK || (status = open_socket(made, error)) != SPK_OK)
+    if ((status = make_parser(&made->config, &made->parser, error)) != SPK_OK ||
+        (status = open_socket(made, error)) != SPK_OK)
         goto fail;
     *source = made;
     return SPK_OK;

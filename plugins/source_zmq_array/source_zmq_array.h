@@ -26,6 +26,8 @@ struct spk_zmq_array_config {
 struct spk_zmq_array;
 
 /* Opens the socket. Borrows `host` until destroy; `config` is copied. [control] */
+/* Reports what spk_zmq_array_create() would refuse, short of what only a socket can find out. */
+void spk_zmq_array_check(const struct spk_zmq_array_config *config, struct spk_check *check);
 spk_status spk_zmq_array_create(struct spk_zmq_array **source, const struct spk_host *host,
                                 const struct spk_zmq_array_config *config, struct spk_error *error);
 /* Closes the socket, frees everything, sets *source to NULL. [control] */

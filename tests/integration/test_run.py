@@ -149,7 +149,7 @@ def test_plugin_that_cannot_open_is_named(tmp_path):
     file.write_text(yaml.safe_dump(config))
     code, out, err = run("run", "-c", file)
     assert code == 1 and out == ""
-    assert re.fullmatch(r"speckled run: source_hdf5: .*none\.h5.*\n", err), err
+    assert re.fullmatch(re.escape(str(file)) + r":\d+:\d+: source_hdf5: .*none\.h5.*\n", err), err
 
 
 def test_wrong_configuration_is_refused_whole(tmp_path):

@@ -355,11 +355,11 @@ static void test_unreadable_file(void)
 {
     struct spk_problems problems = {0};
     struct spk_configuration *configuration;
-    CHECK(spk_configuration_load(&configuration, "/nonexistent/file.yaml", NULL, 0, &problems) == SPK_IO,
+    CHECK(spk_configuration_load(&configuration, "/nonexistent/file.yaml", NULL, 0, &problems) == SPK_INVALID,
           "status");
     CHECK(problems.count == 1 && strstr(problems.problem[0].text, "cannot be read"), "problem");
     spk_problems_clear(&problems);
-    CHECK(spk_configuration_load(&configuration, "/", NULL, 0, &problems) == SPK_IO, "a folder");
+    CHECK(spk_configuration_load(&configuration, "/", NULL, 0, &problems) == SPK_INVALID, "a folder");
     spk_problems_clear(&problems);
 }
 

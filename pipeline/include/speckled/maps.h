@@ -6,6 +6,7 @@
 #define SPECKLED_MAPS_H
 
 #include <speckled/frame.h>
+#include <speckled/option.h>
 #include <speckled/stats.h>
 #include <stdbool.h>
 
@@ -26,6 +27,13 @@ struct spk_map_info {
 };
 
 SPK_API const struct spk_map_info *spk_map_info(enum spk_map map);
+
+/* The bit of the mask of trustworthy pixels beside those of the maps. */
+enum { SPK_MAP_VALID_BIT = 1 << SPK_MAP_COUNT };
+
+/* Sets the bit 1u << enum spk_map for each name, SPK_MAP_VALID_BIT for "valid"; no names: all bits. SPK_INVALID on another
+ * name; the message names the option `maps`. Any thread. */
+SPK_API spk_status spk_maps_parse(const struct spk_strings *names, uint32_t *maps, struct spk_error *error);
 
 /* Set-up of the experiment. 0 = unknown. */
 struct spk_geometry {

@@ -66,6 +66,11 @@ struct spk_graph {
     struct spk_node control[SPK_CONTROLS_MAX];
 };
 
+/* Puts what is configured over what the source knows: count and geometry of `format`. SPK_INVALID: nobody knows the count.
+ * Any thread. */
+SPK_API spk_status spk_graph_settle(const struct spk_graph *graph, struct spk_format *format,
+                                    struct spk_error *error);
+
 struct spk_pipeline;
 
 /* Opens every plugin of `graph` (borrowed until destroy) and makes the threads' memory; nothing runs yet. The message

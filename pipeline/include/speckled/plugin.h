@@ -135,6 +135,24 @@ struct spk_control {
                           struct spk_error *error);
 };
 
+/* A look at a configuration before anything is opened: what a plugin's check() reads and where it reports. */
+struct spk_check {
+    uint32_t size; /* of this structure */
+    void *context; /* first argument of problem() */
+    /* One problem with the value of `key`; NULL: with the plugin as a whole. `error` says what, and by its status whether
+     * the configuration is wrong (SPK_INVALID) or something that it needs is not there now. */
+    void (*problem)(void *context, const char *key, const struct spk_error *error);
+    /* The data at this place of the graph, as far as it is known; zero members are unknown. A source fills in what
+     * describe() will say, a stage what it hands on. */
+    struct spk_format format;
+    bool settled; /* the service will know no more than this: a unit or size that is missing stays missing */
+};
+
+/* Report a problem; spk_check_error() takes the message in `error`, if there is one, and clears it. */
+SPK_API void spk_check_problem(const struct spk_check *check, const char *key, spk_status status,
+                               const char *format, ...) SPK_PRINTF(4, 5);
+SPK_API void spk_check_error(const struct spk_check *check, const char *key, struct spk_error *error);
+
 struct spk_plugin {
     uint32_t abi;        /* SPK_PLUGIN_ABI */
     uint32_t size;       /* sizeof(struct spk_plugin) */
@@ -146,6 +164,9 @@ struct spk_plugin {
 
     /* [control] SPK_UNSUPPORTED and why, when this machine cannot run it (no driver, no device). Optional. */
     spk_status (*available)(struct spk_error *error);
+    /* [control] Reports all that open() or the first prepare() would refuse about `config`, as far as it can be known without
+     * a trace: files may be read; no port, no thread, no device, nothing written. Optional. */
+    void (*check)(const void *config, struct spk_check *check);
     /* [control] Makes an instance. `host` outlives it; `config` is borrowed for the call. Required. */
     spk_status (*open)(const struct spk_host *host, const void *config, void **self, struct spk_error *error);
     /* [control] Frees the instance, sets *self to NULL. Required. */

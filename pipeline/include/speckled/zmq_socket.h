@@ -2,7 +2,7 @@
 #ifndef SPECKLED_ZMQ_SOCKET_H
 #define SPECKLED_ZMQ_SOCKET_H
 
-#include <speckled/option.h>
+#include <speckled/plugin.h>
 
 /* CURVE encryption (RFC 26). With a key file and no server key this end is the CURVE server, whose public key the others must
  * know; with a server key it is a client. */
@@ -29,6 +29,13 @@ struct spk_zmq_curve {
 /* Prepares encryption; call before spk_zmq_attach(). Nothing happens when `curve` asks for none. [control] */
 SPK_API spk_status spk_zmq_curve_apply(void *socket, const struct spk_zmq_curve *curve,
                                        struct spk_error *error);
+
+/* What spk_zmq_curve_apply() and spk_zmq_attach() would refuse of options `endpoints` (or, one of them, `endpoint`) and
+ * those of CURVE, without a socket. [control] */
+SPK_API void spk_zmq_check(const struct spk_check *check, const struct spk_strings *endpoints,
+                           const struct spk_zmq_curve *curve);
+SPK_API void spk_zmq_check_endpoint(const struct spk_check *check, const char *endpoint,
+                                    const struct spk_zmq_curve *curve);
 
 /* Sets a socket option of type int. [control] */
 SPK_API spk_status spk_zmq_set(void *socket, int option, int value, struct spk_error *error);
