@@ -4,6 +4,7 @@
 #include "find_plugin.h"
 #include "reference.h"
 
+#include <speckled/device.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,25 @@ static void print_kind(const char *kind, const char *title, char (*found)[SPK_ST
             print_unavailable(name, why);
 }
 
+static void print_devices(void)
+{
+    struct spk_error error = {0};
+    printf("devices: where lanes run (pipeline.device)\n  %-20s  the processor\n", "cpu");
+    unsigned count = spk_device_count("cuda", &error);
+    if (!count)
+        print_unavailable("cuda", error.status ? error.text : "this machine has no CUDA device");
+    for (unsigned i = 0; i < count; i++) {
+        char name[32];
+        struct spk_device *device = NULL;
+        snprintf(name, sizeof name, "cuda:%u", i);
+        if (spk_device_open(&device, name, &error))
+            print_unavailable(name, error.text);
+        else
+            printf("  %-20s  %s\n", name, spk_device_facts(device)->name);
+        spk_device_close(&device);
+    }
+}
+
 static void print_list(char (*found)[SPK_STRING_SIZE], size_t count)
 {
     static const char *const kinds[][2] = {
@@ -63,6 +83,7 @@ static void print_list(char (*found)[SPK_STRING_SIZE], size_t count)
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         print_kind(kinds[i][0], kinds[i][1], found, count);
+    print_devices();
     printf("`speckled plugins NAME` shows the options of one.\n");
 }
 

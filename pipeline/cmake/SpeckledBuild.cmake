@@ -21,10 +21,10 @@ set(CMAKE_C_FLAGS_RELEASE "-O3")
 set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
 
 add_compile_definitions(_GNU_SOURCE)
-add_compile_options(-Wall -Wextra -Wshadow -Wvla
+add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:-Wall$<SEMICOLON>-Wextra$<SEMICOLON>-Wshadow$<SEMICOLON>-Wvla>
                     $<$<COMPILE_LANGUAGE:C>:-Wconversion$<SEMICOLON>-Wstrict-prototypes$<SEMICOLON>-Wmissing-prototypes>)
 if(SPECKLED_WERROR)
-    add_compile_options(-Werror)
+    add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:-Werror>)
 endif()
 if(SPECKLED_SANITIZE)
     add_compile_options(-fsanitize=${SPECKLED_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)

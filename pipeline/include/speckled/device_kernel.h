@@ -1,0 +1,60 @@
+/* What kernel files (.cu) build on: launches, shared memory, and translated errors. They compile for CUDA, and for the checks as
+ * C++ that runs every block's threads on the processor (tests/gpu/host_cuda.h); so they launch with SPK_LAUNCH() and take
+ * shared memory with SPK_SHARED(), and use no other extension of the language than the attributes and built-ins of CUDA. */
+#ifndef SPECKLED_DEVICE_KERNEL_H
+#define SPECKLED_DEVICE_KERNEL_H
+
+#include <speckled/status.h>
+
+#if defined(__CUDACC__)
+#include <cuda_runtime.h>
+/* SPK_LAUNCH(kernel, blocks, threads, bytes of shared memory, stream handle, arguments ...) */
+#define SPK_LAUNCH(kernel, grid, block, shared, stream, ...)                                                 \
+    kernel<<<grid, block, shared, (cudaStream_t)(stream)>>>(__VA_ARGS__)
+/* The block's shared memory, as many bytes as the launch said, 16-byte aligned, contents undefined. */
+#define SPK_SHARED(type, name)                                                                               \
+    extern __shared__ __align__(16) unsigned char spk_shared_memory[];                                       \
+    type *name = reinterpret_cast<type *>(spk_shared_memory)
+#elif defined(SPK_HOST_CUDA)
+#include "host_cuda.h"
+#endif
+
+#if defined(__CUDACC__) || defined(SPK_HOST_CUDA)
+/* The one place where CUDA's codes become ours; `what` was being done. */
+static inline spk_status spk_cuda_status(cudaError_t code, const char *what, struct spk_error *error)
+{
+    if (code == cudaSuccess)
+        return SPK_OK;
+    return spk_fail(error, code == cudaErrorMemoryAllocation ? SPK_NOMEM : SPK_DEVICE, "cuda: %s: %s", what,
+                    cudaGetErrorString(code));
+}
+
+/* Whether the launches before went through. */
+static inline spk_status spk_cuda_launched(const char *what, struct spk_error *error)
+{
+    return spk_cuda_status(cudaGetLastError(), what, error);
+}
+
+static inline unsigned spk_blocks(unsigned count, unsigned size)
+{
+    return (count + size - 1) / size;
+}
+
+/* Sum over the block, in every thread. `part` holds a value a warp; all threads must call it. */
+template <typename T> static __device__ inline T spk_block_sum(T value, T *part)
+{
+    const unsigned thread = threadIdx.x + threadIdx.y * blockDim.x, threads = blockDim.x * blockDim.y;
+    for (unsigned step = 16; step; step /= 2)
+        value += __shfl_down_sync(0xffffffffu, value, step);
+    if (thread % 32 == 0)
+        part[thread / 32] = value;
+    __syncthreads();
+    T sum = 0;
+    for (unsigned i = 0; i < threads / 32; i++)
+        sum += part[i];
+    __syncthreads();
+    return sum;
+}
+#endif
+
+#endif

@@ -1,0 +1,112 @@
+/* The device layer: the same body for every backend, its names and its faults. */
+#include "gpu.h"
+
+#include <string.h>
+
+enum { BYTES = 10007 };
+
+static void check_streams(struct spk_device *device)
+{
+    struct spk_error error = {0};
+    struct spk_stream *first, *second;
+    struct spk_event *begin, *end;
+    unsigned char host[BYTES], back[BYTES];
+    void *a, *b;
+    for (int i = 0; i < BYTES; i++)
+        host[i] = (unsigned char)(i * 31);
+    REQUIRE(!spk_stream_create(device, &first, &error) && !spk_stream_create(device, &second, &error), "%s",
+            error.text);
+    REQUIRE(!spk_event_create(device, &begin, &error) && !spk_event_create(device, &end, &error), "%s",
+            error.text);
+    REQUIRE(!spk_device_allocate(device, BYTES, &a, &error) &&
+                !spk_device_allocate(device, BYTES, &b, &error),
+            "%s", error.text);
+    CHECK((uintptr_t)a % 16 == 0, "device memory at %p", a);
+    CHECK(spk_event_reached(begin, &error) == SPK_OK, "an event that was never marked is reached");
+    CHECK(!spk_event_mark(begin, first, &error), "%s", error.text);
+    CHECK(!spk_stream_copy(first, a, host, BYTES, &error), "%s", error.text);
+    CHECK(!spk_event_mark(end, first, &error), "%s", error.text);
+    CHECK(!spk_event_before(end, second, &error), "%s", error.text);
+    CHECK(!spk_stream_fill(second, b, 0x5a, BYTES, &error), "%s", error.text);
+    CHECK(!spk_stream_copy(second, b, a, BYTES - 7, &error), "%s", error.text);
+    CHECK(!spk_stream_copy(second, back, b, BYTES, &error), "%s", error.text);
+    CHECK(!spk_stream_wait(second, &error), "%s", error.text);
+    CHECK(memcmp(back, host, BYTES - 7) == 0 && back[BYTES - 1] == 0x5a && back[BYTES - 7] == 0x5a,
+          "copy, fill and order across two streams");
+    int64_t ns = -1;
+    CHECK(!spk_event_wait(end, &error) && !spk_event_between(begin, end, &ns, &error) && ns >= 0,
+          "%lld ns between two events", (long long)ns);
+    spk_device_release(device, &a);
+    spk_device_release(device, &b);
+    CHECK(!a && !b, "released memory is forgotten");
+    spk_event_destroy(&begin);
+    spk_event_destroy(&end);
+    spk_stream_destroy(&first);
+    spk_stream_destroy(&second);
+}
+
+static void check_faults(const char *name)
+{
+    struct spk_error error = {0};
+    struct spk_device *device;
+    struct spk_stream *stream;
+    void *memory;
+    char byte = 0;
+    REQUIRE(!spk_device_open(&device, name, &error) && !spk_stream_create(device, &stream, &error), "%s",
+            error.text);
+    spk_device_inject(SPK_DEVICE_NO_MEMORY, 1);
+    CHECK(!spk_device_allocate(device, 8, &memory, &error), "%s", error.text);
+    spk_device_release(device, &memory);
+    CHECK(!spk_stream_wait(stream, &error), "other calls go on");
+    CHECK(spk_device_allocate(device, 8, &memory, &error) == SPK_NOMEM && !memory, "%s", error.text);
+    spk_device_inject(SPK_DEVICE_SOUND, 0);
+    CHECK(!spk_device_allocate(device, 8, &memory, &error), "%s", error.text);
+    spk_device_inject(SPK_DEVICE_LOST, 2);
+    CHECK(!spk_stream_fill(stream, memory, 0, 8, &error) && !spk_stream_wait(stream, &error), "%s",
+          error.text);
+    CHECK(spk_stream_copy(stream, memory, &byte, 1, &error) == SPK_DEVICE, "a lost device");
+    CHECK(spk_stream_wait(stream, &error) == SPK_DEVICE && strstr(error.text, "lost"), "stays lost: %s",
+          error.text);
+    spk_device_release(device, &memory);
+    spk_stream_destroy(&stream);
+    spk_device_close(&device);
+    REQUIRE(!spk_device_open(&device, name, &error), "opened again: %s", error.text);
+    spk_device_close(&device);
+}
+
+static void check_names(void)
+{
+    struct spk_error error = {0};
+    struct spk_device *device;
+    static const char *const wrong[] = {"", "gpu", "cuda:", "cuda:x", "cuda:1x", "cpu:0:0", ":1"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        CHECK(spk_device_open(&device, wrong[i], &error) == SPK_INVALID && !device, "\"%s\"", wrong[i]);
+    CHECK(spk_device_open(&device, "cpu:1", &error) == SPK_UNSUPPORTED, "%s", error.text);
+    CHECK(spk_device_open(&device, "cuda:4096", &error) == SPK_UNSUPPORTED &&
+              strchr(error.text, '\n') == NULL,
+          "%s", error.text);
+}
+
+int main(void)
+{
+    struct gpu gpu;
+    struct spk_device *device;
+    struct spk_error error = {0};
+    check_names();
+    REQUIRE(!spk_device_open(&device, "cpu", &error), "%s", error.text);
+    CHECK(!spk_device_find(device, "spk_prep_device_correct"), "the processor brings no operations");
+    check_streams(device);
+    spk_device_close(&device);
+    check_faults("cpu");
+    const struct spk_allocator *host = spk_device_host_memory();
+    void *memory = host->allocate(4096);
+    CHECK(memory && (uintptr_t)memory % 64 == 0, "host memory at %p", memory);
+    host->release(memory, 4096);
+    if (test_failures)
+        return test_end();
+    gpu_open(&gpu);
+    check_streams(gpu.device);
+    gpu_close(&gpu);
+    check_faults("cuda");
+    return test_end();
+}

@@ -1,0 +1,54 @@
+/* What the checks of device code share: the device they run on, and comparing. */
+#ifndef SPECKLED_GPU_H
+#define SPECKLED_GPU_H
+
+#include "test.h"
+
+#include <speckled/device.h>
+
+/* The first CUDA device, with a stream; ends the program as skipped where there is none. */
+struct gpu {
+    struct spk_device *device;
+    struct spk_stream *stream;
+};
+
+static inline void gpu_open(struct gpu *gpu)
+{
+    struct spk_error error = {0};
+    spk_status status = spk_device_open(&gpu->device, "cuda", &error);
+    if (status == SPK_UNSUPPORTED) {
+        printf("skipped: no device: %s\n", error.text);
+        exit(77);
+    }
+    REQUIRE(!status, "%s", error.text);
+    REQUIRE(!spk_stream_create(gpu->device, &gpu->stream, &error), "%s", error.text);
+    printf("on %s\n", spk_device_facts(gpu->device)->name);
+}
+
+static inline void gpu_close(struct gpu *gpu)
+{
+    spk_stream_destroy(&gpu->stream);
+    spk_device_close(&gpu->device);
+}
+
+/* Device memory with a copy of `bytes` from `from`; NULL: undefined. */
+static inline void *gpu_memory(struct gpu *gpu, const void *from, size_t bytes)
+{
+    struct spk_error error = {0};
+    void *memory = NULL;
+    REQUIRE(!spk_device_allocate(gpu->device, bytes, &memory, &error), "%s", error.text);
+    if (from)
+        REQUIRE(!spk_stream_copy(gpu->stream, memory, from, bytes, &error) &&
+                    !spk_stream_wait(gpu->stream, &error),
+                "%s", error.text);
+    return memory;
+}
+
+static inline void gpu_read(struct gpu *gpu, void *to, const void *from, size_t bytes)
+{
+    struct spk_error error = {0};
+    REQUIRE(!spk_stream_copy(gpu->stream, to, from, bytes, &error) && !spk_stream_wait(gpu->stream, &error),
+            "%s", error.text);
+}
+
+#endif

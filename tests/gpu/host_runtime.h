@@ -1,0 +1,168 @@
+/* The calls of CUDA's runtime that our .cu files make, for kernels executed on the host. Included by host_cuda.h. */
+#ifndef SPECKLED_HOST_RUNTIME_H
+#define SPECKLED_HOST_RUNTIME_H
+
+#include <speckled/clock.h>
+
+enum cudaDeviceAttr {
+    cudaDevAttrMemoryClockRate,
+    cudaDevAttrGlobalMemoryBusWidth,
+    cudaDevAttrClockRate,
+    cudaDevAttrMultiProcessorCount,
+    cudaDevAttrMaxSharedMemoryPerBlockOptin
+};
+enum cudaMemcpyKind { cudaMemcpyDefault };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
+enum { cudaHostAllocPortable, cudaStreamNonBlocking, cudaEventDefault };
+
+struct cudaDeviceProp {
+    char name[256];
+    size_t totalGlobalMem;
+    int major, minor;
+};
+
+inline const char *cudaGetErrorString(cudaError_t code)
+{
+    static const char *const text[] = {"no error", "out of memory", "invalid configuration argument",
+                                       "not ready", "no device"};
+    return text[code];
+}
+
+inline cudaError_t cudaGetLastError()
+{
+    cudaError_t code = (cudaError_t)host_cuda::last_error;
+    host_cuda::last_error = cudaSuccess;
+    return code;
+}
+
+inline cudaError_t cudaGetDeviceCount(int *count)
+{
+    *count = 2;
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp *facts, int)
+{
+    *facts = {"kernels executed on the host", 0, 8, 0};
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr name, int)
+{
+    *value = name == cudaDevAttrMaxSharedMemoryPerBlockOptin ? (int)host_cuda::SHARED_LIMIT : 0;
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaSetDevice(int)
+{
+    return cudaSuccess;
+}
+
+template <typename T> inline cudaError_t cudaFuncSetAttribute(T, cudaFuncAttribute, int)
+{
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaMalloc(void **memory, size_t bytes)
+{
+    *memory = malloc(bytes);
+    if (*memory)
+        memset(*memory, 0xff, bytes);
+    return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+inline cudaError_t cudaFree(void *memory)
+{
+    free(memory);
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned)
+{
+    *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+inline cudaError_t cudaFreeHost(void *memory)
+{
+    free(memory);
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
+{
+    *stream = new host_cuda::stream;
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    delete stream; /* with what was never waited for */
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaStreamSynchronize(cudaStream_t stream)
+{
+    host_cuda::run_until(stream, stream->queued);
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind,
+                                   cudaStream_t stream)
+{
+    host_cuda::push(stream, [=] { memmove(to, from, bytes); });
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream)
+{
+    host_cuda::push(stream, [=] { memset(to, value, bytes); });
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
+{
+    *event = new host_cuda::event;
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaEventDestroy(cudaEvent_t event)
+{
+    delete event;
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
+{
+    host_cuda::push(stream, [=] { event->ns = spk_clock_monotonic_ns(); });
+    event->on = stream;
+    event->place = stream->queued;
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
+{
+    host_cuda::stream *other = event->on;
+    uint64_t place = event->place;
+    host_cuda::push(stream, [=] { host_cuda::run_until(other, place); });
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaEventSynchronize(cudaEvent_t event)
+{
+    host_cuda::run_until(event->on, event->place);
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaEventQuery(cudaEvent_t event)
+{
+    return cudaEventSynchronize(event);
+}
+
+inline cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t first, cudaEvent_t second)
+{
+    *milliseconds = (float)(1e-6 * (double)(second->ns - first->ns));
+    return cudaSuccess;
+}
+
+#endif
