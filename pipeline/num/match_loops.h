@@ -20,10 +20,8 @@ static void fit_row(const struct spk_fit_row *r)
 {
     const float *mm = r->mm, *mq = r->mq, *qq = r->qq, *ms = r->ms;
     const float *qs = r->qs, *ss = r->ss, *weight = r->weight;
-    float *cost = r->cost, *transmission = r->transmission, *contrast = r->contrast;
-    float *x = r->x, *y = r->y;
-    const float shift_x = r->shift_x, shift_y = r->shift_y, weight_min = r->weight_min, tiny = 1e-20f;
-    const float bound = r->dark_field ? 0.0f : 1.0f;
+    float *score = r->score, *transmission = r->transmission, *contrast = r->contrast;
+    const float weight_min = r->weight_min, tiny = 1e-20f, bound = r->dark_field ? 0.0f : 1.0f;
     ROW_LOOP
     for (unsigned i = 0, width = r->width; i < width; i++) {
         /* mean first, then what it leaves unexplained: the difference of large sums stays small */
@@ -37,35 +35,96 @@ static void fit_row(const struct spk_fit_row *r)
         /* without dark-field: one factor for both */
         float rr = mm[i] + 2 * mq[i] + qq[i], rs = ms[i] + qs[i];
         float both = rs / (rr > tiny ? rr : tiny);
-        t = bound > 0 ? both : t;
-        k = bound > 0 ? both : k;
         explained = bound > 0 ? rs * both : explained;
         float w = weight[i];
-        float value = (ss[i] - explained) / (w > tiny ? w : tiny);
-        int better = (w >= weight_min) & (value < cost[i]);
-        cost[i] = better ? value : cost[i];
-        transmission[i] = better ? t : transmission[i];
-        contrast[i] = better ? k : contrast[i];
-        x[i] = better ? shift_x : x[i];
-        y[i] = better ? shift_y : y[i];
+        float value = (explained - ss[i]) / (w > tiny ? w : tiny);
+        score[i] = w >= weight_min ? value : -INFINITY;
+        transmission[i] = bound > 0 ? both : t;
+        contrast[i] = bound > 0 ? both : k;
     }
 }
 
 static void score_row(const struct spk_score_row *r)
 {
     const float *mean_factor = r->mean_factor, *slope = r->slope, *rest_factor = r->rest_factor;
-    const float *ms = r->ms, *qs = r->qs, shift = r->shift;
-    float *explained = r->explained, *transmission = r->transmission, *contrast = r->contrast,
-          *best = r->best;
+    const float *ms = r->ms, *qs = r->qs;
+    float *score = r->score, *transmission = r->transmission, *contrast = r->contrast;
     ROW_LOOP
     for (unsigned i = 0, width = r->width; i < width; i++) {
         float cross = qs[i] - slope[i] * ms[i], plain = ms[i] * mean_factor[i], k = cross * rest_factor[i];
-        float value = ms[i] * plain + cross * k;
-        int better = value > explained[i];
-        explained[i] = better ? value : explained[i];
-        transmission[i] = better ? plain - slope[i] * k : transmission[i];
-        contrast[i] = better ? k : contrast[i];
-        best[i] = better ? shift : best[i];
+        score[i] = ms[i] * plain + cross * k;
+        transmission[i] = plain - slope[i] * k;
+        contrast[i] = k;
+    }
+}
+
+static void track_row(const struct spk_track_row *r)
+{
+    const float *score = r->score, *before = r->before, *transmission = r->transmission;
+    const float *contrast = r->contrast, shift_x = r->shift_x, shift_y = r->shift_y;
+    float *above = r->above, *best = r->best, *best_transmission = r->best_transmission;
+    float *best_contrast = r->best_contrast, *x = r->x, *y = r->y;
+    float *left = r->left, *right = r->right, *up = r->up, *down = r->down;
+    ROW_LOOP
+    for (unsigned i = 0, width = r->width; i < width; i++) {
+        float value = score[i], last = before[i], higher = above[i];
+        int same_row = y[i] == shift_y, same_column = x[i] == shift_x;
+        int next = same_row & (x[i] == shift_x + 1), below = same_column & (y[i] == shift_y + 1);
+        int better = value > best[i];
+        right[i] = better ? -INFINITY : next ? value : right[i];
+        down[i] = better ? -INFINITY : below ? value : down[i];
+        left[i] = better ? last : left[i];
+        up[i] = better ? higher : up[i];
+        best[i] = better ? value : best[i];
+        best_transmission[i] = better ? transmission[i] : best_transmission[i];
+        best_contrast[i] = better ? contrast[i] : best_contrast[i];
+        x[i] = better ? shift_x : x[i];
+        y[i] = better ? shift_y : y[i];
+        above[i] = value;
+    }
+}
+
+/* Where the parabola through three scores has its top; 0 when the middle one is not above both others. */
+static inline float vertex(float before, float middle, float after)
+{
+    float rise = middle - before, fall = middle - after;
+    float curvature = rise + fall, step = 0.5f * (rise - fall) / (curvature > 0 ? curvature : 1);
+    int inside = (rise >= 0) & (fall >= 0) & (curvature > 0) & (curvature < 1e30f);
+    return inside ? step : 0;
+}
+
+static void vertex_row(const struct spk_vertex_row *r)
+{
+    const float *best = r->best, *left = r->left, *right = r->right, *up = r->up, *down = r->down;
+    float *x = r->x, *y = r->y;
+    ROW_LOOP
+    for (unsigned i = 0, width = r->width; i < width; i++) {
+        x[i] -= vertex(left[i], best[i], right[i]);
+        y[i] -= vertex(up[i], best[i], down[i]);
+    }
+}
+
+static void extent_row(const float *values, size_t count, float *low, float *high)
+{
+    enum { PARTS = 16 };
+    float lo[PARTS], hi[PARTS];
+    for (unsigned l = 0; l < PARTS; l++) {
+        lo[l] = *low;
+        hi[l] = *high;
+    }
+    size_t i = 0;
+    for (; i + PARTS <= count; i += PARTS)
+        for (unsigned l = 0; l < PARTS; l++) {
+            lo[l] = values[i + l] < lo[l] ? values[i + l] : lo[l];
+            hi[l] = values[i + l] > hi[l] ? values[i + l] : hi[l];
+        }
+    for (unsigned l = 0; i < count; i++, l++) {
+        lo[l] = values[i] < lo[l] ? values[i] : lo[l];
+        hi[l] = values[i] > hi[l] ? values[i] : hi[l];
+    }
+    for (unsigned l = 0; l < PARTS; l++) {
+        *low = lo[l] < *low ? lo[l] : *low;
+        *high = hi[l] > *high ? hi[l] : *high;
     }
 }
 
@@ -331,6 +390,7 @@ static void solve_row(const struct spk_solve_row *r)
 /* The table of one instruction set: the rows above, and those the including file brings. */
 #define ROW_TABLE                                                                                            \
     .cross = cross_row, .taps = taps_row, .window = window_rows, .fit = fit_row, .score = score_row,         \
-    .joint = joint_row, .mean = mean_row, .moments = moments_row, .normal = normal_row, .solve = solve_row,  \
-    .narrow = narrow_row, .pack = pack_row, .interleave = interleave_rows, .multiply = multiply_row,         \
-    .centre = centre_row, .choose = choose_row, .accumulate = accumulate_row
+    .track = track_row, .vertex = vertex_row, .extent = extent_row, .joint = joint_row, .mean = mean_row,    \
+    .moments = moments_row, .normal = normal_row, .solve = solve_row, .narrow = narrow_row,                  \
+    .pack = pack_row, .interleave = interleave_rows, .multiply = multiply_row, .centre = centre_row,         \
+    .choose = choose_row, .accumulate = accumulate_row

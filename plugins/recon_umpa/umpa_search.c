@@ -53,76 +53,79 @@ static void parity_row(const struct umpa_tile *t, unsigned y, unsigned j, const 
                    (float)u->used_count, t->out_pitch);
 }
 
+/* Compares the row's trial with the best so far. */
+static void track_row(const struct umpa_tile *t, const struct umpa_range *range, unsigned y, unsigned row,
+                      unsigned column)
+{
+    const struct spk_umpa *u = t->u;
+    size_t o = (size_t)y * t->out_pitch, at = (size_t)(column - range->x0) * t->m_plane + o;
+    struct spk_track_row track = {.score = t->trial[TRIAL_SCORE],
+                                  .transmission = t->trial[TRIAL_T],
+                                  .contrast = t->trial[TRIAL_K],
+                                  .before = t->above + at,
+                                  .above = t->above + at + t->m_plane,
+                                  .shift_x = (float)((int)u->search_shift - (int)column + u->guess_x),
+                                  .shift_y = (float)((int)u->search_shift - (int)row + u->guess_y),
+                                  .width = t->out_pitch,
+                                  .best = t->best[BEST_SCORE] + o,
+                                  .best_transmission = t->best[BEST_T] + o,
+                                  .best_contrast = t->best[BEST_K] + o,
+                                  .x = t->best[BEST_X] + o,
+                                  .y = t->best[BEST_Y] + o,
+                                  .left = t->best[BEST_LEFT] + o,
+                                  .right = t->best[BEST_RIGHT] + o,
+                                  .up = t->best[BEST_UP] + o,
+                                  .down = t->best[BEST_DOWN] + o};
+    u->ops->track(&track);
+}
+
+/* Sums of the local mean and the sample at one shift. The mean is smooth: where only a start is wanted, it may as well be
+ * taken out of the window. */
+static void mean_row(const struct umpa_tile *t, float *ms, unsigned y, unsigned row, unsigned column)
+{
+    const struct spk_umpa *u = t->u;
+    if (t->exact) {
+        blur_row(t, ms, t->work, y);
+        return;
+    }
+    const float *mean = t->mean + (size_t)(y + row + u->search_radius) * t->r_pitch + column;
+    u->ops->multiply(ms, mean + u->search_radius, t->o_s + (size_t)y * t->out_pitch, t->out_pitch);
+}
+
 /* One shift of one output row of a tile where every pixel counts. */
-static void score_row(struct umpa_tile *t, unsigned y, unsigned j, size_t c, float number)
+static void score_row(struct umpa_tile *t, unsigned y, unsigned j, unsigned row, unsigned column)
 {
     const struct spk_match_ops *ops = t->u->ops;
+    size_t c = (size_t)(y + row) * t->r_pitch + column;
     float *qs = t->input[FIT_QS], *ms = t->input[FIT_MS];
-    const float *c_q = t->c_q + c;
     blur_row(t, qs, t->product[PRODUCT_SR] + j * t->s_plane, y);
     if (t->parity) {
-        parity_row(t, y, j, c_q, qs, ms);
+        parity_row(t, y, j, t->c_q + c, qs, ms);
     } else {
-        blur_row(t, ms, t->work, y);
-        ops->accumulate(qs, t->level, c_q, t->out_pitch);
+        mean_row(t, ms, y, row, column);
+        ops->accumulate(qs, t->level, t->c_q + c, t->out_pitch);
     }
     if (!t->u->config.dark_field)
         for (unsigned x = 0; x < t->out_pitch; x++)
             ms[x] += qs[x];
-    size_t o = (size_t)y * t->out_pitch;
     struct spk_score_row score = {.mean_factor = t->c_mm + c,
                                   .slope = t->c_mq + c,
                                   .rest_factor = t->c_qq + c,
                                   .ms = ms,
                                   .qs = qs,
-                                  .shift = number,
                                   .width = t->out_pitch,
-                                  .explained = t->best[BEST_COST] + o,
-                                  .transmission = t->best[BEST_T] + o,
-                                  .contrast = t->best[BEST_K] + o,
-                                  .best = t->best[BEST_X] + o};
+                                  .score = t->trial[TRIAL_SCORE],
+                                  .transmission = t->trial[TRIAL_T],
+                                  .contrast = t->trial[TRIAL_K]};
     ops->score(&score);
 }
 
-/* Leaves in `best` what search_masked() leaves there. */
-static void decode_best(struct umpa_tile *t)
+static void mean_plane(const struct umpa_tile *t, unsigned row, unsigned column)
 {
-    const struct spk_umpa *u = t->u;
-    const float shift = (float)u->search_shift, span = 2 * shift + 1, inverse = 1 / span;
-    const float share = 1 / fmaxf((float)u->used_count, 1);
-    const float guess_x = (float)u->guess_x, guess_y = (float)u->guess_y;
-    for (size_t i = 0; i < t->m_plane; i++) {
-        float number = t->best[BEST_X][i], explained = t->best[BEST_COST][i];
-        float row = (float)(int)((number + 0.5f) * inverse);
-        t->best[BEST_X][i] = shift - (number - row * span) + guess_x;
-        t->best[BEST_Y][i] = shift - row + guess_y;
-        t->best[BEST_COST][i] = explained > 0 ? (t->o_ss[i] - explained) * share : INFINITY;
-    }
-    if (!u->config.dark_field)
-        memcpy(t->best[BEST_K], t->best[BEST_T], t->m_plane * sizeof(float));
-}
-
-static void search_whole(struct umpa_tile *t)
-{
-    struct spk_umpa *u = t->u;
-    unsigned span = 2 * u->search_shift + 1;
-    for (size_t i = 0; i < t->m_plane; i++)
-        t->best[BEST_COST][i] = -1;
-    for (unsigned row = 0; row < span; row++)
-        for (unsigned first = 0; first < span; first += UMPA_CHUNK) {
-            unsigned shifts = span - first < UMPA_CHUNK ? span - first : UMPA_CHUNK;
-            cross_chunk(t, row, first, shifts);
-            for (unsigned j = 0; j < shifts; j++) {
-                const float *mean = t->mean + (size_t)row * t->r_pitch + first + j;
-                for (unsigned y = 0; !t->parity && y < t->s_rows; y++)
-                    u->ops->multiply(t->work + (size_t)y * t->s_pitch, mean + (size_t)y * t->r_pitch,
-                                     t->s_sum + (size_t)y * t->s_pitch, t->s_pitch);
-                for (unsigned y = 0; y < t->height; y++)
-                    score_row(t, y, j, (size_t)(y + row) * t->r_pitch + first + j,
-                              (float)(row * span + first + j));
-            }
-        }
-    decode_best(t);
+    const float *mean = t->mean + (size_t)row * t->r_pitch + column;
+    for (unsigned y = 0; y < t->s_rows; y++)
+        t->u->ops->multiply(t->work + (size_t)y * t->s_pitch, mean + (size_t)y * t->r_pitch,
+                            t->m_s + (size_t)y * t->s_pitch, t->s_pitch);
 }
 
 /* Planes of one shift from which the rows of the fit are made. */
@@ -169,7 +172,6 @@ static void fit_row(struct umpa_tile *t, unsigned y, unsigned j, unsigned row_sh
     const struct spk_umpa *u = t->u;
     float *const *in = t->input;
     float *to[PRODUCTS] = {in[FIT_QS], in[FIT_WEIGHT], in[FIT_SS], in[FIT_QQ], in[FIT_MS], in[FIT_MQ]};
-    size_t o = (size_t)y * t->out_pitch;
     for (unsigned i = 0; i < PRODUCTS; i++)
         blur_row(t, to[i], t->product[i] + j * t->s_plane, y);
     blur_row(t, in[FIT_MM], t->work, y);
@@ -184,36 +186,101 @@ static void fit_row(struct umpa_tile *t, unsigned y, unsigned j, unsigned row_sh
                               .weight = in[FIT_WEIGHT],
                               .weight_min = 0.3f * (float)u->used_count,
                               .dark_field = u->config.dark_field,
-                              .shift_x = (float)((int)u->search_shift - (int)column + u->guess_x),
-                              .shift_y = (float)((int)u->search_shift - (int)row_shift + u->guess_y),
                               .width = t->out_pitch,
-                              .cost = t->best[BEST_COST] + o,
-                              .transmission = t->best[BEST_T] + o,
-                              .contrast = t->best[BEST_K] + o,
-                              .x = t->best[BEST_X] + o,
-                              .y = t->best[BEST_Y] + o};
+                              .score = t->trial[TRIAL_SCORE],
+                              .transmission = t->trial[TRIAL_T],
+                              .contrast = t->trial[TRIAL_K]};
     u->ops->fit(&fit);
 }
 
-static void search_masked(struct umpa_tile *t)
+static void fill_constant(float *to, size_t count, float value)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] = value;
+}
+
+static void start_search(const struct umpa_tile *t, const struct umpa_range *range)
 {
     const struct spk_umpa *u = t->u;
-    unsigned span = 2 * u->search_shift + 1;
-    for (size_t i = 0; i < t->m_plane; i++) {
-        t->best[BEST_COST][i] = INFINITY;
-        t->best[BEST_X][i] = (float)u->guess_x;
-        t->best[BEST_Y][i] = (float)u->guess_y;
-    }
-    for (unsigned row = 0; row < span; row++)
-        for (unsigned first = 0; first < span; first += UMPA_CHUNK) {
-            unsigned shifts = span - first < UMPA_CHUNK ? span - first : UMPA_CHUNK;
+    const float middle_x = (float)((int)u->search_shift - (int)(range->x0 + range->x1) / 2 + u->guess_x);
+    const float middle_y = (float)((int)u->search_shift - (int)(range->y0 + range->y1) / 2 + u->guess_y);
+    const float start[BESTS] = {
+        t->masked ? -INFINITY : 0, 0, 0, middle_x, middle_y, -INFINITY, -INFINITY, -INFINITY, -INFINITY};
+    for (unsigned i = 0; i < BESTS; i++)
+        fill_constant(t->best[i], t->m_plane, start[i]);
+    fill_constant(t->above, (range->x1 - range->x0 + 2) * t->m_plane, -INFINITY);
+}
+
+static void search_range(struct umpa_tile *t, const struct umpa_range *range)
+{
+    start_search(t, range);
+    for (unsigned row = range->y0; row <= range->y1; row++)
+        for (unsigned first = range->x0; first <= range->x1; first += UMPA_CHUNK) {
+            unsigned rest = range->x1 + 1 - first, shifts = rest < UMPA_CHUNK ? rest : UMPA_CHUNK;
             cross_chunk(t, row, first, shifts);
             for (unsigned j = 0; j < shifts; j++) {
-                joint_planes(t, j, row, first + j);
-                for (unsigned y = 0; y < t->height; y++)
-                    fit_row(t, y, j, row, first + j);
+                if (t->masked)
+                    joint_planes(t, j, row, first + j);
+                else if (t->exact && !t->parity)
+                    mean_plane(t, row, first + j);
+                for (unsigned y = 0; y < t->height; y++) {
+                    if (t->masked)
+                        fit_row(t, y, j, row, first + j);
+                    else
+                        score_row(t, y, j, row, first + j);
+                    track_row(t, range, y, row, first + j);
+                }
             }
         }
+}
+
+/* The range, larger where some pixel found its best shift on a border behind which there are more; false when there is none. */
+static bool widen_range(const struct umpa_tile *t, struct umpa_range *range)
+{
+    enum { STEP = 2 };
+    const struct spk_umpa *u = t->u;
+    const unsigned last = 2 * u->search_shift;
+    const struct umpa_range old = *range;
+    float low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
+    for (unsigned y = 0; y < t->height; y++)
+        for (unsigned i = 0; i < 2; i++)
+            u->ops->extent(t->best[BEST_X + i] + (size_t)y * t->out_pitch, t->width, &low[i], &high[i]);
+    const float x = (float)((int)u->search_shift + u->guess_x),
+                y = (float)((int)u->search_shift + u->guess_y);
+    *range = umpa_range_grow(old, high[0] >= x - (float)old.x0 ? STEP : 0,
+                             low[0] <= x - (float)old.x1 ? STEP : 0, high[1] >= y - (float)old.y0 ? STEP : 0,
+                             low[1] <= y - (float)old.y1 ? STEP : 0, last);
+    return memcmp(range, &old, sizeof old) != 0;
+}
+
+/* Puts the cost of the best shift where its score was. */
+static void score_to_cost(struct umpa_tile *t)
+{
+    const float share = 1 / fmaxf((float)t->u->used_count, 1);
+    float *score = t->best[BEST_SCORE];
+    for (size_t i = 0; i < t->m_plane; i++)
+        if (t->masked)
+            score[i] = -score[i];
+        else
+            score[i] = score[i] > 0 ? (t->o_ss[i] - score[i]) * share : INFINITY;
+}
+
+static void finish_search(struct umpa_tile *t)
+{
+    const struct spk_umpa *u = t->u;
+    if (!t->masked && !u->config.dark_field)
+        memcpy(t->best[BEST_K], t->best[BEST_T], t->m_plane * sizeof(float));
+    struct spk_vertex_row vertex = {.best = t->best[BEST_SCORE],
+                                    .left = t->best[BEST_LEFT],
+                                    .right = t->best[BEST_RIGHT],
+                                    .up = t->best[BEST_UP],
+                                    .down = t->best[BEST_DOWN],
+                                    .width = (unsigned)t->m_plane,
+                                    .x = t->best[BEST_X],
+                                    .y = t->best[BEST_Y]};
+    if (!t->exact)
+        u->ops->vertex(&vertex);
+    score_to_cost(t);
 }
 
 static void store_tile(const struct umpa_tile *t)
@@ -221,7 +288,7 @@ static void store_tile(const struct umpa_tile *t)
     struct spk_umpa *u = t->u;
     for (unsigned y = 0; y < t->height; y++) {
         size_t to = ((size_t)t->y0 + y) * u->pitch + (size_t)t->x0, from = (size_t)y * t->out_pitch;
-        memcpy(u->cost + to, t->best[BEST_COST] + from, t->width * sizeof(float));
+        memcpy(u->cost + to, t->best[BEST_SCORE] + from, t->width * sizeof(float));
         for (unsigned i = 0; i < PARAMS; i++)
             memcpy(u->param[i] + to, t->best[BEST_T + i] + from, t->width * sizeof(float));
     }
@@ -275,13 +342,11 @@ static void search_tile(void *context, unsigned task, unsigned worker)
     struct umpa_tile tile;
     umpa_tile_load(&tile, s->u, cell(&s->x, task % across), cell(&s->y, task / across),
                    umpa_scratch(s->u, worker));
-    memset(tile.best[BEST_T], 0, tile.m_plane * sizeof(float));
-    memset(tile.best[BEST_K], 0, tile.m_plane * sizeof(float));
-    memset(tile.best[BEST_X], 0, tile.m_plane * sizeof(float));
-    if (tile.masked)
-        search_masked(&tile);
-    else
-        search_whole(&tile);
+    struct umpa_range range = umpa_tile_range(&tile);
+    do
+        search_range(&tile, &range);
+    while (widen_range(&tile, &range));
+    finish_search(&tile);
     store_tile(&tile);
 }
 

@@ -9,7 +9,7 @@ struct part {
     size_t count;
 };
 
-enum { PARTS = 25 + PRODUCTS + FIT_INPUTS + BESTS };
+enum { PARTS = 29 + PRODUCTS + FIT_INPUTS + TRIALS + BESTS };
 
 unsigned umpa_tile_columns(const struct spk_umpa *u)
 {
@@ -20,7 +20,8 @@ unsigned umpa_tile_columns(const struct spk_umpa *u)
 static void measure(struct umpa_tile *t, const struct spk_umpa *u, unsigned width, unsigned height)
 {
     unsigned window = 2 * u->search_radius, shifts = 2 * u->search_shift;
-    t->parity = u->config.window > 0;
+    t->exact = u->config.refine == 0;
+    t->parity = u->config.window > 0 && t->exact;
     t->width = width;
     t->height = height;
     t->out_pitch = (unsigned)spk_match_round(width, SPK_MATCH_STEP);
@@ -38,7 +39,8 @@ static void measure(struct umpa_tile *t, const struct spk_umpa *u, unsigned widt
 /* Lists the arrays of a measured tile; returns how many there are. */
 static unsigned list_parts(struct umpa_tile *t, const struct spk_umpa *u, struct part part[PARTS])
 {
-    size_t frames = u->count, masks = u->stepping ? frames : 1, parity = t->parity, sums = !u->stepping;
+    size_t frames = u->count, masks = u->stepping ? frames : 1, parity = u->config.window > 0;
+    size_t sums = !u->stepping;
     const struct part list[] = {
         {&t->s, frames * t->s_plane},
         {&t->r, frames * t->r_plane},
@@ -58,6 +60,10 @@ static unsigned list_parts(struct umpa_tile *t, const struct spk_umpa *u, struct
         {&t->one, t->r_pitch},
         {&t->level, t->r_pitch},
         {&t->s_sum, t->s_plane},
+        {&t->q_sum, t->r_plane},
+        {&t->qq_sum, t->r_plane},
+        {&t->m_s, t->s_plane},
+        {&t->above, (2 * u->search_shift + 2) * t->m_plane},
         {&t->mean, t->r_plane},
         {&t->c_mm, t->c_plane},
         {&t->c_mq, t->c_plane},
@@ -72,6 +78,8 @@ static unsigned list_parts(struct umpa_tile *t, const struct spk_umpa *u, struct
         part[count++] = (struct part){&t->product[i], UMPA_CHUNK * t->s_plane};
     for (unsigned i = 0; i < FIT_INPUTS; i++)
         part[count++] = (struct part){&t->input[i], t->out_pitch};
+    for (unsigned i = 0; i < TRIALS; i++)
+        part[count++] = (struct part){&t->trial[i], t->out_pitch};
     for (unsigned i = 0; i < BESTS; i++)
         part[count++] = (struct part){&t->best[i], t->m_plane};
     return count;
@@ -334,9 +342,7 @@ static void parity_sums(struct umpa_tile *t)
     sum_frames(t, t->c_mm, t->r_mean, t->r_mean, t->c_rows, t->r_pitch); /* of r' = r - 1 */
     sum_frames(t, t->c_q, t->r_mean, NULL, t->c_rows, t->r_pitch);
     sum_frames(t, t->o_s, t->s_mean, NULL, t->height, t->out_pitch);
-    float *rr = t->product[0]; /* free until the first shift */
-    sum_frames(t, rr, t->r, t->r, t->r_rows, t->r_pitch);
-    umpa_tile_blur(t, t->c_qq, t->r_pitch, rr, t->r_pitch, t->c_rows, columns);
+    umpa_tile_blur(t, t->c_qq, t->r_pitch, t->qq_sum, t->r_pitch, t->c_rows, columns);
     for (size_t i = 0; i < t->c_plane; i++) {
         t->c_qq[i] -= t->c_mm[i];
         t->c_mm[i] += 2 * t->c_q[i] + frames;
@@ -351,24 +357,23 @@ static void local_mean_sums(struct umpa_tile *t)
     struct spk_umpa *u = t->u;
     unsigned columns = reference_columns(t);
     float frames = (float)u->used_count;
-    float *mm = t->product[0], *mq = t->product[1], *qq = t->product[2], *q = t->product[3];
-    sum_frames(t, q, t->r, NULL, t->r_rows, t->r_pitch);
-    sum_frames(t, qq, t->r, t->r, t->r_rows, t->r_pitch);
+    float *mm = t->product[0], *mq = t->product[1], *qq = t->product[2];
     for (size_t i = 0; i < t->r_plane; i++) {
         float m = t->mean[i];
         mm[i] = frames * m * m;
-        mq[i] = m * q[i];
-        qq[i] -= frames * u->noise_reference * m;
+        mq[i] = m * t->q_sum[i];
+        qq[i] = t->qq_sum[i] - frames * u->noise_reference * m;
     }
     umpa_tile_blur(t, t->c_mm, t->r_pitch, mm, t->r_pitch, t->c_rows, columns);
     umpa_tile_blur(t, t->c_mq, t->r_pitch, mq, t->r_pitch, t->c_rows, columns);
     umpa_tile_blur(t, t->c_qq, t->r_pitch, qq, t->r_pitch, t->c_rows, columns);
-    umpa_tile_blur(t, t->c_q, t->r_pitch, q, t->r_pitch, t->c_rows, columns);
-    sum_frames(t, t->s_sum, t->s, NULL, t->s_rows, t->s_pitch);
+    umpa_tile_blur(t, t->c_q, t->r_pitch, t->q_sum, t->r_pitch, t->c_rows, columns);
     umpa_tile_blur(t, t->o_s, t->out_pitch, t->s_sum, t->s_pitch, t->height, t->out_pitch);
-    for (size_t i = 0; i < t->s_plane; i++)
-        t->s_sum[i] += frames * u->level;
     sample_square(t);
+    for (size_t i = 0; i < t->s_plane; i++)
+        t->m_s[i] = t->s_sum[i] + frames * u->level;
+    for (size_t i = 0; i < t->m_plane; i++)
+        t->o_s[i] += frames * u->level;
 }
 
 /* Turns the sums of the reference into the factors of spk_score_row. Without dark-field both parts share one. */
@@ -395,6 +400,9 @@ void umpa_tile_load(struct umpa_tile *t, struct spk_umpa *u, struct umpa_span x,
     place(t, u, memory);
     pack_tile(t);
     mark_usable(t);
+    sum_frames(t, t->s_sum, t->s, NULL, t->s_rows, t->s_pitch);
+    sum_frames(t, t->q_sum, t->r, NULL, t->r_rows, t->r_pitch);
+    sum_frames(t, t->qq_sum, t->r, t->r, t->r_rows, t->r_pitch);
     if (t->parity)
         parity_sums(t);
     else if (!t->masked)

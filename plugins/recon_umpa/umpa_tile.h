@@ -17,7 +17,21 @@ enum umpa_product {
 
 enum umpa_fit_input { FIT_MM, FIT_MQ, FIT_QQ, FIT_MS, FIT_QS, FIT_SS, FIT_WEIGHT, FIT_INPUTS };
 
-enum umpa_best { BEST_COST, BEST_T, BEST_K, BEST_X, BEST_Y, BESTS };
+/* The best shift of each pixel: its score, fit and displacement, and the scores of its neighbours among the shifts. */
+enum umpa_best {
+    BEST_SCORE,
+    BEST_T,
+    BEST_K,
+    BEST_X,
+    BEST_Y,
+    BEST_LEFT,
+    BEST_RIGHT,
+    BEST_UP,
+    BEST_DOWN,
+    BESTS
+};
+
+enum umpa_trial { TRIAL_SCORE, TRIAL_T, TRIAL_K, TRIALS };
 
 enum { UMPA_CHUNK = 9 }; /* shifts in flight */
 
@@ -32,6 +46,7 @@ struct umpa_tile {
     size_t s_plane, r_plane, m_plane, c_plane; /* floats of one frame's share of a block */
     bool masked;                               /* some pixel does not count */
     bool parity;                               /* window means as UMPA's, else the local mean */
+    bool exact;                                /* T and K are results, not only where a refinement starts */
     /* Blocks of all frames are [row][used][pitch]: what one row of products reads lies together. */
     float *s, *r; /* mean taken out, 0 where masked */
     /* Only filled when masked. With sample stepping each frame has its own mask: [row][used][pitch]; otherwise a pixel
@@ -46,10 +61,14 @@ struct umpa_tile {
     float *row;
     float *one, *level;              /* constant rows */
     float *s_sum;                    /* sample block: sum over frames */
+    float *q_sum, *qq_sum;           /* reference block: sums over frames of r and r^2 */
+    float *m_s;                      /* sample block: sum over frames, its level put back */
     float *mean;                     /* reference block: the local mean */
     float *c_mm, *c_mq, *c_qq, *c_q; /* window sums of the reference alone, [c_rows][r_pitch] */
     float *o_ss, *o_s;               /* window sums of the sample alone, output */
     float *input[FIT_INPUTS];        /* one row each */
+    float *trial[TRIALS];            /* one row each: the fit at one shift */
+    float *above;                    /* [shifts across + 1] outputs: scores of the row of shifts before */
     float *best[BESTS];              /* output */
 };
 
@@ -66,6 +85,17 @@ struct umpa_span {
 /* Packs the tile over the output pixels x by y into `memory`, marks u->usable under it and fills the sums. */
 void umpa_tile_load(struct umpa_tile *t, struct spk_umpa *u, struct umpa_span x, struct umpa_span y,
                     float *memory);
+
+/* Shifts to search: columns x0 to x1 and rows y0 to y1, both included, of 2 max_shift + 1 each. */
+struct umpa_range {
+    unsigned x0, x1, y0, y1;
+};
+
+/* Where the shifts of a loaded tile lie; all of them when there is no refinement to follow. */
+struct umpa_range umpa_tile_range(const struct umpa_tile *t);
+/* The range, larger by so many shifts on each side where there are so many. */
+struct umpa_range umpa_range_grow(struct umpa_range range, unsigned left, unsigned right, unsigned up,
+                                  unsigned down, unsigned last);
 
 /* out = the search window over rows x columns of `in`, separably. */
 void umpa_tile_blur(const struct umpa_tile *t, float *out, size_t out_pitch, const float *in, size_t in_pitch,

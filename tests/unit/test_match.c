@@ -39,7 +39,8 @@ static void compare(const char *what, const char *isa, const float *a, const flo
                     float tolerance)
 {
     for (size_t i = 0; i < count; i++)
-        if (!(fabsf(a[i] - b[i]) <= tolerance * (1 + fabsf(b[i]))) && !(isnan(a[i]) && isnan(b[i]))) {
+        if (!(fabsf(a[i] - b[i]) <= tolerance * (1 + fabsf(b[i]))) && a[i] != b[i] &&
+            !(isnan(a[i]) && isnan(b[i]))) {
             CHECK(false, "%s, %s: element %zu is %.9g, the C row gives %.9g", what, isa, i, (double)a[i],
                   (double)b[i]);
             return;
@@ -99,7 +100,7 @@ static void test_window(const struct spk_match_ops *c, const struct spk_match_op
 static void test_fit(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
 {
     unsigned width = SPK_MATCH_STEP * (1 + below(5));
-    float in[7][96], best[2][5][96];
+    float in[7][96], out[2][3][96];
     for (unsigned i = 0; i < 7; i++)
         fill(in[i], width, 1);
     for (unsigned x = 0; x < width; x++) { /* sums that a stack could give: positive definite */
@@ -110,18 +111,100 @@ static void test_fit(const struct spk_match_ops *c, const struct spk_match_ops *
     }
     in[0][3] = in[1][3] = in[2][3] = in[3][3] = in[4][3] = 0; /* dark window */
     in[5][5] = NAN;
-    for (unsigned i = 0; i < 5; i++)
-        for (unsigned x = 0; x < width; x++)
-            best[0][i][x] = best[1][i][x] = i ? 0 : 10 * uniform();
     for (unsigned i = 0; i < 2; i++) {
-        struct spk_fit_row row = {in[0],      in[1],      in[2],        in[3],      in[4],     in[5],
-                                  in[6],      0.3f,       below(2) > 0, 2,          -1,        width,
-                                  best[i][0], best[i][1], best[i][2],   best[i][3], best[i][4]};
+        struct spk_fit_row row = {in[0], in[1], in[2], in[3],     in[4],     in[5],    in[6],
+                                  0.3f,  false, width, out[i][0], out[i][1], out[i][2]};
         row.dark_field = width & 16;
         (i ? v : c)->fit(&row);
     }
-    for (unsigned i = 0; i < 5; i++)
-        compare("fit", isa, best[1][i], best[0][i], width, 1e-4f);
+    for (unsigned i = 0; i < 3; i++)
+        compare("fit", isa, out[1][i], out[0][i], width, 1e-4f);
+    for (unsigned i = 0; i < 2; i++) {
+        struct spk_score_row row = {in[0], in[1],     in[2],     in[3],    in[4],
+                                    width, out[i][0], out[i][1], out[i][2]};
+        (i ? v : c)->score(&row);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        compare("score", isa, out[1][i], out[0][i], width, 1e-4f);
+}
+
+/* Scores of all shifts of a range, some of them no numbers: each pixel's highest is kept with its neighbours, as found by looking
+ * again, and the parabola through them has its top where a parabola's scores say. */
+static void test_track(const struct spk_match_ops *ops, const char *isa)
+{
+    enum { SPAN = 4, MAX = 48 };
+    unsigned width = SPK_MATCH_STEP * (1 + below(3));
+    static float score[SPAN + 2][SPAN + 2][MAX], above[SPAN + 1][MAX];
+    float best[9][MAX], zero[MAX] = {0};
+    for (unsigned i = 0; i < 9; i++)
+        for (unsigned x = 0; x < MAX; x++)
+            best[i][x] = i == 0 || i > 4 ? -INFINITY : 99;
+    for (unsigned j = 0; j < SPAN + 2; j++)
+        for (unsigned i = 0; i < SPAN + 2; i++)
+            for (unsigned x = 0; x < MAX; x++) {
+                bool inside = j > 0 && j <= SPAN && i > 0 && i <= SPAN;
+                score[j][i][x] = inside ? uniform() : -INFINITY;
+                if (inside && below(20) == 0)
+                    score[j][i][x] = NAN;
+            }
+    for (unsigned i = 0; i <= SPAN; i++)
+        for (unsigned x = 0; x < MAX; x++)
+            above[i][x] = -INFINITY;
+    for (unsigned j = 1; j <= SPAN; j++)
+        for (unsigned i = 1; i <= SPAN; i++) {
+            struct spk_track_row row = {score[j][i],  zero,    zero,    above[i - 1], above[i], 2 - (float)i,
+                                        3 - (float)j, width,   best[0], best[1],      best[2],  best[3],
+                                        best[4],      best[5], best[6], best[7],      best[8]};
+            ops->track(&row);
+        }
+    float low = INFINITY, high = -INFINITY, lowest = INFINITY, highest = -INFINITY;
+    ops->extent(best[3], width - 3, &low, &high);
+    for (unsigned x = 0; x < width; x++) {
+        unsigned bi = 0, bj = 0;
+        for (unsigned j = 1; j <= SPAN; j++)
+            for (unsigned i = 1; i <= SPAN; i++)
+                if (score[j][i][x] > (bi ? score[bj][bi][x] : -INFINITY)) {
+                    bi = i;
+                    bj = j;
+                }
+        lowest = x < width - 3 && best[3][x] < lowest ? best[3][x] : lowest;
+        highest = x < width - 3 && best[3][x] > highest ? best[3][x] : highest;
+        if (!bi)
+            continue;
+        const float want[6] = {2 - (float)bi,        3 - (float)bj,        score[bj][bi - 1][x],
+                               score[bj][bi + 1][x], score[bj - 1][bi][x], score[bj + 1][bi][x]};
+        for (unsigned i = 0; i < 6; i++)
+            CHECK(best[3 + i][x] == want[i] || (isnan(want[i]) && isnan(best[3 + i][x])),
+                  "track, %s: value %u of pixel %u is %g, not %g", isa, i, x, (double)best[3 + i][x],
+                  (double)want[i]);
+    }
+    CHECK(low == lowest && high == highest, "extent, %s: %g to %g, not %g to %g", isa, (double)low,
+          (double)high, (double)lowest, (double)highest);
+}
+
+static void test_vertex(const struct spk_match_ops *ops, const char *isa)
+{
+    enum { MAX = 32 };
+    float in[5][MAX], x[MAX], y[MAX], top_x[MAX], top_y[MAX];
+    for (unsigned i = 0; i < MAX; i++) { /* neighbours in the order of falling x and y */
+        float sharp = 0.5f + uniform();
+        top_x[i] = uniform() - 0.5f;
+        top_y[i] = uniform() - 0.5f;
+        x[i] = y[i] = 3;
+        in[0][i] = -sharp * (top_x[i] * top_x[i] + top_y[i] * top_y[i]);
+        in[1][i] = in[0][i] - sharp * (1 - 2 * top_x[i]);
+        in[2][i] = in[0][i] - sharp * (1 + 2 * top_x[i]);
+        in[3][i] = i == 5 ? -INFINITY : in[0][i] - sharp * (1 - 2 * top_y[i]);
+        in[4][i] = i == 6 ? NAN : in[0][i] - sharp * (1 + 2 * top_y[i]);
+    }
+    struct spk_vertex_row row = {in[0], in[1], in[2], in[3], in[4], MAX, x, y};
+    ops->vertex(&row);
+    for (unsigned i = 0; i < MAX; i++) {
+        float want = i == 5 || i == 6 ? 3 : 3 + top_y[i];
+        CHECK(fabsf(x[i] - 3 - top_x[i]) < 1e-4f && fabsf(y[i] - want) < 1e-4f,
+              "vertex, %s: pixel %u at %g, %g instead of %g, %g", isa, i, (double)x[i], (double)y[i],
+              (double)(3 + top_x[i]), (double)want);
+    }
 }
 
 static void test_moments(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
@@ -292,6 +375,8 @@ int main(int argc, char **argv)
             test_taps(c, v, spk_isa_name(isa));
             test_window(c, v, spk_isa_name(isa));
             test_fit(c, v, spk_isa_name(isa));
+            test_track(v, spk_isa_name(isa));
+            test_vertex(v, spk_isa_name(isa));
             test_moments(c, v, spk_isa_name(isa));
             test_equations(c, v, spk_isa_name(isa));
             test_pack(c, v, spk_isa_name(isa));

@@ -27,27 +27,46 @@ static inline size_t spk_match_round(size_t count, size_t step)
 
 /* The closed-form fit of Is = T m + K q at one shift, where K = T D, m is the local mean of the reference and q the
  * rest of it; window sums over frames (De Marco et al., Opt. Express 31, 635 (2023), eqs. 4-9, with t6 = t2).
- * Per pixel: cost = (ss - explained) / weight; where it is below `cost`, all five outputs are replaced. */
+ * Per pixel: score = (explained - ss) / weight, what is left unexplained with its sign turned; -infinity where too little
+ * of the window is valid. */
 struct spk_fit_row {
     const float *mm, *mq, *qq; /* [width] sums of m^2, m q, q^2 at the shift */
     const float *ms, *qs, *ss; /* [width] sums of m s, q s, s^2 */
     const float *weight;       /* [width] valid part of the window, 0..1 */
-    float weight_min;          /* pixels below are left alone */
-    bool dark_field;           /* false: K = T */
-    float shift_x, shift_y;
+    float weight_min;
+    bool dark_field; /* false: K = T */
     unsigned width;
-    float *cost, *transmission, *contrast, *x, *y; /* [width] */
+    float *score, *transmission, *contrast; /* [width] */
 };
 
 /* The same fit where the sums of the reference alone have been turned into factors once, and no pixel is masked:
- * explained = ms^2 f + cross^2 g with cross = qs - slope ms; where it is above `explained`, all outputs are replaced. */
+ * score = explained = ms^2 f + cross^2 g with cross = qs - slope ms. */
 struct spk_score_row {
     const float *mean_factor, *slope,
         *rest_factor;     /* [width] 1 / mm, mq / mm, 1 / (qq - slope mq) or 0, at the shift */
     const float *ms, *qs; /* [width] */
-    float shift;          /* number of the shift */
     unsigned width;
-    float *explained, *transmission, *contrast, *best; /* [width] */
+    float *score, *transmission, *contrast; /* [width] */
+};
+
+/* Keeps each pixel's best shift, with the scores of its four neighbours among the shifts. Shifts come row by row, x and y
+ * falling by 1 from one to the next; a neighbour that did not come stays -infinity. */
+struct spk_track_row {
+    const float *score, *transmission, *contrast; /* [width] of this shift */
+    const float *before;                          /* [width] scores at x + 1 */
+    float *above;                                 /* [width] in: scores at y + 1; out: `score` */
+    float shift_x, shift_y;
+    unsigned width;
+    float *best, *best_transmission, *best_contrast, *x, *y; /* [width] */
+    float *left, *right, *up, *down; /* [width] scores at x + 1, x - 1, y + 1, y - 1 */
+};
+
+/* Moves x and y to the top of the parabolas through the best score and its neighbours; a pixel without both neighbours
+ * stays. */
+struct spk_vertex_row {
+    const float *best, *left, *right, *up, *down; /* [width] */
+    unsigned width;
+    float *x, *y; /* [width] */
 };
 
 /* Sums of one shift under both masks, before the window: in place from products of the masked, packed data. */
@@ -181,6 +200,10 @@ struct spk_match_ops {
                    unsigned count, unsigned rows, unsigned width, float *row);
     void (*fit)(const struct spk_fit_row *row);
     void (*score)(const struct spk_score_row *row);
+    void (*track)(const struct spk_track_row *row);
+    void (*vertex)(const struct spk_vertex_row *row);
+    /* Widens [*low, *high] to hold all values; NaN is passed over. Any count. */
+    void (*extent)(const float *values, size_t count, float *low, float *high);
     void (*joint)(const struct spk_joint_row *row);
     void (*mean)(const struct spk_mean_row *row);
     void (*moments)(const struct spk_moments_row *row);
