@@ -280,6 +280,24 @@ static const H5FD_class_t driver_class = {
     .fl_map = H5FD_FLMAP_DICHOTOMY,
 };
 
+/* Rows are written once and in order, so what HDF5 would cache beyond the page being filled (1 MiB of chunks a dataset, 32 MiB
+ * of metadata, reached after hours) is of no use; small fixed caches keep the service's memory flat from the start. */
+static herr_t fix_caches(hid_t access)
+{
+    enum { METADATA_BYTES = 1 << 20, CHUNK_SLOTS = 7, CHUNK_BYTES = 8192 };
+    H5AC_cache_config_t metadata = {.version = H5AC__CURR_CACHE_CONFIG_VERSION};
+    if (H5Pget_mdc_config(access, &metadata) < 0)
+        return -1;
+    metadata.set_initial_size = true;
+    metadata.initial_size = metadata.min_size = metadata.max_size = METADATA_BYTES;
+    metadata.incr_mode = H5C_incr__off;
+    metadata.flash_incr_mode = H5C_flash_incr__off;
+    metadata.decr_mode = H5C_decr__off;
+    if (H5Pset_mdc_config(access, &metadata) < 0)
+        return -1;
+    return H5Pset_cache(access, 0, CHUNK_SLOTS, CHUNK_BYTES, 1.0);
+}
+
 hid_t h5_live_access(struct live_file *live)
 {
     static hid_t driver = H5I_INVALID_HID;
@@ -292,7 +310,7 @@ hid_t h5_live_access(struct live_file *live)
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     if (access >= 0 && (H5Pset_driver(access, driver, NULL) < 0 ||
                         H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) < 0 ||
-                        H5Pset_alignment(access, 4096, 4096) < 0)) {
+                        H5Pset_alignment(access, 4096, 4096) < 0 || fix_caches(access) < 0)) {
         H5Pclose(access);
         return H5I_INVALID_HID;
     }
