@@ -1,0 +1,69 @@
+/* Backends of convolution: one operation table each, the plain C one first.
+ *
+ * A chain is a list of convolutions computed strip by strip; a strip is a range of the last layer's rows, and the rows of the
+ * layers before that it needs. Input comes planar and gathered, [channels][rows][width]; output goes to planes. */
+#ifndef SPK_NN_BACKEND_H
+#define SPK_NN_BACKEND_H
+
+#include <speckled/nn.h>
+
+struct nn_source;
+
+struct nn_layer {
+    char name[SPK_NN_NAME_SIZE];
+    uint32_t inputs, channels, kernel, stride, dilation;
+    float slope;
+    const float *weight, *bias; /* [channels][inputs][kernel][kernel], [channels]; while preparing only */
+};
+
+/* Rows of one layer in a strip: reads `in_rows` from in_first on, pads above and below, writes `out_rows`. */
+struct nn_span {
+    uint32_t in_first, in_rows, out_first, out_rows, pad_top, pad_bottom;
+};
+
+struct nn_chain {
+    unsigned layers, sources, strips, kinds;
+    struct nn_layer *layer;             /* [layers] */
+    uint32_t *height, *width;           /* [layers + 1], input first */
+    struct nn_source *source;           /* [sources] */
+    struct nn_span *span;               /* [strips][layers] */
+    unsigned *kind;                     /* [strips]; strips of a kind differ in their place only */
+    unsigned *first_of_kind;            /* [kinds] */
+    size_t gather_bytes, scratch_bytes; /* of a worker: the gathered input, then the backend's */
+    int out_node;
+    struct spk_nn_view out;
+    void *state; /* the backend's */
+};
+
+struct nn_context; /* what a backend keeps for a network */
+
+struct nn_backend {
+    const char *name;
+    spk_status (*open)(struct nn_context **context, struct spk_team *team, enum spk_nn_precision precision,
+                       struct spk_error *error);
+    void (*close)(struct nn_context **context);
+    /* Lays out the weights and makes what every kind of strip needs; sets chain->scratch_bytes and adds what it allocated to
+     * *bytes. */
+    spk_status (*create)(struct nn_context *context, struct nn_chain *chain, size_t *bytes,
+                         struct spk_error *error);
+    /* Drops what create() made but the weights' layout may differ next time: strips are planned anew. NULL state is fine. */
+    void (*destroy)(struct nn_context *context, struct nn_chain *chain);
+    /* Memory is there: worker w works in scratch + w * stride, its gathered input first. */
+    spk_status (*bind)(struct nn_context *context, struct nn_chain *chain, unsigned char *scratch,
+                       size_t stride, unsigned workers, struct spk_error *error);
+    /* [lane's team] Allocates nothing of its own. */
+    spk_status (*run)(struct nn_context *context, struct nn_chain *chain, unsigned strip, unsigned worker);
+};
+
+extern const struct nn_backend nn_backend_c;
+#ifdef SPK_NN_HAVE_ONEDNN
+extern const struct nn_backend nn_backend_onednn;
+bool nn_onednn_has(enum spk_nn_precision precision);
+#endif
+
+static inline size_t nn_round_up(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+#endif

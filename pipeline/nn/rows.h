@@ -1,0 +1,28 @@
+/* Layers that are made row by row: one table an instruction set, the plain C one the reference. */
+#ifndef SPK_NN_ROWS_H
+#define SPK_NN_ROWS_H
+
+#include <speckled/nn.h>
+#include <speckled/num_isa.h>
+
+/* Parameters of one such layer; which of them count depends on the layer. */
+struct nn_rows_form {
+    unsigned factor, radius;
+    bool flag; /* maximum, corners, unbiased */
+    float gain, slope;
+    const float *weight;  /* depthwise: [channels][9], then [channels] */
+    spk_nn_rows function; /* of the caller's own */
+    void *context;
+};
+
+typedef void (*nn_rows_function)(const struct nn_rows_form *form, const struct spk_nn_rows_job *job);
+
+struct nn_rows_ops {
+    nn_rows_function pool, upsample, resize, warp, cost_volume, mean, deviation, add, multiply, depthwise,
+        join;
+};
+
+/* The best table this processor runs; `isa` beyond what there is gives NULL. */
+const struct nn_rows_ops *nn_rows_ops(enum spk_isa isa);
+
+#endif

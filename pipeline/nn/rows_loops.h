@@ -1,0 +1,303 @@
+/* The rows of one instruction set: the file that includes this names the table with NN_ROWS_TABLE. */
+#include "rows.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { BLOCK = 64 }; /* pixels whose sums stay in registers or the nearest cache */
+
+static float leaky(float value, float slope)
+{
+    return value < 0 ? slope * value : value;
+}
+
+static void pool(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
+{
+    const struct spk_nn_view *in = &job->in[0], *out = job->out;
+    unsigned factor = form->factor;
+    float scale = 1 / (float)(factor * factor);
+    for (uint32_t c = 0; c < out->channels; c++)
+        for (uint32_t y = job->y0; y < job->y1; y++) {
+            float *to = spk_nn_row(out, c, y);
+            for (uint32_t x = 0; x < out->width; x++) {
+                float sum = 0, most = -INFINITY;
+                for (unsigned i = 0; i < factor; i++) {
+                    const float *from = spk_nn_row(in, c, y * factor + i) + (size_t)x * factor;
+                    for (unsigned j = 0; j < factor; j++) {
+                        sum += from[j];
+                        most = from[j] > most ? from[j] : most;
+                    }
+                }
+                to[x] = form->flag ? most : sum * scale;
+            }
+        }
+}
+
+static void upsample(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
+{
+    const struct spk_nn_view *in = &job->in[0], *out = job->out;
+    for (uint32_t c = 0; c < out->channels; c++)
+        for (uint32_t y = job->y0; y < job->y1; y++) {
+            const float *from = spk_nn_row(in, c, y / form->factor);
+            float *to = spk_nn_row(out, c, y);
+            for (uint32_t x = 0; x < in->width; x++)
+                for (unsigned j = 0; j < form->factor; j++)
+                    to[x * form->factor + j] = form->gain * from[x];
+        }
+}
+
+/* Where output position `at` lies in the input: the lower neighbour and the weight of the upper one. */
+static uint32_t source_of(uint32_t at, uint32_t in, uint32_t out, bool corners, float *fraction)
+{
+    float place;
+    if (corners)
+        place = out > 1 ? (float)at * ((float)(in - 1) / (float)(out - 1)) : 0;
+    else
+        place = ((float)at + 0.5f) * ((float)in / (float)out) - 0.5f;
+    if (place < 0)
+        place = 0;
+    uint32_t low = (uint32_t)place;
+    if (low > in - 1)
+        low = in - 1;
+    *fraction = low == in - 1 ? 0 : place - (float)low;
+    return low;
+}
+
+static void resize(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
+{
+    const struct spk_nn_view *in = &job->in[0], *out = job->out;
+    for (uint32_t y = job->y0; y < job->y1; y++) {
+        float fy;
+        uint32_t top = source_of(y, in->height, out->height, form->flag, &fy);
+        uint32_t bottom = top + 1 < in->height ? top + 1 : top;
+        for (uint32_t c = 0; c < out->channels; c++) {
+            const float *a = spk_nn_row(in, c, top), *b = spk_nn_row(in, c, bottom);
+            float *to = spk_nn_row(out, c, y);
+            for (uint32_t x = 0; x < out->width; x++) {
+                float fx;
+                uint32_t left = source_of(x, in->width, out->width, form->flag, &fx);
+                uint32_t right = left + 1 < in->width ? left + 1 : left;
+                float above = a[left] + fx * (a[right] - a[left]);
+                float below = b[left] + fx * (b[right] - b[left]);
+                to[x] = form->gain * (above + fy * (below - above));
+            }
+        }
+    }
+}
+
+/* Corner offsets and weights of a block of pixels, the same for all channels. */
+struct corners {
+    int32_t at[4][BLOCK];
+    float weight[4][BLOCK];
+};
+
+static float clamp(float value, float most)
+{
+    return value > 0 ? (value < most ? value : most) : 0; /* NaN becomes 0 */
+}
+
+static void find_corners(struct corners *corners, const struct spk_nn_view *flow, uint32_t x0, uint32_t y,
+                         uint32_t count)
+{
+    const float *ux = spk_nn_row(flow, 0, y) + x0, *uy = spk_nn_row(flow, 1, y) + x0;
+    int32_t width = (int32_t)flow->width, height = (int32_t)flow->height;
+    for (uint32_t i = 0; i < count; i++) {
+        float px = clamp((float)(x0 + i) - ux[i], (float)(width - 1));
+        float py = clamp((float)y - uy[i], (float)(height - 1));
+        int32_t left = (int32_t)px, top = (int32_t)py;
+        float fx = px - (float)left, fy = py - (float)top;
+        int32_t right = left + 1 < width ? 1 : 0, down = top + 1 < height ? width : 0;
+        int32_t at = top * width + left;
+        corners->at[0][i] = at;
+        corners->at[1][i] = at + right;
+        corners->at[2][i] = at + down;
+        corners->at[3][i] = at + down + right;
+        corners->weight[0][i] = (1 - fx) * (1 - fy);
+        corners->weight[1][i] = fx * (1 - fy);
+        corners->weight[2][i] = (1 - fx) * fy;
+        corners->weight[3][i] = fx * fy;
+    }
+}
+
+static void warp(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
+{
+    (void)form;
+    const struct spk_nn_view *image = &job->in[0], *flow = &job->in[1], *out = job->out;
+    struct corners corners;
+    for (uint32_t y = job->y0; y < job->y1; y++)
+        for (uint32_t x0 = 0; x0 < out->width; x0 += BLOCK) {
+            uint32_t count = out->width - x0 < BLOCK ? out->width - x0 : BLOCK;
+            find_corners(&corners, flow, x0, y, count);
+            for (uint32_t c = 0; c < out->channels; c++) {
+                const float *from = spk_nn_row(image, c, 0);
+                float *to = spk_nn_row(out, c, y) + x0;
+                for (uint32_t i = 0; i < count; i++)
+                    to[i] = corners.weight[0][i] * from[corners.at[0][i]] +
+                            corners.weight[1][i] * from[corners.at[1][i]] +
+                            corners.weight[2][i] * from[corners.at[2][i]] +
+                            corners.weight[3][i] * from[corners.at[3][i]];
+            }
+        }
+}
+
+/* Mean over channels of a(x) b(x + dx) for `count` pixels from x0; `from` and `to` bound those whose partner is in the row. */
+static void correlate(float *out, const struct spk_nn_view *a, const struct spk_nn_view *b, uint32_t y,
+                      uint32_t partner_y, int64_t dx, uint32_t x0, uint32_t from, uint32_t to)
+{
+    float sum[BLOCK] = {0};
+    uint32_t count = to - from;
+    for (uint32_t c = 0; c < a->channels; c++) {
+        const float *p = spk_nn_row(a, c, y) + x0 + from;
+        const float *q = spk_nn_row(b, c, partner_y) + ((int64_t)x0 + from + dx);
+        for (uint32_t i = 0; i < count; i++)
+            sum[i] += p[i] * q[i];
+    }
+    memcpy(out + from, sum, count * sizeof *sum);
+}
+
+static void cost_block(const struct nn_rows_form *form, const struct spk_nn_rows_job *job, uint32_t y,
+                       uint32_t x0, uint32_t count)
+{
+    const struct spk_nn_view *a = &job->in[0], *b = &job->in[1];
+    int radius = (int)form->radius;
+    int64_t width = a->width, height = a->height;
+    float scale = 1 / (float)a->channels;
+    uint32_t channel = 0;
+    for (int dy = -radius; dy <= radius; dy++)
+        for (int dx = -radius; dx <= radius; dx++, channel++) {
+            float *to = spk_nn_row(job->out, channel, y) + x0;
+            int64_t first = -((int64_t)x0 + dx), last = width - dx - x0, row = (int64_t)y + dy;
+            first = first > 0 ? first : 0;
+            last = last < count ? last : count;
+            memset(to, 0, count * sizeof *to);
+            if (row >= 0 && row < height && first < last)
+                correlate(to, a, b, y, (uint32_t)row, dx, x0, (uint32_t)first, (uint32_t)last);
+            for (uint32_t i = 0; i < count; i++)
+                to[i] = leaky(to[i] * scale, form->slope);
+        }
+}
+
+static void cost_volume(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
+{
+    for (uint32_t y = job->y0; y < job->y1; y++)
+        for (uint32_t x0 = 0; x0 < job->out->width; x0 += BLOCK)
+            cost_block(form, job, y, x0, job->out->width - x0 < BLOCK ? job->out->width - x0 : BLOCK);
+}
+
+static void mean_row(const struct spk_nn_view *in, uint32_t y, float *to)
+{
+    float scale = 1 / (float)in->channels;
+    memset(to, 0, in->width * sizeof *to);
+    for (uint32_t c = 0; c < in->channels; c++) {
+        const float *from = spk_nn_row(in, c, y);
+        for (uint32_t x = 0; x < in->width; x++)
+            to[x] += from[x];
+    }
+    for (uint32_t x = 0; x < in->width; x++)
+        to[x] *= scale;
+}
+
+static void mean(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
+{
+    (void)form;
+    for (uint32_t y = job->y0; y < job->y1; y++)
+        mean_row(&job->in[0], y, spk_nn_row(job->out, 0, y));
+}
+
+/* Two passes, so that nothing cancels. */
+static void deviation(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
+{
+    const struct spk_nn_view *in = &job->in[0];
+    float scale = 1 / (float)(in->channels - (form->flag ? 1 : 0));
+    for (uint32_t y = job->y0; y < job->y1; y++)
+        for (uint32_t x0 = 0; x0 < in->width; x0 += BLOCK) {
+            uint32_t count = in->width - x0 < BLOCK ? in->width - x0 : BLOCK;
+            float centre[BLOCK] = {0}, sum[BLOCK] = {0};
+            for (uint32_t c = 0; c < in->channels; c++)
+                for (uint32_t i = 0; i < count; i++)
+                    centre[i] += spk_nn_row(in, c, y)[x0 + i];
+            for (uint32_t i = 0; i < count; i++)
+                centre[i] /= (float)in->channels;
+            for (uint32_t c = 0; c < in->channels; c++)
+                for (uint32_t i = 0; i < count; i++) {
+                    float value = spk_nn_row(in, c, y)[x0 + i] - centre[i];
+                    sum[i] += value * value;
+                }
+            float *to = spk_nn_row(job->out, 0, y) + x0;
+            for (uint32_t i = 0; i < count; i++)
+                to[i] = sqrtf(sum[i] * scale);
+        }
+}
+
+static void add(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
+{
+    (void)form;
+    for (uint32_t c = 0; c < job->out->channels; c++)
+        for (uint32_t y = job->y0; y < job->y1; y++) {
+            const float *a = spk_nn_row(&job->in[0], c, y);
+            const float *b = spk_nn_row(&job->in[1], job->in[1].channels == 1 ? 0 : c, y);
+            float *to = spk_nn_row(job->out, c, y);
+            for (uint32_t x = 0; x < job->out->width; x++)
+                to[x] = a[x] + b[x];
+        }
+}
+
+static void multiply(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
+{
+    (void)form;
+    for (uint32_t c = 0; c < job->out->channels; c++)
+        for (uint32_t y = job->y0; y < job->y1; y++) {
+            const float *a = spk_nn_row(&job->in[0], c, y);
+            const float *b = spk_nn_row(&job->in[1], job->in[1].channels == 1 ? 0 : c, y);
+            float *to = spk_nn_row(job->out, c, y);
+            for (uint32_t x = 0; x < job->out->width; x++)
+                to[x] = a[x] * b[x];
+        }
+}
+
+static void depthwise(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
+{
+    const struct spk_nn_view *in = &job->in[0];
+    for (uint32_t c = 0; c < in->channels; c++)
+        for (uint32_t y = job->y0; y < job->y1; y++) {
+            const float *kernel = form->weight + 9 * (size_t)c;
+            float *to = spk_nn_row(job->out, c, y), bias = form->weight[9 * (size_t)in->channels + c];
+            for (uint32_t x = 0; x < in->width; x++)
+                to[x] = bias;
+            for (unsigned i = 0; i < 3; i++) {
+                if (y + i < 1 || y + i > in->height)
+                    continue;
+                const float *from = spk_nn_row(in, c, y + i - 1);
+                for (unsigned j = 0; j < 3; j++) {
+                    uint32_t first = j == 0 ? 1 : 0, last = in->width - (j == 2 ? 1 : 0);
+                    for (uint32_t x = first; x < last; x++)
+                        to[x] += kernel[3 * i + j] * from[x + j - 1];
+                }
+            }
+        }
+}
+
+static void join(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
+{
+    (void)form;
+    uint32_t channel = 0;
+    for (const struct spk_nn_view *in = job->in; channel < job->out->channels; in++)
+        for (uint32_t c = 0; c < in->channels; c++, channel++)
+            for (uint32_t y = job->y0; y < job->y1; y++)
+                memcpy(spk_nn_row(job->out, channel, y), spk_nn_row(in, c, y), in->width * sizeof(float));
+}
+
+extern const struct nn_rows_ops NN_ROWS_TABLE;
+const struct nn_rows_ops NN_ROWS_TABLE = {
+    .pool = pool,
+    .upsample = upsample,
+    .resize = resize,
+    .warp = warp,
+    .cost_volume = cost_volume,
+    .mean = mean,
+    .deviation = deviation,
+    .add = add,
+    .multiply = multiply,
+    .depthwise = depthwise,
+    .join = join,
+};

@@ -1,0 +1,201 @@
+/* Networks against convolutions and layers written out here in double precision, for every backend, team and strip height. */
+#include "test.h"
+
+#include <speckled/nn.h>
+#include <speckled/num_isa.h>
+
+#include <string.h>
+
+static uint64_t random_state;
+
+/* Uniform in [-1, 1) (Marsaglia, "Xorshift RNGs", 2003). */
+static float uniform(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (float)((double)(random_state >> 11) * 0x1p-52 - 1);
+}
+
+static float *noise(size_t count)
+{
+    float *values = malloc(count * sizeof *values);
+    for (size_t i = 0; i < count; i++)
+        values[i] = uniform();
+    return values;
+}
+
+/* A plane of zeros surrounds the image. */
+static double pixel(const float *image, struct spk_nn_shape shape, uint32_t c, int64_t y, int64_t x)
+{
+    if (y < 0 || x < 0 || y >= shape.height || x >= shape.width)
+        return 0;
+    return (double)image[((size_t)c * shape.height + (size_t)y) * shape.width + (size_t)x];
+}
+
+static float *convolve(const float *image, struct spk_nn_shape *shape, const struct spk_nn_layer *layer,
+                       const float *weight, const float *bias)
+{
+    uint32_t k = layer->kernel, stride = layer->stride, inputs = shape->channels;
+    struct spk_nn_shape out = {layer->channels, (shape->height - 1) / stride + 1,
+                               (shape->width - 1) / stride + 1, 1};
+    float *result = malloc((size_t)out.channels * out.height * out.width * sizeof *result);
+    int64_t pad = (int64_t)layer->dilation * (k - 1) / 2;
+    for (uint32_t o = 0; o < out.channels; o++)
+        for (uint32_t y = 0; y < out.height; y++)
+            for (uint32_t x = 0; x < out.width; x++) {
+                double sum = (double)bias[o];
+                for (uint32_t c = 0; c < inputs; c++)
+                    for (uint32_t i = 0; i < k; i++)
+                        for (uint32_t j = 0; j < k; j++)
+                            sum += (double)weight[((o * inputs + c) * k + i) * k + j] *
+                                   pixel(image, *shape, c, (int64_t)y * stride + i * layer->dilation - pad,
+                                         (int64_t)x * stride + j * layer->dilation - pad);
+                result[(o * out.height + y) * out.width + x] =
+                    (float)(sum < 0 ? (double)layer->slope * sum : sum);
+            }
+    *shape = out;
+    return result;
+}
+
+static void give_weights(struct spk_nn_weights *weights, const struct spk_nn_layer *layer, uint32_t inputs,
+                         float **weight, float **bias)
+{
+    struct spk_error error = {0};
+    char name[SPK_NN_NAME_SIZE + 16];
+    const uint32_t size[4] = {layer->channels, inputs, layer->kernel, layer->kernel};
+    *weight = noise((size_t)layer->channels * inputs * layer->kernel * layer->kernel);
+    *bias = noise(layer->channels);
+    snprintf(name, sizeof name, "%s/weight", layer->name);
+    REQUIRE(spk_nn_weights_add(weights, name, 4, size, *weight, &error) == SPK_OK, "%s", error.text);
+    snprintf(name, sizeof name, "%s/bias", layer->name);
+    REQUIRE(spk_nn_weights_add(weights, name, 1, size, *bias, &error) == SPK_OK, "%s", error.text);
+}
+
+static double largest_error(const float *got, const float *expected, size_t count)
+{
+    double most = 0, scale = 1e-30;
+    for (size_t i = 0; i < count; i++) {
+        scale = fmax(scale, fabs((double)expected[i]));
+        double error = fabs((double)got[i] - (double)expected[i]);
+        most = error > most || isnan(error) ? error : most;
+    }
+    return most / scale;
+}
+
+enum { LAYERS_MAX = 6 };
+
+struct chain {
+    struct spk_nn_shape in;
+    unsigned layers;
+    struct spk_nn_layer layer[LAYERS_MAX];
+};
+
+static const struct chain chains[] = {
+    {{1, 1, 1, 1}, 1, {{"a", 1, 3, 1, 1, 0.1f}}},
+    {{2, 7, 5, 1}, 1, {{"a", 3, 1, 1, 1, 1}}},
+    {{20, 33, 41, 1}, 2, {{"a", 32, 3, 2, 1, 0.1f}, {"b", 32, 3, 1, 1, 0.1f}}},
+    {{20, 32, 64, 1}, 2, {{"a", 32, 3, 2, 1, 0.1f}, {"b", 5, 3, 1, 1, 0.1f}}},
+    {{51, 40, 37, 1},
+     6,
+     {{"a", 64, 3, 1, 1, 0.1f},
+      {"b", 31, 3, 1, 1, 0.1f},
+      {"c", 24, 3, 1, 2, 0.1f},
+      {"d", 17, 3, 1, 1, 0.1f},
+      {"e", 32, 3, 1, 1, 0.1f},
+      {"f", 2, 1, 1, 1, 1}}},
+    {{3, 19, 130, 1}, 3, {{"a", 9, 5, 1, 1, 0}, {"b", 7, 3, 1, 4, 0.3f}, {"c", 1, 7, 2, 1, 1}}},
+};
+
+/* Mean relative size of bfloat16's rounding, times what a few layers make of it. */
+enum { BF16_LAYERS = 6 };
+
+static bool run_chain(const struct chain *chain, const struct spk_nn_weights *weights, const float *image,
+                      const float *expected, struct spk_nn_shape out, const struct spk_nn_config *config)
+{
+    struct spk_error error = {0};
+    struct spk_nn *nn;
+    REQUIRE(spk_nn_create(&nn, "test", &error) == SPK_OK, "%s", error.text);
+    int in = spk_nn_input(nn, &chain->in), x = in;
+    for (unsigned i = 0; i < chain->layers; i++)
+        x = spk_nn_conv(nn, x, &chain->layer[i]);
+    spk_nn_keep(nn, x);
+    spk_status status = spk_nn_prepare(nn, weights, config, &error);
+    if (status == SPK_NOMEM && config->memory) { /* strips thinner than the rows round them */
+        spk_nn_destroy(&nn);
+        return false;
+    }
+    REQUIRE(status == SPK_OK, "%s", error.text);
+    memcpy(spk_nn_data(nn, in), image,
+           sizeof(float) * chain->in.channels * chain->in.height * chain->in.width);
+    for (int repeat = 0; repeat < 2; repeat++)
+        REQUIRE(spk_nn_run(nn, 0, &error) == SPK_OK, "%s", error.text);
+    double most = largest_error(spk_nn_data(nn, x), expected, (size_t)out.channels * out.height * out.width);
+    double tolerance = config->precision == SPK_NN_BF16 ? BF16_LAYERS * 0x1p-8 : 3e-6;
+    CHECK(most < tolerance, "%s, chain of %u from %u x %u x %u, %u workers, budget %zu: %g",
+          spk_nn_backend_name(config->backend), chain->layers, chain->in.channels, chain->in.height,
+          chain->in.width, spk_team_size(config->team), config->memory, most);
+    spk_nn_destroy(&nn);
+    CHECK(nn == NULL);
+    return true;
+}
+
+/* About what a worker needs to compute the chain in one strip. */
+static size_t whole_bytes(const struct chain *chain)
+{
+    size_t most = chain->in.channels;
+    for (unsigned i = 0; i < chain->layers; i++)
+        most = chain->layer[i].channels > most ? chain->layer[i].channels : most;
+    return (chain->in.channels + 2 * (most + 15)) * chain->in.height * chain->in.width * sizeof(float) +
+           32000;
+}
+
+static unsigned test_chain(const struct chain *chain, struct spk_team *team)
+{
+    unsigned budgeted = 0;
+    struct spk_error error = {0};
+    struct spk_nn_weights *weights;
+    REQUIRE(spk_nn_weights_create(&weights, &error) == SPK_OK, "%s", error.text);
+    struct spk_nn_shape shape = chain->in;
+    float *image = noise((size_t)shape.channels * shape.height * shape.width), *expected = image;
+    for (unsigned i = 0; i < chain->layers; i++) {
+        float *weight, *bias, *next;
+        give_weights(weights, &chain->layer[i], shape.channels, &weight, &bias);
+        next = convolve(expected, &shape, &chain->layer[i], weight, bias);
+        if (expected != image)
+            free(expected);
+        expected = next;
+        free(weight);
+        free(bias);
+    }
+    for (unsigned backend = SPK_NN_C; backend < SPK_NN_BACKENDS; backend++)
+        for (unsigned precision = 0; precision < SPK_NN_PRECISIONS; precision++) {
+            struct spk_nn_config config = {.backend = backend, .precision = precision};
+            if (spk_nn_available(backend, precision, NULL))
+                continue;
+            for (unsigned strips = 0; strips < 9; strips += 4)
+                for (unsigned k = 0; k < 2; k++) {
+                    config.team = k ? team : NULL;
+                    config.memory = strips ? spk_team_size(config.team) * whole_bytes(chain) / strips : 0;
+                    budgeted += run_chain(chain, weights, image, expected, shape, &config) && strips;
+                }
+        }
+    spk_nn_weights_destroy(&weights);
+    free(expected);
+    free(image);
+    return budgeted;
+}
+
+int main(void)
+{
+    struct spk_error error = {0};
+    struct spk_team *team;
+    unsigned budgeted = 0;
+    random_state = 88172645463325252ull;
+    REQUIRE(spk_team_create(&team, 3, &error) == SPK_OK, "%s", error.text);
+    for (size_t i = 0; i < sizeof chains / sizeof chains[0]; i++)
+        budgeted += test_chain(&chains[i], team);
+    CHECK(budgeted > 30, "only %u runs kept to a budget", budgeted);
+    spk_team_destroy(&team);
+    return test_end();
+}
