@@ -24,7 +24,7 @@ static int check_file(const char *path, const struct spk_texts *settings)
     struct spk_problems problems = {0};
     struct spk_configuration *configuration;
     if (spk_configuration_load_to_run(&configuration, path, settings->value, settings->count, &problems)) {
-        spk_problems_print(&problems, path, stderr);
+        spk_problems_print(&problems, path, path, stderr);
         spk_problems_clear(&problems);
         return COMMAND_USAGE;
     }

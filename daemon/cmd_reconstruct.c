@@ -33,8 +33,8 @@ static void take_signals(sigset_t *signals)
 
 static uint64_t maps_expected(const struct spk_source_info *info)
 {
-    uint64_t count = info->format.count ? info->format.count : 1, calibration = info->darks + info->flats;
-    return info->frames > calibration + count ? (info->frames - calibration) / count : 1;
+    uint64_t before = info->darks + info->flats + info->references;
+    return info->format.count && info->frames > before ? (info->frames - before) / info->format.count : 1;
 }
 
 static void show_progress(const struct job *job, struct spk_progress *progress)
@@ -44,7 +44,7 @@ static void show_progress(const struct job *job, struct spk_progress *progress)
     char text[128];
     snprintf(text, sizeof text, "%" PRIu64 "/%" PRIu64 " frames, %" PRIu64 " map set%s", stats->received,
              job->info.frames, stats->results, stats->results == 1 ? "" : "s");
-    if (maps > 2)
+    if (maps > 1)
         spk_progress_show(progress, spk_stats_published(stats), job->info.frames, text);
     else
         spk_progress_show(progress, stats->received, job->info.frames, text);
@@ -129,21 +129,34 @@ static int run_graph(struct job *job, const struct spk_configuration *configurat
     return spk_command_fail("reconstruct", &error);
 }
 
+/* Prints what is wrong; `elsewhere` stands before what has no place in a file. */
+static int refuse(const struct spk_offline *offline, const char *elsewhere, struct spk_problems *problems,
+                  const struct spk_error *error, spk_status status)
+{
+    spk_problems_print(problems, offline->config, elsewhere, stderr);
+    spk_problems_clear(problems);
+    if (error->status)
+        spk_command_fail("reconstruct", error);
+    return status == SPK_INVALID ? COMMAND_USAGE : COMMAND_FAILURE;
+}
+
 static int reconstruct(const struct spk_offline *offline)
 {
     struct job job = {.offline = offline};
     struct spk_problems problems = {0};
-    struct spk_configuration *configuration;
+    struct spk_configuration *configuration = NULL;
     struct spk_error error = {0};
+    spk_status status = SPK_OK;
     char remark[SPK_ERROR_TEXT];
     take_signals(&job.signals);
     spk_log_set_level(SPK_LOG_WARNING);
-    if (spk_offline_build(&configuration, offline, &job.info, remark, &problems, &error)) {
-        spk_problems_print(&problems, offline->config ? offline->config : "", stderr);
-        spk_problems_clear(&problems);
-        spk_command_fail("reconstruct", &error);
-        return error.status == SPK_INVALID ? COMMAND_USAGE : COMMAND_FAILURE;
-    }
+    if (offline->config)
+        status = spk_configuration_load(&configuration, offline->config, NULL, 0, &problems);
+    if (status)
+        return refuse(offline, offline->config, &problems, &error, status);
+    status = spk_offline_build(&configuration, offline, &job.info, remark, &problems, &error);
+    if (status)
+        return refuse(offline, "speckled reconstruct", &problems, &error, status);
     if (*remark)
         fprintf(stderr, "speckled reconstruct: %s\n", remark);
     int code = run_graph(&job, configuration);

@@ -137,7 +137,7 @@ static int load_and_run(const char *path, const struct spk_texts *settings, doub
     spk_status status =
         spk_configuration_load_to_run(&configuration, path, settings->value, settings->count, &problems);
     if (status) {
-        spk_problems_print(&problems, path, stderr);
+        spk_problems_print(&problems, path, path, stderr);
         spk_problems_clear(&problems);
         return status == SPK_INVALID ? COMMAND_USAGE : COMMAND_FAILURE;
     }

@@ -54,7 +54,7 @@ static void try_source(struct trial *trial, bool is_there)
         if (graph->source.plugin->source->describe && !graph->source.plugin->check)
             trial->check.settled = false;
     }
-    spk_status status = spk_graph_settle(graph, &trial->check.format, &error);
+    spk_status status = spk_graph_settle(graph, &trial->check.info.format, &error);
     if (status && trial->check.settled && !pipeline->wrong) {
         struct spk_mark mark = spk_configuration_mark(configuration, &graph->options, "count");
         spk_problems_add(trial->problems, mark.line ? mark : pipeline->mark, "pipeline: %s", error.text);
@@ -65,13 +65,15 @@ static void try_source(struct trial *trial, bool is_there)
 }
 
 spk_status spk_configuration_try(const struct spk_configuration *configuration, unsigned parts,
-                                 struct spk_problems *problems)
+                                 struct spk_source_info *info, struct spk_problems *problems)
 {
     const struct spk_graph *graph = &configuration->graph;
     const struct spk_graph_places *places = &configuration->places;
     struct trial trial = {.configuration = configuration, .problems = problems};
     trial.check = (struct spk_check){.size = sizeof trial.check, .context = &trial, .problem = report};
     try_source(&trial, parts & 1u << SPK_PART_SOURCE);
+    if (info)
+        *info = trial.check.info;
     if (!(parts & 1u << SPK_PART_STAGES))
         trial.check.settled = false;
     for (uint32_t i = 0; i < graph->stages; i++)

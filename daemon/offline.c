@@ -15,15 +15,11 @@ static spk_status set(struct spk_configuration *configuration, const char *key, 
     return spk_configuration_set(configuration, text, error);
 }
 
-static spk_status start_configuration(struct spk_configuration **configuration,
-                                      const struct spk_offline *offline, struct spk_problems *problems,
-                                      struct spk_error *error)
+/* The stages and settings of a service's configuration stay; frames come and maps go elsewhere. */
+static spk_status start_configuration(struct spk_configuration **configuration, struct spk_error *error)
 {
-    if (!offline->config)
+    if (!*configuration)
         return spk_configuration_create(configuration, error);
-    spk_status status = spk_configuration_load(configuration, offline->config, NULL, 0, problems);
-    if (status)
-        return spk_fail(error, status, "%s is no usable configuration", offline->config);
     spk_configuration_remove(*configuration, SPK_PART_SOURCE);
     spk_configuration_remove(*configuration, SPK_PART_SINKS);
     spk_configuration_remove(*configuration, SPK_PART_CONTROLS);
@@ -59,35 +55,11 @@ static spk_status add_ends(struct spk_configuration *configuration, const struct
     return status;
 }
 
-static spk_status probe_frame(void *context, uint32_t height, uint32_t width, enum spk_dtype dtype,
-                              struct spk_frame **frame)
+/* Names what of the geometry is unknown; false when nothing is. */
+static bool missing_geometry(const struct spk_geometry *geometry, char *text, size_t size)
 {
-    (void)context, (void)height, (void)width, (void)dtype, (void)frame;
-    return SPK_AGAIN;
-}
-
-/* Opens the source for a moment to learn what the files hold. */
-static spk_status look_at_files(const struct spk_configuration *configuration, struct spk_source_info *info,
-                                struct spk_error *error)
-{
-    const struct spk_node *node = &configuration->graph.source;
-    const struct spk_host host = {.size = sizeof host, .frame = probe_frame};
-    void *source = NULL;
-    spk_status status = node->plugin->open(&host, node->config, &source, error);
-    if (status)
-        return status;
-    status = node->plugin->source->describe(source, info, error);
-    node->plugin->close(&source);
-    return status;
-}
-
-/* Names what of the geometry neither the files nor the configuration know; false when nothing is missing. */
-static bool missing_geometry(const struct spk_geometry *files, const struct spk_geometry *configured,
-                             char *text, size_t size)
-{
-    const bool missing[] = {files->energy_kev == 0 && configured->energy_kev == 0,
-                            files->pixel_size_m == 0 && configured->pixel_size_m == 0,
-                            files->distance_m == 0 && configured->distance_m == 0};
+    const bool missing[] = {geometry->energy_kev == 0, geometry->pixel_size_m == 0,
+                            geometry->distance_m == 0};
     static const char *const names[] = {"energy_kev", "pixel_size_m", "distance_m"};
     size_t used = 0;
     text[0] = '\0';
@@ -121,9 +93,22 @@ static bool is_for_integration(const char *setting)
     return strncmp(setting, prefix, sizeof prefix - 1) == 0;
 }
 
+/* What the files lack that the service could do without: there a reference may come later, or be counted off. */
+static spk_status check_files(const struct spk_offline *offline, const struct spk_source_info *info,
+                              struct spk_error *error)
+{
+    if (info->references)
+        return SPK_OK;
+    return spk_fail(error, SPK_INVALID,
+                    "%s holds no reference images under a usual name (/reference, /ref): name them by "
+                    "--reference FILE:/PATH",
+                    offline->file);
+}
+
 /* Settings may name any plugin of the graph and change what the files mean, so the phase is decided after them. */
 static spk_status build(struct spk_configuration *configuration, const struct spk_offline *offline,
-                        struct spk_source_info *info, char remark[SPK_ERROR_TEXT], struct spk_error *error)
+                        struct spk_source_info *info, char remark[SPK_ERROR_TEXT],
+                        struct spk_problems *problems, struct spk_error *error)
 {
     const struct spk_texts *settings = &offline->settings;
     char missing[64];
@@ -134,10 +119,12 @@ static spk_status build(struct spk_configuration *configuration, const struct sp
         if (offline->config || !is_for_integration(settings->value[i]))
             status = spk_configuration_set(configuration, settings->value[i], error);
     if (!status)
-        status = look_at_files(configuration, info, error);
+        status = spk_configuration_try(configuration, SPK_PARTS_ALL, info, problems);
+    if (!status)
+        status = check_files(offline, info, error);
     if (status || offline->config)
         return status;
-    if (missing_geometry(&info->format.geometry, &configuration->graph.geometry, missing, sizeof missing)) {
+    if (missing_geometry(&info->format.geometry, missing, sizeof missing)) {
         snprintf(remark, SPK_ERROR_TEXT,
                  "no phase map: %s unknown; give them by --set, e.g. --set energy_kev=20", missing);
         return SPK_OK;
@@ -155,10 +142,9 @@ spk_status spk_offline_build(struct spk_configuration **configuration, const str
 {
     remark[0] = '\0';
     *info = (struct spk_source_info){0};
-    *configuration = NULL;
-    spk_status status = start_configuration(configuration, offline, problems, error);
+    spk_status status = start_configuration(configuration, error);
     if (!status)
-        status = build(*configuration, offline, info, remark, error);
+        status = build(*configuration, offline, info, remark, problems, error);
     if (status)
         spk_configuration_destroy(configuration);
     return status;

@@ -15,8 +15,10 @@ struct spk_offline {
     struct spk_texts settings;
 };
 
-/* Builds the graph. A wrong configuration file is reported in `problems`, everything else in `error`; what had to be left
- * out (no phase without geometry) is one text in `remark`, else "". *info: what the files hold. [control] */
+/* Builds the graph and looks for what would stop it. *configuration: that of offline->config as it was loaded, or NULL; on
+ * failure it is destroyed. What is wrong is in `problems` and `error`; what had to be left out (no
+ * phase without geometry) is one text in `remark`, else "". *info: what the files hold. SPK_INVALID: wrong usage, unusable
+ * files; any other failure: something is not there now. [control] */
 spk_status spk_offline_build(struct spk_configuration **configuration, const struct spk_offline *offline,
                              struct spk_source_info *info, char remark[SPK_ERROR_TEXT],
                              struct spk_problems *problems, struct spk_error *error);

@@ -41,7 +41,7 @@ static void sort(struct spk_problem *problem, size_t count)
     }
 }
 
-void spk_problems_print(struct spk_problems *problems, const char *name, FILE *stream)
+void spk_problems_print(struct spk_problems *problems, const char *file, const char *elsewhere, FILE *stream)
 {
     size_t kept = problems->count < SPK_PROBLEMS_MAX ? problems->count : SPK_PROBLEMS_MAX;
     if (!problems->problem)
@@ -50,12 +50,12 @@ void spk_problems_print(struct spk_problems *problems, const char *name, FILE *s
     for (size_t i = 0; i < kept; i++) {
         const struct spk_problem *problem = &problems->problem[i];
         if (problem->mark.line)
-            fprintf(stream, "%s:%u:%u: %s\n", name, problem->mark.line, problem->mark.column, problem->text);
+            fprintf(stream, "%s:%u:%u: %s\n", file, problem->mark.line, problem->mark.column, problem->text);
         else
-            fprintf(stream, "%s: %s\n", name, problem->text);
+            fprintf(stream, "%s: %s\n", elsewhere, problem->text);
     }
     if (problems->count > kept)
-        fprintf(stream, "%s: and %zu more\n", name, problems->count - kept);
+        fprintf(stream, "%s: and %zu more\n", elsewhere, problems->count - kept);
 }
 
 void spk_problems_clear(struct spk_problems *problems)

@@ -27,8 +27,8 @@ struct spk_problems {
 void spk_problems_add(struct spk_problems *problems, struct spk_mark mark, const char *format, ...)
     SPK_PRINTF(3, 4);
 
-/* Prints "name:line:column: text" for each, in the order of the file; those without a place come last. */
-void spk_problems_print(struct spk_problems *problems, const char *name, FILE *stream);
+/* Prints "file:line:column: text" for each, in the order of the file, then "elsewhere: text" for those without a place. */
+void spk_problems_print(struct spk_problems *problems, const char *file, const char *elsewhere, FILE *stream);
 
 /* Frees the list and makes it empty. */
 void spk_problems_clear(struct spk_problems *problems);

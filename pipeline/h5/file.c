@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static spk_status new_file(struct spk_h5 **file, const char *path, struct spk_error *error)
@@ -53,6 +54,39 @@ static hid_t open_for_reading(const char *path)
     return id;
 }
 
+/* Files that this process reads: none of them may be replaced. Under the lock. */
+static struct spk_h5 *readings;
+
+static void list_reading(struct spk_h5 *file)
+{
+    struct stat about;
+    if (stat(file->path, &about) == 0) {
+        file->device = about.st_dev;
+        file->inode = about.st_ino;
+    }
+    file->next = readings;
+    readings = file;
+}
+
+static void unlist_reading(const struct spk_h5 *file)
+{
+    struct spk_h5 **link = &readings;
+    while (*link && *link != file)
+        link = &(*link)->next;
+    if (*link)
+        *link = file->next;
+}
+
+static bool is_read(const struct stat *about)
+{
+    h5_enter();
+    const struct spk_h5 *file = readings;
+    while (file && (file->device != about->st_dev || file->inode != about->st_ino))
+        file = file->next;
+    h5_leave();
+    return file;
+}
+
 spk_status spk_h5_open(struct spk_h5 **file, const char *path, struct spk_error *error)
 {
     spk_status status = new_file(file, path, error);
@@ -66,6 +100,8 @@ spk_status spk_h5_open(struct spk_h5 **file, const char *path, struct spk_error 
     (*file)->id = open_for_reading(path);
     if ((*file)->id < 0)
         status = h5_fail(error, NULL, SPK_IO, "%s is not a readable HDF5 file", path);
+    else
+        list_reading(*file);
     h5_leave();
     if (!status)
         return SPK_OK;
@@ -84,20 +120,38 @@ static void hidden_name(struct spk_h5 *file)
              (long)getpid());
 }
 
+spk_status spk_h5_check_new(const char *path, bool replace, struct spk_error *error)
+{
+    struct stat about;
+    char folder[PATH_SIZE];
+    const char *slash = strrchr(path, '/');
+    int length = slash ? (int)(slash - path) + 1 : 1;
+    if (!*path || strlen(path) >= PATH_SIZE - 32)
+        return spk_fail(error, SPK_INVALID, "\"%.80s\" is no usable file name", path);
+    if (stat(path, &about) == 0) {
+        if (!S_ISREG(about.st_mode))
+            return spk_fail(error, SPK_INVALID, "%s is no ordinary file; choose another name", path);
+        if (is_read(&about))
+            return spk_fail(error, SPK_STATE, "%s is an input; choose another name", path);
+        if (!replace)
+            return spk_fail(error, SPK_STATE, "%s exists already; choose another name or allow overwriting",
+                            path);
+    }
+    snprintf(folder, sizeof folder, "%.*s", length, slash ? path : ".");
+    if (access(folder, W_OK | X_OK))
+        return spk_fail(error, SPK_IO, "cannot write into the folder %s: %s", folder, strerror(errno));
+    return SPK_OK;
+}
+
 spk_status spk_h5_create(struct spk_h5 **file, const char *path, bool replace, struct spk_error *error)
 {
-    spk_status status = new_file(file, path, error);
-    if (status)
+    spk_status status = spk_h5_check_new(path, replace, error);
+    if (status || (status = new_file(file, path, error)))
         return status;
     struct spk_h5 *made = *file;
     made->writing = true;
     made->replace = replace;
     hidden_name(made);
-    if (!replace && access(path, F_OK) == 0) {
-        status =
-            spk_fail(error, SPK_STATE, "%s exists already; choose another name or allow overwriting", path);
-        goto fail;
-    }
     unlink(made->hidden); /* left by an earlier process with this number */
     h5_enter();
     hid_t access_list = h5_live_access(&made->live);
@@ -111,7 +165,6 @@ spk_status spk_h5_create(struct spk_h5 **file, const char *path, bool replace, s
     if (!status)
         return SPK_OK;
     unlink(made->hidden);
-fail:
     free(made);
     *file = NULL;
     return status;
@@ -153,6 +206,7 @@ spk_status spk_h5_close(struct spk_h5 **file, struct spk_error *error)
         return SPK_OK;
     *file = NULL;
     h5_enter();
+    unlist_reading(self);
     bool closed = H5Fclose(self->id) >= 0;
     spk_status status =
         closed ? h5_check_writes(self, error) : h5_fail(error, self, SPK_IO, "cannot close %s", self->path);

@@ -4,6 +4,7 @@
 
 #include <speckled/h5.h>
 #include <hdf5.h>
+#include <sys/types.h>
 
 enum { PATH_SIZE = 4096 };
 
@@ -20,6 +21,9 @@ struct live_file {
 
 struct spk_h5 {
     hid_t id;
+    struct spk_h5 *next; /* in the list of files that are read */
+    dev_t device;
+    ino_t inode;
     bool writing, named, replace;
     struct live_file live;
     char path[PATH_SIZE];

@@ -16,17 +16,14 @@ static float *plane(size_t count)
     return memory;
 }
 
-static spk_status check(const char *name, const struct spk_tracker_config *config, uint32_t count,
-                        struct spk_error *error)
+spk_status spk_tracker_check(const struct spk_tracker_config *config, uint32_t count, struct spk_error *error)
 {
     if (config->window < 0 || config->window > SPK_TRACKER_WINDOW_MAX || config->max_shift < 1 ||
         config->max_shift > SPK_TRACKER_SHIFT_MAX)
-        return spk_fail(error, SPK_INVALID, "%s: window or max_shift is out of range", name);
+        return spk_fail(error, SPK_INVALID, "window or max_shift is out of range");
     if (count == 1 && config->window == 0)
         return spk_fail(error, SPK_INVALID,
-                        "%s: one frame and a window of one pixel hold one value: set window or take "
-                        "more frames",
-                        name);
+                        "one frame and a window of one pixel hold one value: set window or take more frames");
     return SPK_OK;
 }
 
@@ -56,7 +53,7 @@ spk_status spk_tracker_create(struct spk_tracker **out, const char *name,
                               struct spk_error *error)
 {
     *out = NULL;
-    spk_status status = check(name, config, count, error);
+    spk_status status = spk_tracker_check(config, count, error);
     if (status)
         return status;
     struct spk_tracker *tracker = calloc(1, sizeof *tracker);

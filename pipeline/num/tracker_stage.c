@@ -10,6 +10,15 @@ struct instance {
     struct spk_tracker *tracker;
 };
 
+void spk_tracker_stage_check(const void *config, struct spk_check *check)
+{
+    struct spk_error error = {0};
+    if (check->info.format.count)
+        spk_tracker_check(config, check->info.format.count, &error);
+    spk_check_error(check, NULL, &error);
+    check->info.format.maps |= SPK_MAPS_MATCHED;
+}
+
 spk_status spk_tracker_stage_open(const char *name, const struct spk_host *host, const void *config,
                                   void **self, struct spk_error *error)
 {
@@ -38,8 +47,7 @@ static spk_status prepare(void *self, const struct spk_format *in, struct spk_fo
 {
     struct instance *instance = self;
     spk_tracker_destroy(&instance->tracker);
-    out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DARK_FIELD | 1u << SPK_MAP_DISPLACEMENT_X |
-                 1u << SPK_MAP_DISPLACEMENT_Y | 1u << SPK_MAP_QUALITY;
+    out->maps |= SPK_MAPS_MATCHED;
     return spk_tracker_create(&instance->tracker, instance->name, &instance->config, in->count, in->height,
                               in->width, instance->team, spk_isa_best(), error);
 }

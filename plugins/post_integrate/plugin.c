@@ -41,8 +41,9 @@ static void check_stage(const void *config, struct spk_check *check)
     double scale;
     (void)config;
     if (check->settled)
-        spk_integrate_scale(&check->format.geometry, &scale, &error);
+        spk_integrate_scale(&check->info.format.geometry, &scale, &error);
     spk_check_error(check, NULL, &error);
+    check->info.format.maps |= 1u << SPK_MAP_PHASE;
 }
 
 static spk_status open_stage(const struct spk_host *host, const void *config, void **self,

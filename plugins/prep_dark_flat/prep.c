@@ -164,7 +164,7 @@ static spk_status settle_shape(const struct spk_prep_config *config, const struc
 void spk_prep_check(const struct spk_prep_config *config, struct spk_check *check)
 {
     struct spk_prep_config copy = *config;
-    struct spk_format in = check->format, out = in;
+    struct spk_format in = check->info.format, out = in;
     struct spk_error error = {0};
     struct rectangle roi;
     bool known = in.height && in.width;
@@ -176,7 +176,7 @@ void spk_prep_check(const struct spk_prep_config *config, struct spk_check *chec
     spk_check_error(check, "region", &error);
     if (!known)
         out.height = out.width = 0;
-    check->format = out;
+    check->info.format = out;
 }
 
 spk_status spk_prep_prepare(struct spk_prep *prep, const struct spk_format *in, struct spk_format *out,

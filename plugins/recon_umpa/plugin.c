@@ -41,11 +41,12 @@ struct instance {
 static void check_config(const void *config, struct spk_check *check)
 {
     struct spk_error error = {0};
-    const struct spk_format *format = &check->format;
+    const struct spk_format *format = &check->info.format;
     if (format->count)
         spk_umpa_check(config, format->count, format->height ? format->height : 1,
                        format->width ? format->width : 1, &error);
     spk_check_error(check, NULL, &error);
+    check->info.format.maps |= SPK_MAPS_MATCHED;
 }
 
 static spk_status open_instance(const struct spk_host *host, const void *config, void **self,
@@ -75,8 +76,7 @@ static spk_status prepare(void *self, const struct spk_format *in, struct spk_fo
 {
     struct instance *instance = self;
     spk_umpa_destroy(&instance->umpa);
-    out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DARK_FIELD | 1u << SPK_MAP_DISPLACEMENT_X |
-                 1u << SPK_MAP_DISPLACEMENT_Y | 1u << SPK_MAP_QUALITY;
+    out->maps |= SPK_MAPS_MATCHED;
     return spk_umpa_create(&instance->umpa, &instance->config, in->count, in->height, in->width,
                            instance->team, spk_isa_best(), error);
 }

@@ -70,9 +70,10 @@ struct instance {
 static void check_config(const void *config, struct spk_check *check)
 {
     struct spk_error error = {0};
-    if (check->format.count)
-        spk_wxst_check(config, check->format.count, &error);
+    if (check->info.format.count)
+        spk_wxst_check(config, check->info.format.count, &error);
     spk_check_error(check, NULL, &error);
+    check->info.format.maps |= SPK_MAPS_MATCHED;
 }
 
 static spk_status open_instance(const struct spk_host *host, const void *config, void **self,
@@ -102,8 +103,7 @@ static spk_status prepare(void *self, const struct spk_format *in, struct spk_fo
 {
     struct instance *instance = self;
     spk_wxst_destroy(&instance->wxst);
-    out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DARK_FIELD | 1u << SPK_MAP_DISPLACEMENT_X |
-                 1u << SPK_MAP_DISPLACEMENT_Y | 1u << SPK_MAP_QUALITY;
+    out->maps |= SPK_MAPS_MATCHED;
     return spk_wxst_create(&instance->wxst, &instance->config, in->count, in->height, in->width,
                            instance->team, error);
 }

@@ -18,6 +18,7 @@ static const struct spk_plugin plugin = {
     .version = "1.0",
     .options = options,
     .config_size = sizeof(struct spk_tracker_config),
+    .check = spk_tracker_stage_check,
     .open = open_instance,
     .close = spk_tracker_stage_close,
     .stage = &spk_tracker_stage,

@@ -3,12 +3,16 @@
 #include "record.h"
 
 #include <speckled/clock.h>
+#include <speckled/h5.h>
 
-#include <errno.h>
+#include <libgen.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 struct config {
@@ -103,17 +107,29 @@ static spk_status next_name(struct sink *sink, uint64_t series, char name[FILENA
     }
 }
 
-/* What would stop the first file, found out before there is a result to lose. */
-static spk_status check_place(const struct sink *sink, const char *name, struct spk_error *error)
+/* Whether the results that are announced fit on the disk; compression makes them smaller by nobody knows how much. */
+static spk_status check_space(const struct sink *sink, const char *name, const struct spk_source_info *info,
+                              struct spk_error *error)
 {
-    if (!sink->config.overwrite && access(name, F_OK) == 0)
-        return spk_fail(error, SPK_STATE, "%s exists already; choose another path or set overwrite", name);
+    struct statvfs about;
+    struct stat replaced;
     char folder[FILENAME_SIZE];
-    const char *slash = strrchr(name, '/');
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - name) + 1 : 1, slash ? name : ".");
-    if (access(folder, W_OK | X_OK))
-        return spk_fail(error, SPK_IO, "cannot write into the folder %s: %s", folder, strerror(errno));
-    return SPK_OK;
+    const struct spk_format *format = &info->format;
+    uint64_t calibration = info->darks + info->flats + info->references;
+    if (sink->config.compression || !format->count || info->frames < calibration)
+        return SPK_OK;
+    double results = floor((double)(info->frames - calibration) / format->count);
+    int maps = __builtin_popcount(format->maps & sink->settings.maps);
+    double needed = results * format->height * format->width * (4. * maps + 1);
+    snprintf(folder, sizeof folder, "%s", name);
+    if (statvfs(dirname(folder), &about))
+        return SPK_OK;
+    double room = (double)about.f_bavail * (double)about.f_frsize;
+    if (stat(name, &replaced) == 0)
+        room += 512. * (double)replaced.st_blocks;
+    return needed <= room ? SPK_OK
+                          : spk_fail(error, SPK_IO, "%g map sets need %.2f GB, %s has room for %.2f GB",
+                                     results, needed * 1e-9, name, room * 1e-9);
 }
 
 static void close_sink(void **self)
@@ -135,8 +151,8 @@ static void check_sink(const void *config, struct spk_check *check)
     char name[FILENAME_SIZE];
     spk_maps_parse(&sink.config.maps, &sink.settings.maps, &error);
     spk_check_error(check, "maps", &error);
-    if (!next_name(&sink, 0, name, &error))
-        check_place(&sink, name, &error);
+    if (!next_name(&sink, 0, name, &error) && !spk_h5_check_new(name, sink.config.overwrite, &error))
+        check_space(&sink, name, &check->info, &error);
     spk_check_error(check, "path", &error);
 }
 
@@ -159,7 +175,7 @@ static spk_status open_sink(const struct spk_host *host, const void *config, voi
     if (!status)
         status = next_name(sink, 0, name, error);
     if (!status)
-        status = check_place(sink, name, error);
+        status = spk_h5_check_new(name, sink->config.overwrite, error);
     if (status)
         close_sink(self);
     return status;

@@ -156,6 +156,7 @@ static spk_status describe(void *self, struct spk_source_info *info, struct spk_
 {
     const struct source *source = self;
     const struct input *sample = &source->input[SPK_ROLE_SAMPLE];
+    uint64_t passes = source->plan.passes;
     *info = (struct spk_source_info){
         .format = {.count = (uint32_t)source->plan.count,
                    .height = sample->height,
@@ -163,6 +164,7 @@ static spk_status describe(void *self, struct spk_source_info *info, struct spk_
                    .dtype = source->dtype},
         .darks = (uint32_t)source->plan.darks,
         .flats = (uint32_t)source->plan.flats,
+        .references = source->plan.references * (source->plan.retake && passes ? passes : 1),
         .frames = plan_frames(&source->plan),
     };
     spk_status status = input_geometry(sample, &info->format.geometry, error);
@@ -173,11 +175,10 @@ static spk_status describe(void *self, struct spk_source_info *info, struct spk_
 /* Files are what decides here, so they are opened; what is wrong with one hides the others. */
 static void check_source(const void *options_config, struct spk_check *check)
 {
-    struct spk_source_info info = {0};
     struct spk_error error = {0};
     void *self = NULL;
-    if (!open_source(NULL, options_config, &self, &error) && !describe(self, &info, &error))
-        check->format = info.format;
+    if (!open_source(NULL, options_config, &self, &error))
+        describe(self, &check->info, &error);
     close_source(&self);
     spk_check_error(check, NULL, &error);
 }

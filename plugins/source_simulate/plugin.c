@@ -178,13 +178,20 @@ static spk_status check_size(const struct config *config, struct spk_error *erro
     return SPK_OK;
 }
 
-static struct spk_format format_of(const struct spk_scene_config *scene)
+static struct spk_source_info info_of(const struct spk_simulator_config *simulator)
 {
-    return (struct spk_format){.count = scene->count,
-                               .height = scene->height,
-                               .width = scene->width,
-                               .dtype = SPK_U16,
-                               .geometry = scene->geometry};
+    const struct spk_scene_config *scene = &simulator->scene;
+    return (struct spk_source_info){
+        .format = {.count = scene->count,
+                   .height = scene->height,
+                   .width = scene->width,
+                   .dtype = SPK_U16,
+                   .geometry = scene->geometry},
+        .darks = simulator->darks,
+        .flats = simulator->flats,
+        .references = (uint64_t)simulator->references * scene->count,
+        .frames = spk_simulator_count(simulator),
+    };
 }
 
 static void check_source(const void *config, struct spk_check *check)
@@ -192,7 +199,7 @@ static void check_source(const void *config, struct spk_check *check)
     struct spk_error error = {0};
     if (!check_size(config, &error)) {
         struct spk_simulator_config simulator = simulator_config(config);
-        check->format = format_of(&simulator.scene);
+        check->info = info_of(&simulator);
     }
     spk_check_error(check, "size", &error);
 }
@@ -218,12 +225,7 @@ static spk_status open_source(const struct spk_host *host, const void *options_c
     }
     source->host = host;
     source->interval_ns = config->rate_hz > 0 ? 1e9 / config->rate_hz : 0;
-    source->info = (struct spk_source_info){
-        .format = format_of(&simulator.scene),
-        .darks = simulator.darks,
-        .flats = simulator.flats,
-        .frames = spk_simulator_count(source->simulator),
-    };
+    source->info = info_of(&simulator);
     *self = source;
     return SPK_OK;
 }

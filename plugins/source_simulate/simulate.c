@@ -241,9 +241,8 @@ struct spk_sim_frame spk_simulator_plan(const struct spk_simulator *simulator, u
     return (struct spk_sim_frame){SPK_ROLE_SAMPLE, (int64_t)(number % count), (int64_t)(number / count)};
 }
 
-uint64_t spk_simulator_count(const struct spk_simulator *simulator)
+uint64_t spk_simulator_count(const struct spk_simulator_config *config)
 {
-    const struct spk_simulator_config *config = &simulator->config;
     uint64_t scans = config->references + config->stacks;
     return config->stacks ? config->darks + config->flats + scans * config->scene.count : 0;
 }

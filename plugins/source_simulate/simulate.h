@@ -42,7 +42,7 @@ struct spk_sim_frame {
 struct spk_sim_frame spk_simulator_plan(const struct spk_simulator *simulator, uint64_t number);
 
 /* Frames of the whole series, 0 = endless. */
-uint64_t spk_simulator_count(const struct spk_simulator *simulator);
+uint64_t spk_simulator_count(const struct spk_simulator_config *config);
 
 /* Writes the counts [height][width] of a planned frame. One thread at a time. */
 void spk_simulator_expose(const struct spk_simulator *simulator, const struct spk_sim_frame *frame,

@@ -1,6 +1,7 @@
 """Files in and files out: what h5py writes is reconstructed, what is written h5py reads, and nothing hostile does harm."""
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -299,7 +300,12 @@ def hostile_files(reference, sample):
     yield "records", {"reference": reference, "sample": np.zeros(sample.shape, [("a", "u2"), ("b", "f4")])}, 1
     yield "flags", {"reference": reference, "sample": np.ones(sample.shape, bool)}, 1
     yield "no sample", {"reference": reference}, 2
-    yield "no reference", {"sample": sample}, 1
+    yield "no reference", {"sample": sample}, 2
+    yield "nothing", {}, 2
+    yield "no reference image", {"reference": reference[:0], "sample": sample}, 2
+    yield "no dark image", {"reference": reference, "sample": sample, "dark": sample[:0]}, 2
+    yield "another dark", {"reference": reference, "sample": sample, "dark": sample[:, 1:]}, 2
+    yield "fewer references", {"reference": reference[1:], "sample": sample}, 2
 
 
 @pytest.mark.parametrize("name", [name for name, _, _ in hostile_files(*stacks())])
@@ -309,7 +315,7 @@ def test_unusable_files_are_refused_in_one_line(name, scene, tmp_path):
             write(tmp_path / "in.h5", **data)
             status, _, err = harness.run("reconstruct", tmp_path / "in.h5", "-o", tmp_path / "out.h5")
             assert status == code, (status, code, err)
-            assert err.strip().splitlines()[-1].startswith("speckled reconstruct: "), err
+            assert re.fullmatch(r"speckled reconstruct: (?!frames).*\n", err), err
             assert not (tmp_path / "out.h5").exists()
 
 
@@ -371,6 +377,59 @@ def test_wrong_names(scene, tmp_path):
     assert code == 2 and "window" in err
     code, _, err = harness.run("reconstruct", path)
     assert code == 2 and "output" in err
+
+
+def test_outputs_that_cannot_be_are_refused_before_the_run(scene, tmp_path):
+    path = write(tmp_path / "in.h5", *scene)
+    before = path.read_bytes()
+    assert "in.h5 is an input; choose another name" in reconstruct(path, "-o", path, "--overwrite", code=1)
+    (tmp_path / "link.h5").symlink_to(path)
+    assert "is an input" in reconstruct(path, "-o", tmp_path / "link.h5", "--overwrite", code=1)
+    assert path.read_bytes() == before
+    assert "is no ordinary file" in reconstruct(path, "-o", tmp_path, "--overwrite", code=2)
+    assert "is no ordinary file" in reconstruct(path, "-o", os.devnull, "--overwrite", code=2)
+    assert "is no folder" in reconstruct(path, "-o", tmp_path / "out.h5", "--png", path, code=1)
+    assert "cannot make the folder" in reconstruct(path, "-o", tmp_path / "out.h5", "--png", tmp_path / "no" / "folder", code=1)
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written(scene, tmp_path):
+    path = write(tmp_path / "in.h5", *scene)
+    closed = tmp_path / "closed"
+    closed.mkdir(0o555)
+    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    done = subprocess.run([*drop, harness.PROGRAM, "reconstruct", path, "-o", closed / "out.h5"], capture_output=True, text=True,
+                          check=False, env=harness.environment(), timeout=60)
+    assert done.returncode == 1 and "cannot write into the folder" in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_configuration_of_the_service(scene, expected, tmp_path):
+    """Stages and settings are the service's; its source, sinks and controls are not touched."""
+    path = write(tmp_path / "in.h5", *scene, geometry={})
+    service = {
+        "pipeline": {"mode": "stack", "count": COUNT, "block": False},
+        "geometry": GEOMETRY,
+        "source": {"plugin": "source_hdf5", "file": str(tmp_path / "gone.h5")},
+        "stages": [{"plugin": "prep_dark_flat", "roi": [8, 4, 48, 40]}, {"plugin": "recon_umpa", "refine": 0}, {"plugin": "post_integrate"}],
+        "sinks": [{"plugin": "sink_hdf5", "path": str(tmp_path / "live.h5")}],
+    }
+    config = tmp_path / "service.yaml"
+    config.write_text(yaml.safe_dump(service))
+    reconstruct("-c", config, path, "-o", tmp_path / "out.h5")
+    assert not (tmp_path / "live.h5").exists()
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file["entry/maps/phase"].shape == (1, 40, 48)
+        shift = file["entry/maps/displacement_x"][INNER]
+        assert (shift == np.round(shift)).all(), "the configuration turns refinement off"
+    reconstruct("-c", config, path, "-o", tmp_path / "refined.h5", "--set", "prep_dark_flat.roi=", "--set", "refine=2")
+    same(check_maps(tmp_path / "refined.h5")["displacement_x"], expected["displacement_x"])
+    code, _, err = harness.run("reconstruct", "-c", config, path, "-o", tmp_path / "b.h5", "--method", "xst")
+    assert code == 2 and "the method is that of the configuration" in err
+    code, _, err = harness.run("reconstruct", "-c", tmp_path / "none.yaml", path, "-o", tmp_path / "b.h5")
+    assert code == 2 and err == f"{tmp_path / 'none.yaml'}: cannot be read: No such file or directory\n"
+    config.write_text(yaml.safe_dump({**service, "stages": [{"plugin": "prep_dark_flat", "roi": [0, 0, WIDTH + 1, 4]}, {"plugin": "recon_umpa"}]}))
+    code, _, err = harness.run("reconstruct", "-c", config, path, "-o", tmp_path / "b.h5")
+    assert code == 2 and err.startswith(f"{config}:") and "prep_dark_flat: roi" in err and err.count("\n") == 1, err
 
 
 def replay(scene, folder, path, **sink):
@@ -505,11 +564,14 @@ def test_a_full_disk_ends_a_reconstruction(small_disk, scene, tmp_path):
     write(tmp_path / "in.h5", reference, np.stack([sample] * 60))
     (small_disk / "out.h5").write_text("mine")
     message = reconstruct(tmp_path / "in.h5", "-o", small_disk / "out.h5", "--overwrite", code=1)
-    assert "No space left on device" in message
-    assert check_rows(small_disk / "out.h5") >= 3
+    assert "60 map sets need 0.01 GB" in message and (small_disk / "out.h5").read_text() == "mine", "known before the run"
+    (small_disk / "other").write_bytes(bytes(2_500_000))
+    more = ("--overwrite", "--set", "sink_hdf5.compression=1")  # whose result nobody knows before
+    assert "No space left on device" in reconstruct(tmp_path / "in.h5", "-o", small_disk / "out.h5", *more, code=1)
+    assert check_rows(small_disk / "out.h5") >= 1
     (small_disk / "ballast").write_bytes(bytes(os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize))
     before = (small_disk / "out.h5").read_bytes()
-    assert "No space left on device" in reconstruct(tmp_path / "in.h5", "-o", small_disk / "out.h5", "--overwrite", code=1)
+    assert "No space left on device" in reconstruct(tmp_path / "in.h5", "-o", small_disk / "out.h5", *more, code=1)
     assert (small_disk / "out.h5").read_bytes() == before, "a file that cannot be replaced stays whole"
     assert [p.name for p in small_disk.iterdir() if p.name.startswith(".")] == []
 

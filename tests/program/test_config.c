@@ -33,7 +33,7 @@ static char *problems_of(const char *text, size_t size, const char *const *setti
     CHECK((status == SPK_OK) == (configuration != NULL), "a configuration with status %d", (int)status);
     FILE *stream = open_memstream(&printed, &printed_size);
     REQUIRE(stream, "no memory");
-    spk_problems_print(&problems, "f", stream);
+    spk_problems_print(&problems, "f", "f", stream);
     fclose(stream);
     spk_problems_clear(&problems);
     spk_configuration_destroy(&configuration);
@@ -243,7 +243,7 @@ static void test_right(void)
                                            "energy_kev=21", "service.status_interval_s=2"};
     spk_status status =
         spk_configuration_parse(&configuration, right, sizeof right - 1, settings, 4, &problems);
-    spk_problems_print(&problems, "right", stderr);
+    spk_problems_print(&problems, "right", "right", stderr);
     REQUIRE(status == SPK_OK, "status %d", (int)status);
     const struct spk_graph *graph = &configuration->graph;
     CHECK(graph->options.mode == SPK_MODE_ROLLING && graph->options.count == 12, "pipeline options");

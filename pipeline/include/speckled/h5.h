@@ -24,9 +24,13 @@ SPK_API spk_status spk_h5_open(struct spk_h5 **file, const char *path, struct sp
 SPK_API spk_status spk_h5_try(const char *name, spk_status (*attempt)(void *context, struct spk_error *error),
                               void *context, struct spk_error *error);
 
+/* What spk_h5_create() refuses: a name that is no ordinary file's, that exists (SPK_STATE, unless `replace`), or that this
+ * process reads from at the moment (SPK_STATE); a folder that cannot be written. */
+SPK_API spk_status spk_h5_check_new(const char *path, bool replace, struct spk_error *error);
+
 /* Makes a new file. It is written beside `path` under a hidden name and takes its name in one step, by spk_h5_live() or by
  * a spk_h5_close() that succeeds; until then nothing at `path` is touched. `replace`: an existing file at `path` gives way
- * (processes that have it open keep it); otherwise it is SPK_STATE.
+ * (other processes that have it open keep it); otherwise it is SPK_STATE.
  *
  * After the first failure to write (a full disk) nothing more is written, every further call fails with the same message,
  * and what had been flushed before remains readable. */

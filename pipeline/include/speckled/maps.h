@@ -28,6 +28,12 @@ struct spk_map_info {
 
 SPK_API const struct spk_map_info *spk_map_info(enum spk_map map);
 
+/* Bits of the maps that a reconstruction by matching fills. */
+enum {
+    SPK_MAPS_MATCHED = 1 << SPK_MAP_TRANSMISSION | 1 << SPK_MAP_DARK_FIELD | 1 << SPK_MAP_DISPLACEMENT_X |
+                       1 << SPK_MAP_DISPLACEMENT_Y | 1 << SPK_MAP_QUALITY
+};
+
 /* The bit of the mask of trustworthy pixels beside those of the maps. */
 enum { SPK_MAP_VALID_BIT = 1 << SPK_MAP_COUNT };
 

@@ -24,6 +24,10 @@ struct spk_tracker_config {
     double guess_x, guess_y; /* px, rounded */
 };
 
+/* SPK_INVALID: what spk_tracker_create() would refuse of `config` for stacks of `count` frames. */
+spk_status spk_tracker_check(const struct spk_tracker_config *config, uint32_t count,
+                             struct spk_error *error);
+
 struct spk_tracker;
 
 /* `name` stands before error messages and is borrowed, like `team` (NULL: the caller works alone). SPK_INVALID, SPK_NOMEM,
@@ -85,8 +89,9 @@ spk_status spk_tracker_process(struct spk_tracker *tracker, const struct spk_sta
          .help = "Expected displacement along y, the centre of the search; rounded."},                       \
         SPK_OPTION_END
 
-/* The glue of a plugin whose config structure is a struct spk_tracker_config: its open (to be called with the plugin's own
- * name), its close, and its stage. */
+/* The glue of a plugin whose config structure is a struct spk_tracker_config: its check, its open (to be called with the
+ * plugin's own name), its close, and its stage. */
+void spk_tracker_stage_check(const void *config, struct spk_check *check);
 spk_status spk_tracker_stage_open(const char *name, const struct spk_host *host, const void *config,
                                   void **self, struct spk_error *error);
 void spk_tracker_stage_close(void **self);

@@ -70,6 +70,7 @@ struct spk_host {
 struct spk_source_info {
     struct spk_format format; /* count: scan positions */
     uint32_t darks, flats;    /* frames of each that will come first, 0 = none */
+    uint64_t references;      /* frames of it that will come in all, 0 = none */
     uint64_t frames;          /* that will come in all, 0 = unknown or endless */
 };
 
@@ -142,9 +143,9 @@ struct spk_check {
     /* One problem with the value of `key`; NULL: with the plugin as a whole. `error` says what, and by its status whether
      * the configuration is wrong (SPK_INVALID) or something that it needs is not there now. */
     void (*problem)(void *context, const char *key, const struct spk_error *error);
-    /* The data at this place of the graph, as far as it is known; zero members are unknown. A source fills in what
-     * describe() will say, a stage what it hands on. */
-    struct spk_format format;
+    /* The data at this place of the graph, as far as it is known. A source fills in what describe() will say, a stage the
+     * format that it hands on. */
+    struct spk_source_info info;
     bool settled; /* the service will know no more than this: a unit or size that is missing stays missing */
 };
 
