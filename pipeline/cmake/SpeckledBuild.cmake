@@ -1,6 +1,7 @@
-# What every room builds with: compiler flags, output folders, and four functions.
+# What every room builds with: compiler flags, output folders, and five functions.
 #   speckled_feature(NAME ON|OFF "why")      remembers an optional part for the summary
 #   speckled_plugin(name LIBRARY a.c PLUGIN plugin.c LINK lib)
+#   speckled_weights(name)                   copies and installs name.h5 of this folder, if it is there
 #   speckled_test(name SOURCES a.c LINK lib [LABELS l] [ARGS ...])
 include_guard(GLOBAL)
 
@@ -85,6 +86,19 @@ function(speckled_plugin name)
     target_link_libraries(${name} PUBLIC ${own} speckled ${P_LINK})
     target_compile_definitions(${name} PRIVATE SPECKLED_VERSION="${PROJECT_VERSION}")
     speckled_feature(${name} ON "")
+endfunction()
+
+# A network's trained weights, found by its plugin in the build tree and in an installation. A file that is not there is no
+# mistake: the plugin then says how to make one.
+function(speckled_weights name)
+    set(file ${CMAKE_CURRENT_SOURCE_DIR}/${name}.h5)
+    if(NOT EXISTS ${file})
+        return()
+    endif()
+    set(copy ${SPECKLED_PLUGIN_DIRECTORY}/../weights/${name}.h5)
+    add_custom_command(OUTPUT ${copy} DEPENDS ${file} COMMAND ${CMAKE_COMMAND} -E copy ${file} ${copy} VERBATIM)
+    add_custom_target(weights_${name} ALL DEPENDS ${copy})
+    install(FILES ${file} DESTINATION ${CMAKE_INSTALL_LIBDIR}/speckled/weights)
 endfunction()
 
 function(speckled_test name)

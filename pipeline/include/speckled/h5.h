@@ -70,6 +70,11 @@ SPK_API spk_status spk_h5_get_string(struct spk_h5 *file, const char *path, cons
 SPK_API spk_status spk_h5_find(struct spk_h5 *file, const char *from, const char *name, const char *value,
                                char *path, size_t size, struct spk_error *error);
 
+/* Path, relative to the group `from`, of dataset number `index` (0..) of those in it and below, by name. SPK_END: there are no
+ * more, or no such group. */
+SPK_API spk_status spk_h5_data_name(struct spk_h5 *file, const char *from, unsigned index, char *name,
+                                    size_t size, struct spk_error *error);
+
 /* Form of a dataset: `size` slowest first; rank 0 is a single number. */
 struct spk_h5_form {
     enum spk_dtype dtype;

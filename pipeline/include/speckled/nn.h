@@ -185,9 +185,24 @@ spk_status spk_nn_weights_add(struct spk_nn_weights *weights, const char *name, 
 spk_status spk_nn_weights_find(const struct spk_nn_weights *weights, const char *name, unsigned rank,
                                const uint32_t *size, const float **values, struct spk_error *error);
 
-/* Text attribute of the model ("architecture", "trained", ...), or NULL. */
+/* Text of the model ("architecture", "trained", ...), or NULL. */
 const char *spk_nn_weights_text(const struct spk_nn_weights *weights, const char *name);
 spk_status spk_nn_weights_set_text(struct spk_nn_weights *weights, const char *name, const char *text,
                                    struct spk_error *error);
+
+/* Reads a model's file: tensors of any float type below "/weights" (a layer "a.b" has "/weights/a.b/weight" and
+ * "/weights/a.b/bias", normalisation folded in), and these texts as attributes of "/":
+ *     format        "speckled-network-1"
+ *     architecture  which network it is ("espinnet"), checked against `architecture`
+ *     variant       the architecture's own choices; may be missing
+ *     trained       "full", "short" (too little: results are labelled so) or "random"
+ *     training      command, seed, data ranges     validation  the table     licence     provenance
+ * SPK_IO: no such file, damaged; SPK_INVALID: another format or architecture; SPK_UNSUPPORTED: built without HDF5. [control] */
+spk_status spk_nn_weights_load(struct spk_nn_weights **weights, const char *path, const char *architecture,
+                               struct spk_error *error);
+
+/* The file a plugin takes its weights from: `chosen` when it is not empty; else "<name>.h5" in the folder that SPECKLED_WEIGHTS
+ * names, or in speckled/weights beside the folder of the plugin that holds the address `within`. It may not exist. */
+void spk_nn_weights_path(const char *chosen, const char *name, const void *within, char *path, size_t size);
 
 #endif
