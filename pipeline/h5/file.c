@@ -145,6 +145,7 @@ spk_status spk_h5_check_new(const char *path, bool replace, struct spk_error *er
 
 spk_status spk_h5_create(struct spk_h5 **file, const char *path, bool replace, struct spk_error *error)
 {
+    *file = NULL;
     spk_status status = spk_h5_check_new(path, replace, error);
     if (status || (status = new_file(file, path, error)))
         return status;
