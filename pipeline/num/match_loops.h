@@ -208,6 +208,30 @@ static void choose_row(float *out, const float *other, const float *weight, floa
         out[i] = weight[i] >= least ? other[i] : out[i];
 }
 
+static void halve_row(float *out, const float *a, const float *b, size_t count)
+{
+    ROW_LOOP
+    for (size_t i = 0; i < count; i++)
+        out[i] = 0.25f * (a[2 * i] + a[2 * i + 1] + (b[2 * i] + b[2 * i + 1]));
+}
+
+static void stretch_row(float *out, const float *in, size_t count)
+{
+    const float *before = in - 1, *after = in + 1;
+    ROW_LOOP
+    for (size_t i = 0; i < count; i++) {
+        out[2 * i] = 0.25f * before[i] + 0.75f * in[i];
+        out[2 * i + 1] = 0.25f * after[i] + 0.75f * in[i];
+    }
+}
+
+static void blend_row(float *out, const float *a, const float *b, float share, size_t count)
+{
+    ROW_LOOP
+    for (size_t i = 0; i < count; i++)
+        out[i] = a[i] + share * (b[i] - a[i]);
+}
+
 static void accumulate_row(float *sum, const float *a, const float *b, size_t count)
 {
     ROW_LOOP
@@ -393,4 +417,5 @@ static void solve_row(const struct spk_solve_row *r)
     .track = track_row, .vertex = vertex_row, .extent = extent_row, .joint = joint_row, .mean = mean_row,    \
     .moments = moments_row, .normal = normal_row, .solve = solve_row, .narrow = narrow_row,                  \
     .pack = pack_row, .interleave = interleave_rows, .multiply = multiply_row, .centre = centre_row,         \
-    .choose = choose_row, .accumulate = accumulate_row
+    .choose = choose_row, .accumulate = accumulate_row, .halve = halve_row, .stretch = stretch_row,          \
+    .blend = blend_row

@@ -115,12 +115,11 @@ static inline void transpose8(__m256 v[8])
 #if LANES == 16
 #define FOLLOW(a, b, n) ((vec)_mm512_alignr_epi32((__m512i)(b), (__m512i)(a), n))
 #else
-#define FOLLOW(a, b, n)                                                                                      \
-    ((vec)_mm256_alignr_epi8(_mm256_permute2x128_si256((__m256i)(a), (__m256i)(b), 0x21), (__m256i)(a),      \
-                             4 * (n)))
+#define ACROSS(a, b) _mm256_permute2x128_si256((__m256i)(a), (__m256i)(b), 0x21)
+#define FOLLOW(a, b, n) /* n <= 4 */ ((vec)_mm256_alignr_epi8(ACROSS(a, b), (__m256i)(a), 4 * (n)))
 #endif
 
-/* Three taps both ways without a row in between: its unaligned loads would wait for the stores before them. */
+/* Three or five taps both ways without a row in between: its unaligned loads would wait for the stores before them. */
 static void window_three(float *out, const float *in, size_t pitch, const float *weight, unsigned width)
 {
     const vec zero = {0}, first = zero + weight[0], second = zero + weight[1], third = zero + weight[2];
@@ -133,6 +132,28 @@ static void window_three(float *out, const float *in, size_t pitch, const float 
     }
 }
 
+static inline vec five_down(const float *in, size_t pitch, const vec weight[5])
+{
+    vec sum = weight[0] * load(in);
+    for (unsigned j = 1; j < 5; j++)
+        sum += weight[j] * load(in + j * pitch);
+    return sum;
+}
+
+static void window_five(float *out, const float *in, size_t pitch, const float *weight, unsigned width)
+{
+    vec w[5];
+    for (unsigned j = 0; j < 5; j++)
+        w[j] = (vec){0} + weight[j];
+    vec here = five_down(in, pitch, w);
+    for (unsigned x = 0; x < width; x += LANES) {
+        vec after = five_down(in + x + LANES, pitch, w);
+        store(out + x, w[0] * here + w[1] * FOLLOW(here, after, 1) + w[2] * FOLLOW(here, after, 2) +
+                           w[3] * FOLLOW(here, after, 3) + w[4] * FOLLOW(here, after, 4));
+        here = after;
+    }
+}
+
 static void window_rows(float *out, size_t out_pitch, const float *in, size_t in_pitch, const float *weight,
                         unsigned count, unsigned rows, unsigned width, float *row)
 {
@@ -140,6 +161,8 @@ static void window_rows(float *out, size_t out_pitch, const float *in, size_t in
     for (unsigned y = 0; y < rows; y++, out += out_pitch, in += in_pitch)
         if (count == 3) {
             window_three(out, in, in_pitch, weight, width);
+        } else if (count == 5) {
+            window_five(out, in, in_pitch, weight, width);
         } else {
             taps_row(row, in, in_pitch, weight, count, wide);
             taps_row(out, row, 1, weight, count, width);

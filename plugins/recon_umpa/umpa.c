@@ -84,21 +84,21 @@ static bool allocate(struct spk_umpa *u)
     u->cost = zeroed(u->plane, sizeof(float));
     u->error = zeroed(u->plane, sizeof(float));
     u->quality = zeroed(u->plane, sizeof(float));
-    /* the extra plane's rows let vertical taps read a rounded width at the end */
-    u->normal = zeroed(SPK_NORMALS * u->plane + u->pitch, sizeof(float));
     u->noise = zeroed(noise > tasks ? noise : tasks, sizeof(float));
     u->sums = zeroed(tasks, sizeof *u->sums);
     return u->offset_x && u->offset_y && u->lane_x && u->lane_y && u->lane && u->used && u->mean &&
            u->reference_usable && u->coefficient && u->usable && u->param[0] && u->param[1] && u->param[2] &&
-           u->param[3] && u->cost && u->error && u->quality && u->normal && u->noise && u->sums;
+           u->param[3] && u->cost && u->error && u->quality && u->noise && u->sums && umpa_levels_create(u);
 }
 
 static bool allocate_scratch(struct spk_umpa *u)
 {
     size_t search = umpa_search_scratch(u), refine = umpa_refine_scratch(u);
+    size_t windows = umpa_windows_scratch(u);
     size_t rows = 3 * (u->pitch + UMPA_TAPS_MAX + SPK_MATCH_STEP);
     size_t size = search > refine ? search : refine;
     size = size > rows ? size : rows;
+    size = size > windows ? size : windows;
     u->scratch_size = spk_match_round(size + SPK_MATCH_STEP, SPK_MATCH_STEP);
     u->scratch = zeroed(u->workers * u->scratch_size, sizeof(float));
     return u->scratch != NULL;
@@ -169,7 +169,7 @@ void spk_umpa_destroy(struct spk_umpa **address)
     free(u->cost);
     free(u->error);
     free(u->quality);
-    free(u->normal);
+    umpa_levels_destroy(u);
     free(u->noise);
     free(u->sums);
     free(u->scratch);

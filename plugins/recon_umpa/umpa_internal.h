@@ -13,8 +13,9 @@ enum {
     UMPA_TAPS_MAX = 2 * 128 + 1,
     UMPA_SEARCH_TILE = 64,
     UMPA_SEARCH_ROWS = 32,
-    UMPA_WINDOW_TILE = 128,
-    UMPA_WINDOW_ROWS = 128,
+    UMPA_LEVELS = 3,  /* of the equations: full, half and quarter size */
+    UMPA_RUNGS = 3,   /* windows a level */
+    UMPA_MARGIN = 16, /* zeros round a level's equations */
 };
 
 /* In units of the reference's mean: anything larger is no measurement. */
@@ -26,6 +27,20 @@ struct umpa_block_sum {
     double sum;
     uint64_t count;
 };
+
+/* Normal equations averaged over blocks of 1, 2 x 2 or 4 x 4 pixels, and what wider windows on them found. */
+struct umpa_level {
+    unsigned height, width;
+    size_t pitch, plane;             /* of the equations, margin included */
+    float *normal;                   /* [SPK_NORMALS][plane] */
+    size_t found_pitch, found_plane; /* of the estimates */
+    float *found; /* [UMPA_RUNGS][2 PARAMS][found_plane] estimates and their errors; not level 0 */
+};
+
+static inline float *umpa_normal(const struct umpa_level *level, unsigned q, size_t y, size_t x)
+{
+    return level->normal + q * level->plane + (y + UMPA_MARGIN) * level->pitch + x + UMPA_MARGIN;
+}
 
 struct spk_umpa {
     struct spk_umpa_config config;
@@ -58,11 +73,11 @@ struct spk_umpa {
     unsigned *used; /* [count] frames present in both stacks */
     float level;    /* mean of the sample */
     float noise_sample;
-    uint8_t *usable;             /* plane: sample pixels that hold a number in some frame */
-    float *param[PARAMS];        /* planes */
-    float *cost, *error;         /* planes; error: standard deviation of u, px */
-    float *quality;              /* plane */
-    float *normal;               /* [SPK_NORMALS] planes */
+    uint8_t *usable;      /* plane: sample pixels that hold a number in some frame */
+    float *param[PARAMS]; /* planes */
+    float *cost, *error;  /* planes; error: standard deviation of u, px */
+    float *quality;       /* plane */
+    struct umpa_level equations[UMPA_LEVELS];
     float *noise;                /* [max(count * UMPA_BLOCKS, tasks of rows)] values to take a median of */
     struct umpa_block_sum *sums; /* [tasks of rows] */
 
@@ -105,5 +120,14 @@ size_t umpa_search_scratch(const struct spk_umpa *u);
 /* Improves param by `passes` bounded Gauss-Newton passes; fills error and quality (also with 0 passes). */
 void umpa_refine(struct spk_umpa *u);
 size_t umpa_refine_scratch(const struct spk_umpa *u);
+
+/* Measures and allocates the levels; false when there is no memory. */
+bool umpa_levels_create(struct spk_umpa *u);
+void umpa_levels_destroy(struct spk_umpa *u);
+
+/* Solves the equations of level 0 over windows, fixed or chosen pixel by pixel, and moves param there. The last pass also
+ * fills quality and looks at the widest windows. */
+void umpa_windows(struct spk_umpa *u, bool final);
+size_t umpa_windows_scratch(const struct spk_umpa *u);
 
 #endif

@@ -131,7 +131,7 @@ static void frame_mean_rows(void *context, unsigned task, unsigned worker)
     (void)worker;
     struct spk_umpa *u = context;
     for (unsigned y = task * UMPA_ROWS; y < u->height && y < (task + 1) * UMPA_ROWS; y++)
-        frame_mean_row(u, y, u->normal + y * u->pitch, u->normal + u->plane + y * u->pitch);
+        frame_mean_row(u, y, u->cost + y * u->pitch, u->error + y * u->pitch); /* free until a sample comes */
 }
 
 struct smoothing {
@@ -160,8 +160,8 @@ static void local_mean_rows(void *context, unsigned task, unsigned worker)
     memset(line, 0, (u->pitch + UMPA_TAPS_MAX + SPK_MATCH_STEP) * sizeof *line);
     for (unsigned y = task * UMPA_ROWS; y < u->height && y < (task + 1) * UMPA_ROWS; y++) {
         float *mean = u->mean + y * u->pitch;
-        smooth_row(s, u->normal, y, line, mean);
-        smooth_row(s, u->normal + u->plane, y, line, weight);
+        smooth_row(s, u->cost, y, line, mean);
+        smooth_row(s, u->error, y, line, weight);
         for (unsigned x = 0; x < u->width; x++)
             mean[x] = weight[x] > 1e-6f ? mean[x] / weight[x] : 1;
     }

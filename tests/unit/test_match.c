@@ -84,7 +84,7 @@ static void test_taps(const struct spk_match_ops *c, const struct spk_match_ops 
 
 static void test_window(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
 {
-    unsigned count = 1 + 2 * below(4), width = SPK_MATCH_STEP * (1 + below(3)), rows = 1 + below(4);
+    unsigned count = 1 + 2 * below(5), width = SPK_MATCH_STEP * (1 + below(3)), rows = 1 + below(4);
     size_t pitch = width + 3 * SPK_MATCH_STEP + below(5);
     float row[8 * SPK_MATCH_STEP];
     fill(a, (rows + count) * pitch, 2);
@@ -307,6 +307,30 @@ static void test_equations(const struct spk_match_ops *c, const struct spk_match
     compare("solve, error", isa, error[1], error[0], 4 * width, 2e-3f);
 }
 
+/* Rows of any length that make an image smaller and larger. */
+static void test_scale(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
+{
+    unsigned count = 1 + below(150);
+    fill(a, 400, 2);
+    fill(b, 400, 2);
+    const struct spk_match_ops *ops[2] = {c, v};
+    float *out[2] = {out_c, out_v};
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned outputs = i == 1 ? 2 * count : count;
+        for (unsigned j = 0; j < 2; j++) {
+            guard(out[j], outputs);
+            if (i == 0)
+                ops[j]->halve(out[j], a, b, count);
+            else if (i == 1)
+                ops[j]->stretch(out[j], a + 1, count);
+            else
+                ops[j]->blend(out[j], a, b, 0.3f, count);
+        }
+        compare(i == 0 ? "halve" : i == 1 ? "stretch" : "blend", isa, out_v, out_c, outputs, 1e-6f);
+        check_sentinels("halve, stretch or blend", out_v, outputs);
+    }
+}
+
 /* Packing and laying side by side of hostile data: any width, NaN, infinity, masked pixels. */
 static void test_pack(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
 {
@@ -380,6 +404,7 @@ int main(int argc, char **argv)
             test_moments(c, v, spk_isa_name(isa));
             test_equations(c, v, spk_isa_name(isa));
             test_pack(c, v, spk_isa_name(isa));
+            test_scale(c, v, spk_isa_name(isa));
         }
     }
     test_spline_noise();

@@ -225,6 +225,12 @@ struct spk_match_ops {
                    float frames, size_t count);
     /* out[x] = other[x] where weight[x] >= least. Any count. */
     void (*choose)(float *out, const float *other, const float *weight, float least, size_t count);
+    /* Halves an image: out[x] = mean of a and b at 2 x and 2 x + 1, two neighbouring rows. Any count of outputs. */
+    void (*halve)(float *out, const float *a, const float *b, size_t count);
+    /* Doubles a row, linearly: in[x] lies between out[2 x] and out[2 x + 1]. in[-1] and in[count] are read. Any count. */
+    void (*stretch)(float *out, const float *in, size_t count);
+    /* out[x] = a[x] + share * (b[x] - a[x]). Any count. */
+    void (*blend)(float *out, const float *a, const float *b, float share, size_t count);
     /* out[x] = a[x] * b[x]. Any count. */
     void (*multiply)(float *out, const float *a, const float *b, size_t count);
     /* sum[x] += a[x] * b[x]. Any count. */

@@ -1,0 +1,439 @@
+/* Windows over the normal equations: a 4x4 solve of their average gives the step of a pixel.
+ *
+ * With window 0 the window grows over a ladder of sizes as long as each larger one agrees with all smaller ones within
+ * their errors (intersection of confidence intervals: Goldenshluger and Nemirovski 1997; Katkovnik, IEEE Trans. Signal
+ * Process. 47, 2567 (1999)), for T, K and u apart. Wide windows see blocks of 2 x 2 or 4 x 4 pixels, whose own size is part
+ * of theirs, and their estimates are interpolated between the blocks. */
+#include "umpa_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Rungs of the ladder: radii of binomial kernels, each applied to the result of the one before. Variances along one axis,
+ * blocks included, add up to 0.5, 1, 2, then 4.3, 8.3, then 17, 33, 65 px^2. */
+static const struct {
+    unsigned rungs, radius[UMPA_RUNGS];
+} ladder[UMPA_LEVELS] = {{3, {1, 1, 2}}, {2, {2, 2}}, {3, {2, 2, 4}}};
+enum { RADIUS_MAX = 4, EARLY_LEVELS = 2 };
+
+/* Fewer equations a window than this make four unknowns that fit the noise. */
+#define EQUATIONS 45.0f
+
+enum { GROUPS = 3, PANE_COLUMNS = 64, PANE_ROWS = 32, FOUND = 2 * PARAMS };
+
+struct pane {
+    struct spk_umpa *u;
+    const struct umpa_level *level;
+    bool final;
+    unsigned x0, y0, width, height;
+    size_t pitch, plane;                  /* of smoothed equations: the output and a margin that shrinks */
+    float *smooth[2];                     /* [SPK_NORMALS][plane], in turn */
+    float *row;                           /* of the widest window */
+    float *found;                         /* [FOUND][PANE_COLUMNS] a row's estimates and their errors */
+    float *line[2];                       /* a row of a coarser level */
+    float *low, *high, *best, *deviation; /* [PARAMS][pane] */
+    float *alive;                         /* [GROUPS][pane] */
+};
+
+enum { PANE = PANE_COLUMNS * PANE_ROWS, LINE = PANE_COLUMNS + 2 * SPK_MATCH_STEP };
+
+static size_t lay_out(struct pane *p, float *memory)
+{
+    p->pitch = PANE_COLUMNS + 2 * SPK_MATCH_STEP;
+    p->plane = p->pitch * (PANE_ROWS + 2 * RADIUS_MAX + RADIUS_MAX);
+    struct {
+        float **array;
+        size_t count;
+    } part[] = {
+        {&p->smooth[0], SPK_NORMALS * p->plane},
+        {&p->smooth[1], SPK_NORMALS * p->plane + p->pitch},
+        {&p->row, 2 * p->pitch},
+        {&p->found, FOUND * PANE_COLUMNS},
+        {&p->line[0], LINE},
+        {&p->line[1], LINE},
+        {&p->low, PARAMS * PANE},
+        {&p->high, PARAMS * PANE},
+        {&p->best, PARAMS * PANE},
+        {&p->deviation, PARAMS * PANE},
+        {&p->alive, GROUPS * PANE},
+    };
+    size_t total = 0;
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
+        *part[i].array = memory ? memory + total : NULL;
+        total += spk_match_round(part[i].count, SPK_MATCH_STEP);
+    }
+    return total;
+}
+
+size_t umpa_windows_scratch(const struct spk_umpa *u)
+{
+    (void)u;
+    struct pane pane;
+    return lay_out(&pane, NULL);
+}
+
+static float *zeroed(size_t count)
+{
+    size_t bytes = spk_match_round(count * sizeof(float), 64);
+    float *memory = aligned_alloc(64, bytes);
+    if (memory)
+        memset(memory, 0, bytes);
+    return memory;
+}
+
+bool umpa_levels_create(struct spk_umpa *u)
+{
+    unsigned height = u->height, width = u->width;
+    for (unsigned l = 0; l < (u->config.window > 0 ? 1 : UMPA_LEVELS); l++) {
+        struct umpa_level *level = &u->equations[l];
+        level->height = height;
+        level->width = width;
+        /* a pane's windows read its rounded width, both margins and a step more */
+        level->found_pitch = spk_match_round(width, PANE_COLUMNS);
+        level->pitch = level->found_pitch + 2 * UMPA_MARGIN + 2 * SPK_MATCH_STEP;
+        level->plane = level->pitch * (height + 2 * UMPA_MARGIN);
+        level->found_plane = level->found_pitch * height;
+        level->normal = zeroed(SPK_NORMALS * level->plane + level->pitch);
+        if (l)
+            level->found = zeroed(UMPA_RUNGS * FOUND * level->found_plane);
+        if (!level->normal || (l && !level->found))
+            return false;
+        height = (height + 1) / 2;
+        width = (width + 1) / 2;
+    }
+    return true;
+}
+
+void umpa_levels_destroy(struct spk_umpa *u)
+{
+    for (unsigned l = 0; l < UMPA_LEVELS; l++) {
+        free(u->equations[l].normal);
+        free(u->equations[l].found);
+    }
+}
+
+/* 1 2 1, 1 4 6 4 1, ...: (1/2, 1/2) applied 2 radius times. */
+static void binomial(float *weight, unsigned radius)
+{
+    weight[0] = 1;
+    for (unsigned i = 1; i <= 2 * radius; i++) {
+        weight[i] = 0.5f * weight[i - 1];
+        for (unsigned j = i - 1; j > 0; j--)
+            weight[j] = 0.5f * (weight[j] + weight[j - 1]);
+        weight[0] *= 0.5f;
+    }
+}
+
+/* Sum of the squared weights of the two-dimensional window of a rung. */
+static float ladder_spread(unsigned level, unsigned rung)
+{
+    enum { SIZE = 2 * UMPA_RUNGS * RADIUS_MAX + 1 };
+    float kernel[SIZE] = {1}, next[SIZE], weight[2 * RADIUS_MAX + 1], sum = 0;
+    for (unsigned r = 0; r <= rung; r++) {
+        unsigned radius = ladder[level].radius[r];
+        binomial(weight, radius);
+        for (unsigned i = 0; i < SIZE; i++) {
+            next[i] = 0;
+            for (unsigned j = 0; j <= 2 * radius && j <= i; j++)
+                next[i] += weight[j] * kernel[i - j];
+        }
+        memcpy(kernel, next, sizeof kernel);
+    }
+    for (unsigned i = 0; i < SIZE; i++)
+        sum += kernel[i] * kernel[i];
+    sum /= (float)(1u << level);
+    return sum * sum;
+}
+
+/* Averages every plane with a separable kernel; `from` is the level itself or the window before, `margin` is left round
+ * the pane afterwards. */
+static void average(const struct pane *p, const float *from, size_t from_pitch, size_t from_plane, float *to,
+                    const float *weight, unsigned radius, unsigned margin)
+{
+    unsigned columns = (unsigned)spk_match_round(PANE_COLUMNS + 2 * margin, SPK_MATCH_STEP);
+    for (unsigned q = 0; q < SPK_NORMALS; q++)
+        p->u->ops->window(to + q * p->plane, p->pitch, from + q * from_plane, from_pitch, weight,
+                          2 * radius + 1, p->height + 2 * margin, columns, p->row);
+}
+
+/* Row y of the pane in equations that have `margin` round it. */
+static const float *pane_row(const struct pane *p, const float *smooth, unsigned margin, unsigned y)
+{
+    return smooth + (y + margin) * p->pitch + margin;
+}
+
+static void solve_row(const struct pane *p, const float *normal, float spread)
+{
+    struct spk_solve_row row = {.normal = normal,
+                                .plane = p->plane,
+                                .width = PANE_COLUMNS,
+                                .dark_field = p->u->config.dark_field,
+                                .spread = spread,
+                                .frames = (float)p->u->used_count,
+                                .estimate = p->found,
+                                .error = p->found + PARAMS * PANE_COLUMNS};
+    p->u->ops->solve(&row);
+}
+
+/* The correlation of the sample's modulation with the reference's, from the averaged equations. */
+static void store_quality(const struct pane *p, const float *normal, unsigned y)
+{
+    const struct spk_umpa *u = p->u;
+    size_t at = (size_t)(p->y0 + y) * u->pitch + p->x0;
+    for (unsigned x = 0; x < p->width; x++) {
+        float k = u->param[PARAM_K][at + x];
+        float explained = k * k * normal[SPK_NORMAL_KK * p->plane + x];
+        float rest = normal[SPK_NORMAL_CHI2 * p->plane + x];
+        rest = rest > 0 ? rest : 0;
+        float sum = explained + rest;
+        u->quality[at + x] = k > 0 && sum > 0 ? sqrtf(explained / sum) : 0;
+    }
+}
+
+/* The estimate of a row as it stands. */
+static void take_row(const struct pane *p, unsigned y)
+{
+    for (unsigned i = 0; i < PARAMS; i++) {
+        size_t at = i * PANE + y * PANE_COLUMNS, from = i * PANE_COLUMNS;
+        memcpy(p->best + at, p->found + from, PANE_COLUMNS * sizeof(float));
+        memcpy(p->deviation + at, p->found + PARAMS * PANE_COLUMNS + from, PANE_COLUMNS * sizeof(float));
+    }
+}
+
+/* Opens the intervals, so that the first rung narrows them to its own. */
+static void start_ladder(const struct pane *p, unsigned y)
+{
+    for (unsigned i = 0; i < PARAMS; i++)
+        for (unsigned x = 0; x < PANE_COLUMNS; x++) {
+            p->low[i * PANE + y * PANE_COLUMNS + x] = -INFINITY;
+            p->high[i * PANE + y * PANE_COLUMNS + x] = INFINITY;
+        }
+    for (unsigned g = 0; g < GROUPS; g++)
+        for (unsigned x = 0; x < PANE_COLUMNS; x++)
+            p->alive[g * PANE + y * PANE_COLUMNS + x] = 1;
+    take_row(p, y);
+}
+
+/* One rung for quantities that stand or fall together. */
+static void climb_group(const struct pane *p, unsigned y, unsigned group, unsigned first, unsigned count)
+{
+    size_t row = y * PANE_COLUMNS, at = first * PANE + row;
+    struct spk_narrow_row narrow = {.value = p->found + first * PANE_COLUMNS,
+                                    .error = p->found + (PARAMS + first) * PANE_COLUMNS,
+                                    .value_plane = PANE_COLUMNS,
+                                    .low = p->low + at,
+                                    .high = p->high + at,
+                                    .best = p->best + at,
+                                    .deviation = p->deviation + at,
+                                    .plane = PANE,
+                                    .alive = p->alive + group * PANE + row,
+                                    .count = count,
+                                    .width = PANE_COLUMNS};
+    p->u->ops->narrow(&narrow);
+}
+
+static void climb(const struct pane *p, unsigned y, bool first)
+{
+    if (first)
+        start_ladder(p, y);
+    climb_group(p, y, 0, PARAM_T, 1);
+    climb_group(p, y, 1, PARAM_K, 1);
+    climb_group(p, y, 2, PARAM_X, 2);
+}
+
+/* Keeps a row of a coarser level for the pixels under it. */
+static void keep_row(const struct pane *p, unsigned rung, unsigned y)
+{
+    const struct umpa_level *level = p->level;
+    for (unsigned i = 0; i < FOUND; i++)
+        memcpy(level->found + (rung * FOUND + i) * level->found_plane + (p->y0 + y) * level->found_pitch +
+                   p->x0,
+               p->found + i * PANE_COLUMNS, PANE_COLUMNS * sizeof(float));
+}
+
+/* Too few frames make the small windows useless. */
+static bool rung_counts(const struct spk_umpa *u, float spread)
+{
+    return (float)u->used_count >= EQUATIONS * spread;
+}
+
+/* The rungs of one level under a pane; true when the ladder has begun. */
+static bool climb_level(struct pane *p, unsigned l)
+{
+    unsigned margin = 0;
+    for (unsigned r = 0; r < ladder[l].rungs; r++)
+        margin += ladder[l].radius[r];
+    const float *from = umpa_normal(p->level, 0, p->y0, p->x0) - margin * (p->level->pitch + 1);
+    size_t pitch = p->level->pitch, plane = p->level->plane;
+    bool begun = false;
+    for (unsigned r = 0; r < ladder[l].rungs; r++) {
+        float weight[2 * RADIUS_MAX + 1], spread = ladder_spread(l, r), *to = p->smooth[r & 1];
+        binomial(weight, ladder[l].radius[r]);
+        margin -= ladder[l].radius[r];
+        average(p, from, pitch, plane, to, weight, ladder[l].radius[r], margin);
+        from = to;
+        pitch = p->pitch;
+        plane = p->plane;
+        for (unsigned y = 0; y < p->height; y++) {
+            if (p->final && l == 0 && r + 1 == ladder[0].rungs)
+                store_quality(p, pane_row(p, to, margin, y), y);
+            if (!rung_counts(p->u, spread))
+                continue;
+            solve_row(p, pane_row(p, to, margin, y), spread);
+            if (l)
+                keep_row(p, r, y);
+            else
+                climb(p, y, !begun);
+        }
+        begun |= rung_counts(p->u, spread);
+    }
+    return begun;
+}
+
+/* One quantity of a coarser level at row y of the pane. */
+static void stretch_row(const struct pane *p, unsigned l, const float *plane, unsigned y, float *out)
+{
+    const struct spk_match_ops *ops = p->u->ops;
+    const struct umpa_level *level = &p->u->equations[l];
+    const float block = (float)(1u << l), at = ((float)(p->y0 + y) + 0.5f) / block - 0.5f;
+    const int last = (int)level->height - 1, above = (int)floorf(at);
+    const int a = above > 0 ? above : 0, b = above + 1 < last ? above + 1 : last;
+    const int x0 = (int)(p->x0 >> l), count = PANE_COLUMNS >> l, right = (int)level->width - x0;
+    const float *row[2] = {plane + (size_t)a * level->found_pitch, plane + (size_t)b * level->found_pitch};
+    float *from = p->line[0] + SPK_MATCH_STEP, *to = p->line[1] + SPK_MATCH_STEP;
+    const int left = x0 > 0 ? 1 : 0, wide = right < count + 1 ? right : count + 1;
+    ops->blend(from - left, row[0] + x0 - left, row[1] + x0 - left, at - (float)above, (size_t)(wide + left));
+    if (!left)
+        from[-1] = from[0];
+    for (int x = wide; x <= count; x++)
+        from[x] = from[wide - 1];
+    unsigned length = (unsigned)count;
+    for (unsigned i = l; i > 1; i--, length *= 2) {
+        ops->stretch(to, from, length);
+        to[-1] = 0.75f * from[-1] + 0.25f * from[0];
+        to[2 * length] = 0.75f * from[length] + 0.25f * from[length - 1];
+        float *swap = from;
+        from = to;
+        to = swap;
+    }
+    ops->stretch(out, from, length);
+}
+
+/* The rungs of a coarser level, as it found them. */
+static bool climb_found(const struct pane *p, unsigned l, bool begun)
+{
+    const struct umpa_level *level = &p->u->equations[l];
+    for (unsigned r = 0; r < ladder[l].rungs; r++) {
+        if (!rung_counts(p->u, ladder_spread(l, r)))
+            continue;
+        for (unsigned y = 0; y < p->height; y++) {
+            for (unsigned i = 0; i < FOUND; i++)
+                stretch_row(p, l, level->found + (r * FOUND + i) * level->found_plane, y,
+                            p->found + i * PANE_COLUMNS);
+            climb(p, y, !begun);
+        }
+        begun = true;
+    }
+    return begun;
+}
+
+static void adaptive_window(struct pane *p)
+{
+    bool begun = climb_level(p, 0);
+    for (unsigned l = 1; l < (p->final ? UMPA_LEVELS : EARLY_LEVELS); l++)
+        begun = climb_found(p, l, begun);
+}
+
+static void fixed_window(struct pane *p)
+{
+    unsigned radius = (unsigned)p->u->config.window;
+    float weight[2 * SPK_UMPA_WINDOW_MAX + 1], sum = 0;
+    spk_window_hamming(weight, radius);
+    for (unsigned j = 0; j <= 2 * radius; j++)
+        sum += weight[j] * weight[j];
+    const float *from = umpa_normal(p->level, 0, p->y0, p->x0) - radius * (p->level->pitch + 1);
+    average(p, from, p->level->pitch, p->level->plane, p->smooth[0], weight, radius, 0);
+    for (unsigned y = 0; y < p->height; y++) {
+        const float *normal = pane_row(p, p->smooth[0], 0, y);
+        solve_row(p, normal, sum * sum);
+        take_row(p, y);
+        if (p->final)
+            store_quality(p, normal, y);
+    }
+}
+
+static float limit(float value, float low, float high)
+{
+    return value < low ? low : value > high ? high : value; /* NaN stays: the pixel is not valid */
+}
+
+/* Steps are bounded: displacements move at most 0.7 px a pass and stay where the search has looked. */
+static void store_step(const struct pane *p)
+{
+    struct spk_umpa *u = p->u;
+    const float range = (float)u->search_shift + 0.7f;
+    const float origin[PARAMS] = {1, 1, (float)u->guess_x, (float)u->guess_y};
+    for (unsigned y = 0; y < p->height; y++) {
+        size_t to = (size_t)(p->y0 + y) * u->pitch + p->x0, from = y * PANE_COLUMNS;
+        for (unsigned x = 0; x < p->width; x++) {
+            const float *best = p->best + from + x, *deviation = p->deviation + from + x;
+            float ex = deviation[PARAM_X * PANE], ey = deviation[PARAM_Y * PANE];
+            u->error[to + x] = sqrtf(ex * ex + ey * ey);
+            if (u->config.refine == 0)
+                continue;
+            float t = best[PARAM_T * PANE] + origin[PARAM_T];
+            float k = best[PARAM_K * PANE] + origin[PARAM_K];
+            u->param[PARAM_T][to + x] = limit(t, 0.02f, 3);
+            u->param[PARAM_K][to + x] = limit(k, -0.2f, 3);
+            for (unsigned i = PARAM_X; i <= PARAM_Y; i++) {
+                float *value = &u->param[i][to + x];
+                float step = limit(best[i * PANE] + origin[i] - *value, -0.7f, 0.7f);
+                *value = limit(*value + step, origin[i] - range, origin[i] + range);
+            }
+        }
+    }
+}
+
+struct windows {
+    struct spk_umpa *u;
+    unsigned level;
+    bool final;
+};
+
+static unsigned panes_across(const struct umpa_level *level)
+{
+    return (level->width + PANE_COLUMNS - 1) / PANE_COLUMNS;
+}
+
+static void window_pane(void *context, unsigned task, unsigned worker)
+{
+    const struct windows *w = context;
+    struct pane pane = {.u = w->u, .level = &w->u->equations[w->level], .final = w->final}, *p = &pane;
+    lay_out(p, umpa_scratch(w->u, worker));
+    unsigned across = panes_across(p->level);
+    p->x0 = task % across * PANE_COLUMNS;
+    p->y0 = task / across * PANE_ROWS;
+    unsigned right = p->level->width - p->x0, below = p->level->height - p->y0;
+    p->width = right < PANE_COLUMNS ? right : PANE_COLUMNS;
+    p->height = below < PANE_ROWS ? below : PANE_ROWS;
+    if (w->level > 0) {
+        climb_level(p, w->level);
+        return;
+    }
+    if (w->u->config.window > 0)
+        fixed_window(p);
+    else
+        adaptive_window(p);
+    store_step(p);
+}
+
+void umpa_windows(struct spk_umpa *u, bool final)
+{
+    unsigned levels = u->config.window > 0 ? 1 : final ? UMPA_LEVELS : EARLY_LEVELS;
+    for (unsigned l = levels; l-- > 0;) { /* coarse ones first */
+        struct windows windows = {u, l, final};
+        unsigned down = (u->equations[l].height + PANE_ROWS - 1) / PANE_ROWS;
+        spk_team_run(u->team, window_pane, &windows, panes_across(&u->equations[l]) * down);
+    }
+}
