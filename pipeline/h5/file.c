@@ -139,7 +139,8 @@ spk_status spk_h5_check_new(const char *path, bool replace, struct spk_error *er
     }
     snprintf(folder, sizeof folder, "%.*s", length, slash ? path : ".");
     if (access(folder, W_OK | X_OK))
-        return spk_fail(error, SPK_IO, "cannot write into the folder %s: %s", folder, strerror(errno));
+        return spk_fail(error, SPK_IO, "%s: cannot write into the folder %s: %s", path, folder,
+                        strerror(errno));
     return SPK_OK;
 }
 
