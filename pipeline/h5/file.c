@@ -9,6 +9,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+void spk_h5_split(const char *specification, char *file, char *dataset, size_t size)
+{
+    const char *mark = NULL;
+    for (const char *at = specification; (at = strstr(at, ":/")); at++)
+        mark = at;
+    size_t length = mark ? (size_t)(mark - specification) : strlen(specification);
+    snprintf(file, length < size ? length + 1 : size, "%s", specification);
+    snprintf(dataset, size, "%s", mark ? mark + 1 : "");
+}
+
 static spk_status new_file(struct spk_h5 **file, const char *path, struct spk_error *error)
 {
     *file = NULL;

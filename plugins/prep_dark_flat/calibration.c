@@ -169,7 +169,11 @@ spk_status prep_calibration_check(struct spk_prep *prep, const float *dark, cons
 
 void prep_calibration_rebuild(struct spk_prep *prep)
 {
-    memset(prep->bad, 0, (size_t)prep->in.height * prep->in.width);
+    size_t pixels = (size_t)prep->in.height * prep->in.width;
+    if (prep->mask.bad)
+        memcpy(prep->bad, prep->mask.bad, pixels);
+    else
+        memset(prep->bad, 0, pixels);
     if (prep->has_dark)
         mark_dark(prep);
     prep->has_gain = prep->has_flat && prep->config.flat == SPK_PREP_FLAT_MEASURED;

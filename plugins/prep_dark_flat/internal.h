@@ -2,6 +2,7 @@
 #ifndef PREP_INTERNAL_H
 #define PREP_INTERNAL_H
 
+#include "mask.h"
 #include "prep.h"
 #include "rows.h"
 
@@ -24,6 +25,7 @@ struct spk_prep {
     struct spk_prep_config config;
     struct spk_team *team;
     const struct prep_rows *rows;
+    struct prep_mask mask; /* of the file */
     struct spk_format in;
     struct rectangle roi;
     uint32_t out_height, out_width;

@@ -86,6 +86,13 @@ static const struct spk_option options[] = {
      .maximum = 64,
      .default_value = "1",
      .help = "Replace each square of so many pixels a side by its mean; the pixel size grows with it."},
+    {.key = "mask",
+     .type = SPK_OPTION_STRING,
+     AT(mask),
+     .default_value = "",
+     .help = "File of bad pixels, FILE.h5:/dataset [height, width] of raw frames, where everything but 0 is "
+             "unusable; a file alone means its /mask.",
+     .unsupported = PREP_MASK_UNSUPPORTED},
     SPK_OPTION_END,
 };
 

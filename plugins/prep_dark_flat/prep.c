@@ -41,8 +41,11 @@ spk_status spk_prep_create(struct spk_prep **out, const struct spk_prep_config *
     prep->config = *config;
     prep->team = team;
     prep->rows = prep_rows_best();
+    spk_status status = prep_mask_read(&prep->mask, config->mask, error);
+    if (status)
+        spk_prep_destroy(&prep);
     *out = prep;
-    return SPK_OK;
+    return status;
 }
 
 void spk_prep_destroy(struct spk_prep **address)
@@ -50,6 +53,7 @@ void spk_prep_destroy(struct spk_prep **address)
     if (!*address)
         return;
     release(*address);
+    free((*address)->mask.bad);
     free(*address);
     *address = NULL;
 }
@@ -143,6 +147,15 @@ static spk_status allocate(struct spk_prep *prep, struct spk_error *error)
                     prep->in.height);
 }
 
+static spk_status check_mask(const struct prep_mask *mask, const struct spk_format *in,
+                             struct spk_error *error)
+{
+    if (!mask->bad || (mask->height == in->height && mask->width == in->width))
+        return SPK_OK;
+    return spk_fail(error, SPK_INVALID, "mask: %ux%u pixels, but frames have %ux%u (width x height)",
+                    mask->width, mask->height, in->width, in->height);
+}
+
 /* The part of the frame that is used, and the form of what comes out. */
 static spk_status settle_shape(const struct spk_prep_config *config, const struct spk_format *in,
                                struct rectangle *roi, struct spk_format *out, struct spk_error *error)
@@ -167,6 +180,7 @@ void spk_prep_check(const struct spk_prep_config *config, struct spk_check *chec
     struct spk_format in = check->info.format, out = in;
     struct spk_error error = {0};
     struct rectangle roi;
+    struct prep_mask mask;
     bool known = in.height && in.width;
     if (!known)
         in.height = in.width = UINT32_MAX;
@@ -174,6 +188,10 @@ void spk_prep_check(const struct spk_prep_config *config, struct spk_check *chec
     spk_check_error(check, config->roi.count ? "roi" : "binning", &error);
     check_region(&copy, &in, &error);
     spk_check_error(check, "region", &error);
+    if (!prep_mask_read(&mask, config->mask, &error) && known)
+        check_mask(&mask, &in, &error);
+    spk_check_error(check, "mask", &error);
+    free(mask.bad);
     if (!known)
         out.height = out.width = 0;
     check->info.format = out;
@@ -188,7 +206,8 @@ spk_status spk_prep_prepare(struct spk_prep *prep, const struct spk_format *in, 
         return spk_fail(error, SPK_INVALID, "frames of %ux%u %s cannot be corrected", in->width, in->height,
                         spk_dtype_name(in->dtype));
     spk_status status = settle_shape(&config, in, &roi, out, error);
-    if (status || (status = check_region(&config, in, error)))
+    if (status || (status = check_region(&config, in, error)) ||
+        (status = check_mask(&prep->mask, in, error)))
         return status;
     release(prep);
     prep->config = config;
@@ -197,7 +216,10 @@ spk_status spk_prep_prepare(struct spk_prep *prep, const struct spk_format *in, 
     prep->out_height = out->height;
     prep->out_width = out->width;
     prep->limit = saturation_limit(config.saturation, in->dtype);
-    return allocate(prep, error);
+    if ((status = allocate(prep, error)))
+        return status;
+    prep_calibration_rebuild(prep);
+    return SPK_OK;
 }
 
 spk_status spk_prep_calibrate(struct spk_prep *prep, enum spk_role role, const float *mean,
@@ -236,6 +258,7 @@ spk_status spk_prep_set(struct spk_prep *prep, const struct spk_prep_config *con
     struct spk_prep_config next = *config, previous = prep->config;
     next.roi = previous.roi;
     next.binning = previous.binning;
+    memcpy(next.mask, previous.mask, sizeof next.mask);
     if (!prep->bad) {
         prep->config = next;
         return SPK_OK;

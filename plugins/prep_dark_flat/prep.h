@@ -30,14 +30,15 @@ struct spk_prep_config {
     double saturation;   /* raw values at or above it are unusable; 0 = the largest value of an
                                   unsigned type, negative = never */
     int64_t normalise;   /* enum spk_prep_normalise */
-    struct spk_numbers region; /* x, y, width, height in raw pixels; none = unset */
-    struct spk_numbers roi;    /* x, y, width, height in raw pixels; none or 0 = all */
-    int64_t binning;           /* mean of binning x binning pixels */
+    struct spk_numbers region;  /* x, y, width, height in raw pixels; none = unset */
+    struct spk_numbers roi;     /* x, y, width, height in raw pixels; none or 0 = all */
+    int64_t binning;            /* mean of binning x binning pixels */
+    char mask[SPK_STRING_SIZE]; /* file with the pixels known to be bad, "" = none */
 };
 
 struct spk_prep;
 
-/* Copies `config`; borrows `team` (NULL = the caller alone) until destroy. */
+/* Copies `config` and reads its mask file; borrows `team` (NULL = the caller alone) until destroy. [control] */
 spk_status spk_prep_create(struct spk_prep **prep, const struct spk_prep_config *config,
                            struct spk_team *team, struct spk_error *error);
 void spk_prep_destroy(struct spk_prep **prep);
@@ -46,7 +47,7 @@ void spk_prep_destroy(struct spk_prep **prep);
 void spk_prep_check(const struct spk_prep_config *config, struct spk_check *check);
 
 /* Allocates for frames of the form `in` and fills height, width, dtype (SPK_F32) and pixel size of `out`. Dark and flat
- * are forgotten. SPK_INVALID: a region outside the frame. SPK_NOMEM. */
+ * are forgotten. SPK_INVALID: a region outside the frame, a mask of another shape. SPK_NOMEM. */
 spk_status spk_prep_prepare(struct spk_prep *prep, const struct spk_format *in, struct spk_format *out,
                             struct spk_error *error);
 
@@ -64,7 +65,7 @@ spk_status spk_prep_correct(struct spk_prep *prep, const struct spk_frame *frame
 /* The reference whose frames were corrected last is in force: samples are divided by its local mean from now on. */
 void spk_prep_reference(struct spk_prep *prep);
 
-/* New values of everything but roi and binning, which stay. On failure nothing changes. */
+/* New values of everything but roi, binning and mask, which stay. On failure nothing changes. */
 spk_status spk_prep_set(struct spk_prep *prep, const struct spk_prep_config *config, struct spk_error *error);
 
 #endif

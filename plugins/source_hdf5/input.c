@@ -24,19 +24,13 @@ static bool is_tiff(const char *path)
 static void split(const char *specification, const char *file, char path[SPK_STRING_SIZE],
                   char dataset[SPK_STRING_SIZE])
 {
-    const char *mark = NULL;
-    for (const char *at = specification; (at = strstr(at, ":/")); at++)
-        mark = at;
     struct stat about;
-    if (mark) {
-        snprintf(path, SPK_STRING_SIZE, "%.*s", (int)(mark - specification), specification);
-        snprintf(dataset, SPK_STRING_SIZE, "%s", mark + 1);
-    } else if (*file && specification[0] == '/' && stat(specification, &about) != 0) {
+    spk_h5_split(specification, path, dataset, SPK_STRING_SIZE);
+    if (!*dataset && *file && specification[0] == '/' && stat(specification, &about) != 0) {
         snprintf(path, SPK_STRING_SIZE, "%s", file);
         snprintf(dataset, SPK_STRING_SIZE, "%s", specification);
-    } else {
-        snprintf(path, SPK_STRING_SIZE, "%s", *specification ? specification : file);
-        dataset[0] = '\0';
+    } else if (!*specification) {
+        snprintf(path, SPK_STRING_SIZE, "%s", file);
     }
 }
 

@@ -15,6 +15,9 @@ enum { SPK_H5_RANK_MAX = 8 };
 struct spk_h5;
 struct spk_h5_data;
 
+/* Splits "FILE:/dataset" at its last ":/" into two texts of at most `size` bytes; without one, `dataset` is "". Any thread. */
+SPK_API void spk_h5_split(const char *specification, char *file, char *dataset, size_t size);
+
 /* Opens an existing file for reading, also one that another process is writing now (SWMR). */
 SPK_API spk_status spk_h5_open(struct spk_h5 **file, const char *path, struct spk_error *error);
 
