@@ -47,9 +47,10 @@ static spk_status fail_injected(struct spk_device *device, enum spk_device_fault
 {
     if (fault == SPK_DEVICE_NO_MEMORY)
         return spk_fail(error, SPK_NOMEM, "%s: memory exhausted (injected)", device->info.name);
+    const char *what = fault == SPK_DEVICE_LOST ? "device lost" : "operation failed";
     if (fault == SPK_DEVICE_LOST)
-        spk_fail(&device->lost, SPK_DEVICE, "%s: device lost (injected)", device->info.name);
-    return spk_fail(error, SPK_DEVICE, "%s: operation failed (injected)", device->info.name);
+        spk_fail(&device->lost, SPK_DEVICE, "%s: %s (injected)", device->info.name, what);
+    return spk_fail(error, SPK_DEVICE, "%s: %s (injected)", device->info.name, what);
 }
 
 /* Before every call that reaches the device. */

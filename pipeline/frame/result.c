@@ -12,11 +12,13 @@ struct buffer {
     struct result_pool *pool;
     _Atomic uint32_t references;
     void *memory; /* of maps and frame lists */
+    size_t bytes;
 };
 
 struct result_pool {
     _Atomic uint32_t holders; /* the lane, and every result that is out */
     struct doorbell *returned;
+    struct spk_allocator allocator;
     struct spk_format format;
     uint32_t count;
     struct buffer buffer[];
@@ -68,7 +70,8 @@ static spk_status allocate_buffer(struct buffer *buffer, const struct spk_format
     size_t pixels = (size_t)format->height * format->width;
     size_t plane = padded(pixels * sizeof(float)), ids = padded(format->count * sizeof(uint64_t));
     size_t planes = (size_t)__builtin_popcount(format->maps);
-    unsigned char *memory = aligned_alloc(64, planes * plane + padded(pixels) + 2 * ids);
+    buffer->bytes = planes * plane + padded(pixels) + 2 * ids;
+    unsigned char *memory = buffer->pool->allocator.allocate(buffer->bytes);
     if (!memory)
         return SPK_NOMEM;
     buffer->memory = memory;
@@ -87,22 +90,37 @@ static spk_status allocate_buffer(struct buffer *buffer, const struct spk_format
     return SPK_OK;
 }
 
+static void *allocate_ordinary(size_t bytes)
+{
+    return aligned_alloc(64, bytes);
+}
+
+static void release_ordinary(void *memory, size_t bytes)
+{
+    (void)bytes;
+    free(memory);
+}
+
 static void let_go(struct result_pool *pool)
 {
     if (atomic_fetch_sub(&pool->holders, 1) != 1)
         return;
     for (uint32_t i = 0; i < pool->count; i++)
-        free(pool->buffer[i].memory);
+        if (pool->buffer[i].memory)
+            pool->allocator.release(pool->buffer[i].memory, pool->buffer[i].bytes);
     free(pool);
 }
 
 spk_status result_pool_create(struct result_pool **out, uint32_t count, const struct spk_format *format,
-                              struct doorbell *returned, struct spk_error *error)
+                              const struct spk_allocator *allocator, struct doorbell *returned,
+                              struct spk_error *error)
 {
+    static const struct spk_allocator ordinary = {allocate_ordinary, release_ordinary};
     struct result_pool *pool = calloc(1, sizeof *pool + count * sizeof pool->buffer[0]);
     if (!pool)
         return spk_fail(error, SPK_NOMEM, "no memory for %u result buffers", count);
     pool->returned = returned;
+    pool->allocator = allocator ? *allocator : ordinary;
     pool->format = *format;
     pool->count = count;
     atomic_init(&pool->holders, 1);

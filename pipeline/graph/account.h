@@ -17,6 +17,7 @@ struct account {
     _Atomic uint64_t results, partial;
     _Atomic uint64_t references, darks, flats;
     _Atomic uint64_t generation;
+    _Atomic uint64_t device_faults;
     struct latency latency, reconstruction;
     struct latency correct[SPK_STAGES_MAX], process[SPK_STAGES_MAX];
 };

@@ -74,6 +74,7 @@ struct slot {
     int64_t number;
     double angle_deg;
     int64_t first_ns, last_ns;
+    bool lost;        /* some of its frames were on a device that failed */
     atomic_bool busy; /* set by the assembler, cleared by the lane */
 };
 
@@ -81,7 +82,10 @@ struct average {
     double *sum; /* [raw height][raw width] */
     float *mean;
     uint32_t count;
+    bool taken; /* `mean` is in force */
 };
+
+struct lane_device;
 
 struct lane {
     struct spk_pipeline *pipeline;
@@ -101,6 +105,8 @@ struct lane {
     struct spk_stack reference[2];
     uint32_t filling; /* the reference that is gathered; the other one is in force */
     bool has_reference, reference_failed;
+    bool reference_lost;        /* as slot.lost, of the one that is gathered */
+    struct lane_device *device; /* NULL: the processor */
     uint64_t references, generation;
     uint32_t waiting_frames; /* rolling: frames of updates that were merged */
     uint64_t waiting_tickets, first_ticket;
@@ -225,6 +231,11 @@ void lane_destroy(struct lane *lane);
 void *lane_main(void *lane);
 spk_status lane_prepare(struct lane *lane, struct spk_error *error);
 void lane_release(struct lane *lane);
+/* One frame into `stack` at `position` of the host, through the first stage that corrects, or as it is. */
+spk_status lane_correct(struct lane *lane, const struct spk_frame *frame, struct spk_stack *stack,
+                        uint32_t position, struct spk_error *error);
+/* Hands the reference in force to the stages. */
+spk_status lane_take_reference(struct lane *lane, struct spk_error *error);
 void lane_frame(struct lane *lane, struct lane_message *message);
 void lane_reference(struct lane *lane, const struct lane_message *message);
 void lane_calibrate(struct lane *lane, const struct lane_message *message);

@@ -1,5 +1,5 @@
 /* A lane: one thread that turns messages of the assembler into publications. The work itself is in lane_work.c. */
-#include "graph/graph.h"
+#include "graph/lane_device.h"
 
 #include <speckled/clock.h>
 #include <stdlib.h>
@@ -31,7 +31,7 @@ spk_status lane_create(struct lane *lane, struct spk_pipeline *pipeline, uint32_
             return spk_fail_context(error, "%s", node->plugin->name);
         lane->stages = i + 1;
     }
-    return SPK_OK;
+    return lane_device_open(lane, error);
 }
 
 void lane_destroy(struct lane *lane)
@@ -39,6 +39,7 @@ void lane_destroy(struct lane *lane)
     if (!lane->pipeline)
         return;
     lane_release(lane);
+    lane_device_close(lane);
     for (uint32_t i = 0; i < lane->stages; i++)
         lane->plugin[i]->close(&lane->stage[i]);
     spk_team_destroy(&lane->team);
@@ -65,6 +66,13 @@ static void prepare(struct lane *lane, const struct lane_message *message)
     lane_release(lane);
     lane->raw = message->format;
     spk_status status = lane_prepare(lane, &error);
+    if (status && lane->device && pipeline->options.device_fault != SPK_DEVICE_POLICY_STOP) {
+        account_add(&pipeline->account.device_faults, 1);
+        graph_say(pipeline, SPK_LOG_WARNING, "lane %u goes on on the processor: %s", lane->index, error.text);
+        lane_release(lane);
+        lane_device_close(lane);
+        status = lane_prepare(lane, &error);
+    }
     atomic_store(&lane->failed, status != SPK_OK);
     if (!status)
         return;
@@ -78,7 +86,8 @@ static void set_options(struct lane *lane, const struct lane_message *message)
 {
     struct spk_error error = {0};
     const struct spk_plugin *plugin = lane->plugin[message->stage];
-    spk_status status = plugin->stage->set(lane->stage[message->stage], message->config, &error);
+    spk_status status =
+        lane_stage(lane, message->stage)->set(lane->stage[message->stage], message->config, &error);
     if (status)
         graph_say(lane->pipeline, SPK_LOG_ERROR, "%s: %s", plugin->name, error.text);
     free(message->config);
@@ -90,6 +99,7 @@ static void discard(struct lane *lane, const struct lane_message *message)
     struct slot *slot = &lane->slot[message->slot];
     if (slot->stack.present)
         memset(slot->stack.present, 0, slot->stack.count);
+    slot->lost = false;
     atomic_store(&slot->busy, false);
     doorbell_ring(&lane->pipeline->assembler_bell);
     lane_publish(lane, &(struct publication){.kind = PUBLISH_NOTHING,
@@ -154,6 +164,7 @@ void *lane_main(void *argument)
             continue;
         }
         lane_flush(lane);
+        lane_device_idle(lane);
         doorbell_listen(&lane->bell);
         if (!spk_ring_used(lane->inbox))
             doorbell_wait(&lane->bell, 1000);

@@ -1,5 +1,5 @@
 /* What a lane allocates for one form of frames: everything that its work will need. */
-#include "graph/graph.h"
+#include "graph/lane_device.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +85,11 @@ spk_status lane_prepare(struct lane *lane, struct spk_error *error)
     lane->corrected.dtype = SPK_F32;
     for (uint32_t i = 0; i < lane->stages; i++) {
         struct spk_format next = format;
-        spk_status status = lane->plugin[i]->stage->prepare(lane->stage[i], &format, &next, error);
+        spk_status status = lane_device_prepare(lane, i, &format, &next, error);
+        if (status == SPK_UNSUPPORTED) {
+            next = format;
+            status = lane->plugin[i]->stage->prepare(lane->stage[i], &format, &next, error);
+        }
         if (status)
             return spk_fail_context(error, "%s", lane->plugin[i]->name);
         format = next;
@@ -96,12 +100,16 @@ spk_status lane_prepare(struct lane *lane, struct spk_error *error)
     if (!slots_allocate(lane))
         return spk_fail(error, SPK_NOMEM, "no memory for stacks of %u x %u x %u pixels",
                         lane->corrected.count, lane->corrected.height, lane->corrected.width);
-    return result_pool_create(&lane->results, results_needed(lane->pipeline), &lane->output, &lane->bell,
-                              error);
+    spk_status status = lane_device_allocate(lane, error);
+    const struct spk_allocator *memory = lane->device ? spk_device_host_memory() : NULL;
+    return status ? status
+                  : result_pool_create(&lane->results, results_needed(lane->pipeline), &lane->output, memory,
+                                       &lane->bell, error);
 }
 
 void lane_release(struct lane *lane)
 {
+    lane_device_release(lane);
     for (int i = 0; i < SLOTS; i++) {
         stack_release(&lane->slot[i].stack);
         free(lane->slot[i].frame_id);

@@ -1,6 +1,6 @@
 /* A lane's work on frames and stacks. While `processing` is set it allocates nothing, locks nothing and does no I/O. */
 #include "core/clones.h"
-#include "graph/graph.h"
+#include "graph/lane_device.h"
 
 #include <speckled/clock.h>
 #include <math.h>
@@ -33,9 +33,8 @@ static void complain(struct lane *lane, const char *plugin, const struct spk_err
     graph_say(lane->pipeline, SPK_LOG_ERROR, "%s: %s", plugin, error->text);
 }
 
-/* Into `stack` at `position`, through the first stage that corrects, or as it is. */
-static spk_status correct(struct lane *lane, const struct spk_frame *frame, struct spk_stack *stack,
-                          uint32_t position, struct spk_error *error)
+spk_status lane_correct(struct lane *lane, const struct spk_frame *frame, struct spk_stack *stack,
+                        uint32_t position, struct spk_error *error)
 {
     size_t pixels = (size_t)stack->height * stack->width;
     if (empty(stack))
@@ -75,11 +74,12 @@ static void accumulate(struct lane *lane, struct average *average, const struct 
 
 static void place(struct lane *lane, const struct lane_message *message, struct spk_error *error)
 {
-    const struct spk_frame *frame = message->frame;
+    struct spk_frame *frame = message->frame;
     bool sample = message->role == SPK_ROLE_SAMPLE;
     struct slot *slot = &lane->slot[message->slot];
     struct spk_stack *stack = sample ? &slot->stack : filling(lane);
-    spk_status status = correct(lane, frame, stack, message->position, error);
+    spk_status status = lane->device ? lane_device_correct(lane, frame, stack, message->position, error)
+                                     : lane_correct(lane, frame, stack, message->position, error);
     if (sample)
         remember(slot, frame, message->position);
     stack->present[message->position] = status == SPK_OK;
@@ -99,8 +99,10 @@ void lane_frame(struct lane *lane, struct lane_message *message)
         else
             place(lane, message, &error);
         processing = false;
-        if (error.status)
+        if (error.status) {
             graph_say(lane->pipeline, SPK_LOG_ERROR, "%s", error.text);
+            lane_fault(lane, &error);
+        }
     }
     spk_frame_unref(&message->frame);
 }
@@ -116,6 +118,23 @@ static void settle(struct lane *lane, const struct lane_message *message, bool d
                                                  .reason = reason});
 }
 
+spk_status lane_take_reference(struct lane *lane, struct spk_error *error)
+{
+    struct spk_stack *reference = &lane->reference[1 - lane->filling];
+    spk_status status = SPK_OK;
+    for (uint32_t i = 0; i < lane->stages && !status; i++) {
+        const struct spk_stage *stage = lane_stage(lane, i);
+        if (!stage->reference)
+            continue;
+        const struct spk_stack *seen =
+            lane_stage_is_there(lane, i) ? lane_device_twin(lane, reference) : reference;
+        status = stage->reference(lane->stage[i], seen, error);
+        if (status)
+            spk_fail_context(error, "%s", lane->plugin[i]->name);
+    }
+    return status;
+}
+
 void lane_reference(struct lane *lane, const struct lane_message *message)
 {
     struct spk_error error = {0};
@@ -124,17 +143,18 @@ void lane_reference(struct lane *lane, const struct lane_message *message)
         lane->filling = 1 - lane->filling;
         lane->references++;
         lane->has_reference = true;
-        for (uint32_t i = 0; i < lane->stages && !failed; i++) {
-            if (!lane->plugin[i]->stage->reference)
-                continue;
-            processing = true;
-            failed = lane->plugin[i]->stage->reference(lane->stage[i], in_force(lane), &error) != SPK_OK;
-            processing = false;
-            if (failed)
-                complain(lane, lane->plugin[i]->name, &error);
-        }
+        failed = lane->reference_lost;
+        lane->reference_lost = false;
+        processing = true;
+        if (lane->device && !failed) /* the host keeps a copy: a lane that loses its device goes on with it */
+            failed = lane_device_fetch(lane, &lane->reference[1 - lane->filling], &error) != SPK_OK;
+        failed = failed || lane_take_reference(lane, &error) != SPK_OK;
+        processing = false;
+        if (error.status)
+            graph_say(lane->pipeline, SPK_LOG_ERROR, "%s", error.text);
         lane->reference_failed = failed;
         memset(filling(lane)->present, 0, filling(lane)->count);
+        lane_fault(lane, &error);
     }
     settle(lane, message, failed, SPK_DROP_FAULT);
 }
@@ -149,15 +169,17 @@ void lane_calibrate(struct lane *lane, const struct lane_message *message)
         for (size_t i = 0; i < pixels; i++)
             average->mean[i] = (float)(average->sum[i] / average->count);
         for (uint32_t i = 0; i < lane->stages && !failed; i++) {
-            if (!lane->plugin[i]->stage->calibrate)
+            const struct spk_stage *stage = lane_stage(lane, i);
+            if (!stage->calibrate)
                 continue;
-            failed = lane->plugin[i]->stage->calibrate(lane->stage[i], message->role, average->mean,
-                                                       &error) != SPK_OK;
+            failed = stage->calibrate(lane->stage[i], message->role, average->mean, &error) != SPK_OK;
             if (failed)
                 complain(lane, lane->plugin[i]->name, &error);
         }
+        average->taken |= !failed;
         memset(average->sum, 0, pixels * sizeof *average->sum);
         average->count = 0;
+        lane_fault(lane, &error);
     }
     settle(lane, message, failed, SPK_DROP_FAULT);
 }
@@ -168,6 +190,7 @@ void lane_forget(struct lane *lane, const struct lane_message *message)
         struct average *average = message->role == SPK_ROLE_DARK ? &lane->dark : &lane->flat;
         if (message->role == SPK_ROLE_REFERENCE) {
             memset(filling(lane)->present, 0, filling(lane)->count);
+            lane->reference_lost = false;
         } else {
             memset(average->sum, 0, (size_t)lane->raw.height * lane->raw.width * sizeof *average->sum);
             average->count = 0;
@@ -214,7 +237,8 @@ static void describe(struct lane *lane, const struct slot *slot, bool partial, s
     memcpy(provenance->frame_ns, slot->frame_ns, stack->count * sizeof *slot->frame_ns);
     for (uint32_t i = 0; i < stack->count; i++)
         provenance->present += stack->present[i];
-    combine_masks(result->valid, stack->mask, in_force(lane)->mask, (size_t)stack->height * stack->width);
+    if (!lane->device)
+        combine_masks(result->valid, stack->mask, in_force(lane)->mask, (size_t)stack->height * stack->width);
 }
 
 /* Row sums fit 32 bits. */
@@ -249,17 +273,16 @@ static void summarise(struct spk_result *result)
         result->provenance.mean_quality = sum / (double)valid;
 }
 
-static spk_status run_stages(struct lane *lane, struct spk_work *work, struct spk_error *error)
+static spk_status run_here(struct lane *lane, struct spk_work *work, struct spk_error *error)
 {
     struct spk_provenance *provenance = &work->result->provenance;
-    int64_t begin = spk_clock_monotonic_ns(), before = begin;
+    int64_t before = spk_clock_monotonic_ns();
     spk_status status = SPK_OK;
-    processing = true;
     for (uint32_t i = 0; i < lane->stages && !status; i++) {
         if (lane->plugin[i]->stage->process)
             status = lane->plugin[i]->stage->process(lane->stage[i], work, error);
         if (status)
-            spk_fail_context(error, "stack %lld: %s", (long long)provenance->stack, lane->plugin[i]->name);
+            spk_fail_context(error, "%s", lane->plugin[i]->name);
         int64_t now = spk_clock_monotonic_ns();
         provenance->stage_name[i] = lane->plugin[i]->name;
         provenance->stage_ns[i] = now - before;
@@ -267,11 +290,21 @@ static spk_status run_stages(struct lane *lane, struct spk_work *work, struct sp
             latency_record(&lane->pipeline->account.process[i], now - before);
         before = now;
     }
-    provenance->stages = lane->stages;
-    summarise(work->result);
-    processing = false;
-    latency_record(&lane->pipeline->account.reconstruction, before - begin);
     return status;
+}
+
+static spk_status run_stages(struct lane *lane, struct spk_work *work, struct spk_error *error)
+{
+    struct spk_provenance *provenance = &work->result->provenance;
+    int64_t begin = spk_clock_monotonic_ns();
+    processing = true;
+    spk_status status = lane->device ? lane_device_run(lane, work, error) : run_here(lane, work, error);
+    latency_record(&lane->pipeline->account.reconstruction, spk_clock_monotonic_ns() - begin);
+    provenance->stages = lane->stages;
+    if (!status)
+        summarise(work->result);
+    processing = false;
+    return status ? spk_fail_context(error, "stack %lld", (long long)provenance->stack) : SPK_OK;
 }
 
 /* One map set from a slot; its frames go into the account with the publication. */
@@ -282,7 +315,7 @@ static void reconstruct(struct lane *lane, struct slot *slot, int64_t changed, b
     publication->kind = PUBLISH_NOTHING;
     publication->dropped = true;
     publication->reason = lane->has_reference ? SPK_DROP_FAULT : SPK_DROP_NO_REFERENCE;
-    if (!atomic_load(&lane->failed) && lane->has_reference && !lane->reference_failed) {
+    if (!atomic_load(&lane->failed) && lane->has_reference && !lane->reference_failed && !slot->lost) {
         struct spk_result *result = claim_result(lane);
         describe(lane, slot, partial, result);
         struct spk_work work = {.reference = in_force(lane),
@@ -293,6 +326,7 @@ static void reconstruct(struct lane *lane, struct slot *slot, int64_t changed, b
             graph_say(lane->pipeline, SPK_LOG_ERROR, "%s", error.text);
             const struct spk_result *failed = result;
             spk_result_unref(&failed);
+            lane_fault(lane, &error);
         } else {
             publication->kind = PUBLISH_RESULT;
             publication->result = result;
@@ -308,6 +342,7 @@ void lane_complete(struct lane *lane, const struct lane_message *message)
         .ticket = message->ticket, .tickets = 1, .frames = message->frames, .role = SPK_ROLE_SAMPLE};
     slot->number = message->stack;
     reconstruct(lane, slot, SPK_UNKNOWN, message->partial, &publication);
+    slot->lost = false;
     if (slot->stack.present)
         memset(slot->stack.present, 0, slot->stack.count);
     atomic_store(&slot->busy, false);
@@ -341,6 +376,7 @@ void lane_flush(struct lane *lane)
                                       .frames = lane->waiting_frames,
                                       .role = SPK_ROLE_SAMPLE};
     slot->number = lane->waiting_stack;
+    slot->lost = false; /* what is missing comes again */
     reconstruct(lane, slot, lane->changed, false, &publication);
     lane->waiting_tickets = 0;
     lane->waiting_frames = 0;

@@ -43,6 +43,14 @@ const struct spk_option spk_pipeline_options[] = {
      .help = "When the service is full, let the source wait (files) instead of dropping frames (detectors)."},
     {OPTION(acquire), .type = SPK_OPTION_BOOL, .default_value = "true",
      .help = "Accept frames from the start, without waiting for the command `start`."},
+    {OPTION(device), .type = SPK_OPTION_STRINGS, .default_value = "cpu",
+     .help = "Where the lanes run: `cpu`, `cuda`, `cuda:1`; of several, each lane takes the next. Stages "
+             "that have no "
+             "code for the device run on the processor. `speckled plugins` lists the devices."},
+    {OPTION(device_fault), .type = SPK_OPTION_CHOICE, .choices = "cpu|rebuild|stop", .default_value = "cpu",
+     .help = "When a device fails, or is not there at the start: `cpu`: the lane goes on without; `rebuild`: "
+             "the device is "
+             "opened again, and the lane goes on without when that fails; `stop`: the service ends."},
     SPK_OPTION_END,
 };
 

@@ -2,6 +2,7 @@
 #include "graph/graph.h"
 
 #include <speckled/clock.h>
+#include <speckled/device.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,7 +160,10 @@ static spk_status open_lanes(struct spk_pipeline *pipeline, struct spk_error *er
 static spk_status make_rings(struct spk_pipeline *pipeline, struct spk_error *error)
 {
     uint32_t frames = (uint32_t)pipeline->options.frames;
-    spk_status status = spk_pool_create(&pipeline->pool, frames, NULL, error);
+    const struct spk_strings *device = &pipeline->options.device;
+    bool here = !device->count || (device->count == 1 && strcmp(device->value[0], "cpu") == 0);
+    spk_status status =
+        spk_pool_create(&pipeline->pool, frames, here ? NULL : spk_device_host_memory(), error);
     return status ? status
                   : spk_ring_create(&pipeline->arrivals, frames + 1, sizeof(struct arrival),
                                     &pipeline->assembler_bell, &pipeline->source_bell, error);

@@ -103,6 +103,7 @@ static void copy_account(const struct account *account, struct spk_stats *stats)
     stats->darks = account_read(&account->darks);
     stats->flats = account_read(&account->flats);
     stats->generation = account_read(&account->generation);
+    stats->device_faults = account_read(&account->device_faults);
     latency_read(&account->latency, &stats->latency);
     latency_read(&account->reconstruction, &stats->reconstruction);
 }

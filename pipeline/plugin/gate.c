@@ -40,6 +40,11 @@ static const char *missing_operation(const struct spk_plugin *plugin)
         return "stage.process";
     if (plugin->stage && has_live_option(plugin->options) && !plugin->stage->set)
         return "stage.set (it has live options)";
+    const struct spk_stage *there = plugin->device_stage;
+    if (there &&
+        (!plugin->stage || !there->prepare || !there->release || !there->correct != !plugin->stage->correct ||
+         !there->process != !plugin->stage->process || !there->set != !plugin->stage->set))
+        return "an operation of device_stage that stage has, or its prepare or release";
     if (plugin->sink && !plugin->sink->publish == !plugin->sink->frame)
         return "exactly one of sink.publish and sink.frame";
     if (plugin->control && !plugin->control->serve)

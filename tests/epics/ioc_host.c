@@ -190,7 +190,7 @@ static void publish(const struct spk_plugin *plugin, void *self, uint64_t number
     struct spk_error error = {0};
     struct spk_format format = {
         .count = 2, .height = height, .width = width, .maps = (1u << SPK_MAP_COUNT) - 1};
-    if (result_pool_create(&pool, 1, &format, &bell, &error)) {
+    if (result_pool_create(&pool, 1, &format, NULL, &bell, &error)) {
         puts(error.text);
         return;
     }

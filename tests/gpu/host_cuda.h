@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <tuple>
 #include <ucontext.h>
 #include <vector>
 #if defined(__SANITIZE_ADDRESS__)
@@ -246,8 +247,11 @@ inline void launch(dim3 grid, dim3 threads, size_t shared, void *on, std::functi
 }
 } // namespace host_cuda
 
+/* Arguments are taken now, as a launch does. */
 #define SPK_LAUNCH(kernel, grid, block, shared, stream, ...)                                                 \
-    host_cuda::launch(grid, block, shared, stream, [=] { kernel(__VA_ARGS__); })
+    host_cuda::launch(grid, block, shared, stream, [values = std::make_tuple(__VA_ARGS__)] {                 \
+        std::apply([](auto... value) { kernel(value...); }, values);                                         \
+    })
 #define SPK_SHARED(type, name) type *name = reinterpret_cast<type *>(host_cuda::now->shared)
 
 inline void __syncthreads()

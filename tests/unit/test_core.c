@@ -189,7 +189,7 @@ static void results_outlive_their_pool(void)
     doorbell_init(&bell);
     struct result_pool *pool = NULL;
     struct spk_format format = {.count = 2, .height = 3, .width = 4, .maps = 1u << SPK_MAP_PHASE};
-    REQUIRE(result_pool_create(&pool, 1, &format, &bell, NULL) == SPK_OK);
+    REQUIRE(result_pool_create(&pool, 1, &format, NULL, &bell, NULL) == SPK_OK);
     const struct spk_result *result = result_pool_get(pool);
     REQUIRE(result != NULL);
     CHECK(!result_pool_get(pool));

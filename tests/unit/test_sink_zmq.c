@@ -19,7 +19,7 @@ static struct result_pool *make_pool(uint32_t results, uint32_t height, uint32_t
     struct spk_format format = {.count = COUNT, .height = height, .width = width, .dtype = SPK_F32};
     format.maps = 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DARK_FIELD | 1u << SPK_MAP_PHASE;
     format.geometry.energy_kev = 20;
-    REQUIRE(result_pool_create(&pool, results, &format, &bell, NULL) == SPK_OK);
+    REQUIRE(result_pool_create(&pool, results, &format, NULL, &bell, NULL) == SPK_OK);
     return pool;
 }
 

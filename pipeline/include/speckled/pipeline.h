@@ -26,6 +26,13 @@ struct spk_node {
     int64_t queue_size; /* sinks */
 };
 
+/* What becomes of a lane whose device failed. */
+enum spk_device_policy {
+    SPK_DEVICE_POLICY_CPU,     /* it goes on without */
+    SPK_DEVICE_POLICY_REBUILD, /* its device is opened again; it goes on without when that fails too */
+    SPK_DEVICE_POLICY_STOP,    /* the service ends with the failure */
+};
+
 enum spk_roles {
     SPK_ROLES_FRAME,   /* as the frames say; what they leave open is counted */
     SPK_ROLES_COUNT,   /* by counting frame numbers: darks, flats, reference, then samples */
@@ -41,13 +48,15 @@ struct spk_pipeline_config {
     bool count_dark, count_flat; /* counting: a series starts with darks, with flats */
     int64_t
         dark_frames; /* frames of a dark: averaged; 0 = all that come in a row (10 where they are counted) */
-    int64_t flat_frames;      /* the same for a flat */
-    bool publish_partial;     /* publish stacks that were closed incomplete */
-    int64_t stack_timeout_ms; /* an open stack is closed when no frame came for so long; 0 = never */
-    int64_t lanes, threads;   /* threads a lane, 0 = all processors */
-    int64_t frames;           /* capacity of the frame pool */
-    bool block;               /* a full pipeline makes the source wait instead of dropping */
-    bool acquire;             /* accept frames from the start */
+    int64_t flat_frames;       /* the same for a flat */
+    bool publish_partial;      /* publish stacks that were closed incomplete */
+    int64_t stack_timeout_ms;  /* an open stack is closed when no frame came for so long; 0 = never */
+    int64_t lanes, threads;    /* threads a lane, 0 = all processors */
+    int64_t frames;            /* capacity of the frame pool */
+    bool block;                /* a full pipeline makes the source wait instead of dropping */
+    bool acquire;              /* accept frames from the start */
+    struct spk_strings device; /* names for spk_device_open(), dealt out to the lanes in turn; none = cpu */
+    int64_t device_fault;      /* enum spk_device_policy */
 };
 
 SPK_DATA const struct spk_option spk_pipeline_options[];

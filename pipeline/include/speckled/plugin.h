@@ -17,6 +17,9 @@
 #include <speckled/stats.h>
 #include <speckled/team.h>
 
+struct spk_device;
+struct spk_stream;
+
 enum { SPK_PLUGIN_ABI = 1 };
 
 enum spk_command {
@@ -64,6 +67,10 @@ struct spk_host {
     void (*frame_context)(void *context, enum spk_role role, int64_t position, int64_t stack);
     /* The lane's team of threads for stages; NULL for other kinds. [lane] */
     struct spk_team *team;
+    /* The lane's device and the stream its work goes to; NULL: the lane is on the processor. They change only between two
+     * prepare() of a device stage. [lane] */
+    struct spk_device *device;
+    struct spk_stream *stream;
 };
 
 /* What a source knows before its first frame. Zero members: unknown. */
@@ -111,6 +118,8 @@ struct spk_stage {
     spk_status (*process)(void *self, struct spk_work *work, struct spk_error *error);
     /* [lane] New values of live options; called between two results. Required when a live option exists. */
     spk_status (*set)(void *self, const void *config, struct spk_error *error);
+    /* [lane] Device stages: gives back what prepare() took on the device, which may have failed. Required there. */
+    void (*release)(void *self);
 };
 
 struct spk_sink {
@@ -178,6 +187,12 @@ struct spk_plugin {
     const struct spk_stage *stage;
     const struct spk_sink *sink;
     const struct spk_control *control;
+
+    /* The stage once more, for a lane on a device (spk_host.device): the same instance and operations, but frame->data, image,
+     * mask, and the data, mask, map and valid of stacks and results are on the device (`present` and calibrate()'s mean
+     * are not). Its operations queue their work on spk_host.stream and do not wait for it. prepare() may answer
+     * SPK_UNSUPPORTED and why: then `stage` runs instead, on the processor, and the lane copies what it needs. Optional. */
+    const struct spk_stage *device_stage;
 };
 
 /* The one symbol a plugin exports. */

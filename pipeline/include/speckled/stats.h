@@ -81,6 +81,7 @@ struct spk_stats {
     uint64_t results;    /* map sets handed to the sinks */
     uint64_t partial;    /* of these, with positions missing */
     uint64_t references, darks, flats; /* taken */
+    uint64_t device_faults;            /* of lanes' devices */
     uint64_t generation;
     uint32_t frames_size, frames_free;    /* the frame pool */
     uint32_t ring_size, ring_used;        /* source to assembler */

@@ -1,0 +1,15 @@
+/* What a lane itself computes on a device. */
+#ifndef SPECKLED_DEVICE_LANE_H
+#define SPECKLED_DEVICE_LANE_H
+
+#include <speckled/device.h>
+
+/* to[i] = a[i] & b[i], all on the device. */
+struct spk_lane_masks {
+    uint8_t *to;
+    const uint8_t *a, *b;
+    size_t count;
+};
+SPK_API spk_status spk_lane_combine(void *stream, const void *arguments, struct spk_error *error);
+
+#endif

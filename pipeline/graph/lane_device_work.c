@@ -1,0 +1,250 @@
+/* A lane's work on a device: frames up as they come, maps down once. Nothing here waits but for the results, for a stage on the
+ * processor, and for room when frames come faster than they can be copied. */
+#include "device/lane.h"
+#include "graph/lane_device.h"
+
+#include <string.h>
+
+static size_t stack_bytes(const struct spk_stack *stack)
+{
+    return (size_t)stack->count * stack->height * stack->width * sizeof(float);
+}
+
+static size_t mask_bytes(const struct spk_stack *stack)
+{
+    return (size_t)stack->height * stack->width;
+}
+
+struct spk_stack *lane_device_twin(struct lane *lane, const struct spk_stack *stack)
+{
+    struct lane_device *d = lane->device;
+    for (int i = 0; i < SLOTS; i++)
+        if (stack == &lane->slot[i].stack)
+            return &d->slot[i];
+    return stack == &lane->reference[0] ? &d->reference[0] : &d->reference[1];
+}
+
+/* What stages look at beside the memory. */
+static const struct spk_stack *fresh_twin(struct lane *lane, const struct spk_stack *stack)
+{
+    struct spk_stack *twin = lane_device_twin(lane, stack);
+    twin->version = stack->version;
+    return twin;
+}
+
+static spk_status let_go(struct lane_upload *upload, struct spk_error *error)
+{
+    if (!upload->frame)
+        return SPK_OK;
+    spk_status status = spk_event_wait(upload->copied, error);
+    spk_frame_unref(&upload->frame);
+    return status;
+}
+
+void lane_device_idle(struct lane *lane)
+{
+    struct spk_error error = {0};
+    spk_status status = SPK_OK;
+    for (int i = 0; lane->device && i < UPLOADS && !status; i++)
+        status = let_go(&lane->device->upload[i], &error);
+    if (status)
+        lane_fault(lane, &error);
+}
+
+/* The frame as the stage sees it: its memory is the copy on the device. */
+static struct spk_frame frame_there(const struct spk_frame *frame, void *raw)
+{
+    return (struct spk_frame){.data = raw,
+                              .capacity = frame->capacity,
+                              .dtype = frame->dtype,
+                              .height = frame->height,
+                              .width = frame->width,
+                              .id = frame->id,
+                              .series = frame->series,
+                              .stack = frame->stack,
+                              .position = frame->position,
+                              .role = frame->role,
+                              .detector_ns = frame->detector_ns,
+                              .received_ns = frame->received_ns,
+                              .angle_deg = frame->angle_deg};
+}
+
+static spk_status send_frame(struct lane_device *d, struct lane_upload *upload, struct spk_frame *frame,
+                             struct spk_error *error)
+{
+    size_t bytes = (size_t)frame->height * frame->width * spk_dtype_size(frame->dtype);
+    spk_status status = let_go(upload, error);
+    status = status ? status : spk_event_before(upload->used, d->copies, error);
+    status = status ? status : spk_stream_copy(d->copies, upload->raw, frame->data, bytes, error);
+    if (status)
+        return status;
+    upload->frame = spk_frame_ref(frame);
+    status = spk_event_mark(upload->copied, d->copies, error);
+    return status ? status : spk_event_before(upload->copied, d->work, error);
+}
+
+static spk_status correct_there(struct lane *lane, uint32_t stage, struct spk_frame *frame, float *image,
+                                uint8_t *mask, struct spk_error *error)
+{
+    struct lane_device *d = lane->device;
+    if (frame->height != lane->raw.height || frame->width != lane->raw.width ||
+        frame->dtype != lane->raw.dtype)
+        return spk_fail(error, SPK_INVALID, "frame %llu is not of the form that was prepared",
+                        (unsigned long long)frame->id);
+    struct lane_upload *upload = &d->upload[d->next_upload++ % UPLOADS];
+    spk_status status = send_frame(d, upload, frame, error);
+    if (status)
+        return status;
+    struct spk_frame there = frame_there(frame, upload->raw);
+    status = lane_stage(lane, stage)->correct(lane->stage[stage], &there, image, mask, error);
+    return status ? status : spk_event_mark(upload->used, d->work, error);
+}
+
+spk_status lane_device_correct(struct lane *lane, struct spk_frame *frame, struct spk_stack *stack,
+                               uint32_t position, struct spk_error *error)
+{
+    struct lane_device *d = lane->device;
+    struct spk_stack *twin = lane_device_twin(lane, stack);
+    size_t pixels = mask_bytes(stack), first = position * pixels;
+    spk_status status = SPK_OK;
+    for (uint32_t i = 0; i < lane->stages; i++) {
+        if (!lane->plugin[i]->stage->correct || !d->on[i])
+            continue;
+        if (!memchr(stack->present, 1, stack->count))
+            status = spk_stream_fill(d->work, twin->mask, 1, pixels, error);
+        return status ? status : correct_there(lane, i, frame, twin->data + first, twin->mask, error);
+    }
+    status = lane_correct(lane, frame, stack, position, error);
+    if (!status)
+        status =
+            spk_stream_copy(d->work, twin->data + first, stack->data + first, pixels * sizeof(float), error);
+    return status ? status : spk_stream_copy(d->work, twin->mask, stack->mask, pixels, error);
+}
+
+spk_status lane_device_fetch(struct lane *lane, struct spk_stack *stack, struct spk_error *error)
+{
+    struct lane_device *d = lane->device;
+    const struct spk_stack *twin = lane_device_twin(lane, stack);
+    spk_status status = spk_stream_copy(d->work, stack->data, twin->data, stack_bytes(stack), error);
+    status = status ? status : spk_stream_copy(d->work, stack->mask, twin->mask, mask_bytes(stack), error);
+    return status ? status : spk_stream_wait(d->work, error);
+}
+
+spk_status lane_device_send(struct lane *lane, const struct spk_stack *stack, struct spk_error *error)
+{
+    struct lane_device *d = lane->device;
+    struct spk_stack *twin = lane_device_twin(lane, stack);
+    spk_status status = spk_stream_copy(d->work, twin->data, stack->data, stack_bytes(stack), error);
+    status = status ? status : spk_stream_copy(d->work, twin->mask, stack->mask, mask_bytes(stack), error);
+    return status ? status : spk_stream_wait(d->work, error);
+}
+
+/* Copies the maps of `maps`, and valid, to the other side. */
+static spk_status move_maps(struct lane_device *d, uint32_t maps, const struct spk_result *to,
+                            const struct spk_result *from, size_t pixels, struct spk_error *error)
+{
+    spk_status status = spk_stream_copy(d->work, to->valid, from->valid, pixels, error);
+    for (int i = 0; i < SPK_MAP_COUNT && !status; i++)
+        if (maps & 1u << i)
+            status = spk_stream_copy(d->work, to->map[i], from->map[i], pixels * sizeof(float), error);
+    return status;
+}
+
+/* One stack on its way through the stages: where its maps are. */
+struct passage {
+    struct lane *lane;
+    const struct spk_work *work;  /* on the host */
+    struct spk_work there;        /* on the device */
+    struct spk_result *result;    /* on the device */
+    bool maps_there, stacks_here; /* where the maps are; whether the host has the stacks too */
+    uint32_t maps;                /* that are filled */
+    size_t pixels;
+};
+
+static spk_status come_here(struct passage *p, struct spk_error *error)
+{
+    struct lane_device *d = p->lane->device;
+    spk_status status = SPK_OK;
+    if (!p->stacks_here)
+        status = lane_device_fetch(p->lane, (struct spk_stack *)(uintptr_t)p->work->sample, error);
+    p->stacks_here = true;
+    if (!status && p->maps_there)
+        status = move_maps(d, p->maps, p->work->result, p->result, p->pixels, error);
+    p->maps_there = false;
+    return status ? status : spk_stream_wait(d->work, error);
+}
+
+static spk_status run_stage(struct passage *p, uint32_t i, struct spk_error *error)
+{
+    struct lane *lane = p->lane;
+    const struct spk_stage *stage = lane_stage(lane, i);
+    spk_status status = SPK_OK;
+    if (!stage->process)
+        return SPK_OK;
+    if (!lane->device->on[i]) {
+        struct spk_work here = *p->work;
+        status = come_here(p, error);
+        return status ? status : stage->process(lane->stage[i], &here, error);
+    }
+    if (!p->maps_there)
+        status = move_maps(lane->device, p->maps, p->result, p->work->result, p->pixels, error);
+    p->maps_there = true;
+    return status ? status : stage->process(lane->stage[i], &p->there, error);
+}
+
+static spk_status begin(struct passage *p, struct spk_error *error)
+{
+    struct lane_device *d = p->lane->device;
+    struct spk_result *host = p->work->result;
+    p->result->height = host->height;
+    p->result->width = host->width;
+    p->result->geometry = host->geometry;
+    p->result->provenance = host->provenance;
+    p->there = *p->work;
+    p->there.sample = fresh_twin(p->lane, p->work->sample);
+    p->there.reference = fresh_twin(p->lane, p->work->reference);
+    p->there.result = p->result;
+    const struct spk_lane_masks combine = {p->result->valid, p->there.sample->mask, p->there.reference->mask,
+                                           p->pixels};
+    spk_status status = spk_event_mark(d->passed[0], d->work, error);
+    return status ? status : spk_stream_run(d->work, d->combine, &combine, error);
+}
+
+/* Brings the result down and reads when each stage was over. */
+static spk_status end(struct passage *p, struct spk_error *error)
+{
+    struct lane *lane = p->lane;
+    struct lane_device *d = lane->device;
+    struct spk_provenance *provenance = &p->work->result->provenance;
+    spk_status status = SPK_OK;
+    if (p->maps_there)
+        status = move_maps(d, p->maps, p->work->result, p->result, p->pixels, error);
+    status = status ? status : spk_stream_wait(d->work, error);
+    for (uint32_t i = 0; i < lane->stages && !status; i++) {
+        status = spk_event_between(d->passed[i], d->passed[i + 1], &provenance->stage_ns[i], error);
+        provenance->stage_name[i] = lane->plugin[i]->name;
+        if (!status && lane->plugin[i]->stage->process)
+            latency_record(&lane->pipeline->account.process[i], provenance->stage_ns[i]);
+    }
+    return status;
+}
+
+spk_status lane_device_run(struct lane *lane, const struct spk_work *work, struct spk_error *error)
+{
+    struct lane_device *d = lane->device;
+    struct passage p = {.lane = lane,
+                        .work = work,
+                        .result = &d->result,
+                        .maps_there = true,
+                        .stacks_here = !d->mixed,
+                        .pixels = mask_bytes(work->sample)};
+    spk_status status = begin(&p, error);
+    for (uint32_t i = 0; i < lane->stages && !status; i++) {
+        status = run_stage(&p, i, error);
+        if (status)
+            spk_fail_context(error, "%s", lane->plugin[i]->name);
+        p.maps = d->maps[i];
+        status = status ? status : spk_event_mark(d->passed[i + 1], d->work, error);
+    }
+    return status ? status : end(&p, error);
+}
