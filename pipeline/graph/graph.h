@@ -11,6 +11,7 @@
 #include "frame/result.h"
 #include "frame/ring.h"
 #include "graph/account.h"
+#include "graph/rolling_mask.h"
 
 #include <pthread.h>
 
@@ -68,6 +69,7 @@ struct publication {
 /* One place where a lane gathers the corrected frames of a stack. */
 struct slot {
     struct spk_stack stack;
+    struct rolling_mask rolling; /* rolling mode only */
     uint64_t *frame_id;
     int64_t *frame_ns;
     uint64_t series;

@@ -140,8 +140,12 @@ spk_status lane_device_allocate(struct lane *lane, struct spk_error *error)
     if (!d)
         return SPK_OK;
     spk_status status = uploads_allocate(lane, error);
+    bool rolling = lane->pipeline->options.mode == SPK_MODE_ROLLING;
+    size_t masks = (size_t)lane->corrected.count * lane->corrected.height * lane->corrected.width;
     for (int i = 0; i < SLOTS && !status; i++)
         status = twin_allocate(d, &d->slot[i], &lane->slot[i].stack, error);
+    for (int i = 0; i < SLOTS && rolling && !status; i++)
+        status = spk_device_allocate(d->device, masks, (void **)&d->rolling[i], error);
     for (int i = 0; i < 2 && !status; i++)
         status = twin_allocate(d, &d->reference[i], &lane->reference[i], error);
     return status ? status : maps_allocate(lane, error);
@@ -166,8 +170,10 @@ void lane_device_release(struct lane *lane)
     }
     for (int i = 0; i <= SPK_STAGES_MAX; i++)
         spk_event_destroy(&d->passed[i]);
-    for (int i = 0; i < SLOTS; i++)
+    for (int i = 0; i < SLOTS; i++) {
         twin_release(d, &d->slot[i]);
+        spk_device_release(d->device, (void **)&d->rolling[i]);
+    }
     twin_release(d, &d->reference[0]);
     twin_release(d, &d->reference[1]);
     for (int i = 0; i < SPK_MAP_COUNT; i++)

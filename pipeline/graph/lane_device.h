@@ -27,6 +27,7 @@ struct lane_device {
     uint32_t next_upload;
     struct spk_event *passed[SPK_STAGES_MAX + 1]; /* before the first stage, and behind each */
     struct spk_stack slot[SLOTS], reference[2];   /* `present` is the host stack's */
+    uint8_t *rolling[SLOTS];                      /* rolling mode: a mask for each position, else NULL */
     struct spk_result result;                     /* map and valid */
 };
 

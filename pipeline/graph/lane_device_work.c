@@ -100,21 +100,47 @@ static spk_status correct_there(struct lane *lane, uint32_t stage, struct spk_fr
     return status ? status : spk_event_mark(upload->used, d->work, error);
 }
 
+/* The mask of a rolling stack from those of its frames. Small beside a correction, as many as there are positions. */
+static spk_status combine_rolling(struct lane_device *d, const struct spk_stack *stack, const uint8_t *masks,
+                                  uint32_t position, uint8_t *mask, struct spk_error *error)
+{
+    size_t pixels = mask_bytes(stack);
+    spk_status status = spk_stream_fill(d->work, mask, 1, pixels, error);
+    for (uint32_t i = 0; i < stack->count && !status; i++) {
+        const struct spk_lane_masks combine = {mask, mask, masks + i * pixels, pixels};
+        if (stack->present[i] || i == position)
+            status = spk_stream_run(d->work, d->combine, &combine, error);
+    }
+    return status;
+}
+
+/* By stage `stage`, into the twin; in rolling mode each frame has a mask of its own. */
+static spk_status correct_twin(struct lane *lane, uint32_t stage, struct spk_frame *frame,
+                               struct spk_stack *twin, uint32_t position, struct spk_error *error)
+{
+    struct lane_device *d = lane->device;
+    size_t pixels = mask_bytes(twin);
+    ptrdiff_t slot = twin - d->slot;
+    uint8_t *masks = slot >= 0 && slot < SLOTS ? d->rolling[slot] : NULL;
+    uint8_t *mask = masks ? masks + position * pixels : twin->mask;
+    spk_status status = SPK_OK;
+    if (masks || !memchr(twin->present, 1, twin->count))
+        status = spk_stream_fill(d->work, mask, 1, pixels, error);
+    if (!status)
+        status = correct_there(lane, stage, frame, twin->data + position * pixels, mask, error);
+    return status || !masks ? status : combine_rolling(d, twin, masks, position, twin->mask, error);
+}
+
 spk_status lane_device_correct(struct lane *lane, struct spk_frame *frame, struct spk_stack *stack,
                                uint32_t position, struct spk_error *error)
 {
     struct lane_device *d = lane->device;
     struct spk_stack *twin = lane_device_twin(lane, stack);
     size_t pixels = mask_bytes(stack), first = position * pixels;
-    spk_status status = SPK_OK;
-    for (uint32_t i = 0; i < lane->stages; i++) {
-        if (!lane->plugin[i]->stage->correct || !d->on[i])
-            continue;
-        if (!memchr(stack->present, 1, stack->count))
-            status = spk_stream_fill(d->work, twin->mask, 1, pixels, error);
-        return status ? status : correct_there(lane, i, frame, twin->data + first, twin->mask, error);
-    }
-    status = lane_correct(lane, frame, stack, position, error);
+    for (uint32_t i = 0; i < lane->stages; i++)
+        if (lane->plugin[i]->stage->correct && d->on[i])
+            return correct_twin(lane, i, frame, twin, position, error);
+    spk_status status = lane_correct(lane, frame, stack, position, error);
     if (!status)
         status =
             spk_stream_copy(d->work, twin->data + first, stack->data + first, pixels * sizeof(float), error);

@@ -55,11 +55,15 @@ static void average_release(struct average *average)
 static bool slots_allocate(struct lane *lane)
 {
     const struct spk_format *format = &lane->corrected;
+    bool rolling = lane->pipeline->options.mode == SPK_MODE_ROLLING;
+    size_t pixels = (size_t)format->height * format->width;
     for (int i = 0; i < SLOTS; i++) {
         struct slot *slot = &lane->slot[i];
         slot->frame_id = calloc(format->count, sizeof *slot->frame_id);
         slot->frame_ns = calloc(format->count, sizeof *slot->frame_ns);
         if (!slot->frame_id || !slot->frame_ns || !stack_allocate(&slot->stack, format))
+            return false;
+        if (rolling && !rolling_mask_create(&slot->rolling, format->count, pixels))
             return false;
     }
     return stack_allocate(&lane->reference[0], format) && stack_allocate(&lane->reference[1], format) &&
@@ -112,6 +116,7 @@ void lane_release(struct lane *lane)
     lane_device_release(lane);
     for (int i = 0; i < SLOTS; i++) {
         stack_release(&lane->slot[i].stack);
+        rolling_mask_release(&lane->slot[i].rolling);
         free(lane->slot[i].frame_id);
         free(lane->slot[i].frame_ns);
         lane->slot[i].frame_id = NULL;

@@ -33,22 +33,55 @@ static void complain(struct lane *lane, const char *plugin, const struct spk_err
     graph_say(lane->pipeline, SPK_LOG_ERROR, "%s: %s", plugin, error->text);
 }
 
-spk_status lane_correct(struct lane *lane, const struct spk_frame *frame, struct spk_stack *stack,
-                        uint32_t position, struct spk_error *error)
+/* Into `image`, through the first stage that corrects, or as it is. Narrows `mask`. */
+static spk_status correct(struct lane *lane, const struct spk_frame *frame, float *image, uint8_t *mask,
+                          struct spk_error *error)
 {
-    size_t pixels = (size_t)stack->height * stack->width;
-    if (empty(stack))
-        memset(stack->mask, 1, pixels);
-    float *image = stack->data + position * pixels;
     for (uint32_t i = 0; i < lane->stages; i++) {
         if (!lane->plugin[i]->stage->correct)
             continue;
         int64_t begin = spk_clock_monotonic_ns();
-        spk_status status = lane->plugin[i]->stage->correct(lane->stage[i], frame, image, stack->mask, error);
+        spk_status status = lane->plugin[i]->stage->correct(lane->stage[i], frame, image, mask, error);
         latency_record(&lane->pipeline->account.correct[i], spk_clock_monotonic_ns() - begin);
         return status ? spk_fail_context(error, "%s", lane->plugin[i]->name) : SPK_OK;
     }
     return spk_frame_to_float(frame, image);
+}
+
+/* The masks of a rolling stack's frames; NULL for a stack that is filled once. */
+static struct rolling_mask *rolling_of(struct lane *lane, const struct spk_stack *stack)
+{
+    for (int i = 0; i < SLOTS; i++)
+        if (stack == &lane->slot[i].stack && lane->slot[i].rolling.pixels)
+            return &lane->slot[i].rolling;
+    return NULL;
+}
+
+/* The frame takes its predecessor's mask out with it. */
+static spk_status correct_rolling(struct lane *lane, const struct spk_frame *frame, struct spk_stack *stack,
+                                  uint32_t position, struct rolling_mask *rolling, struct spk_error *error)
+{
+    if (empty(stack))
+        rolling_mask_reset(rolling);
+    memset(rolling->fresh, 1, rolling->pixels);
+    float *image = stack->data + position * rolling->pixels;
+    spk_status status = correct(lane, frame, image, rolling->fresh, error);
+    if (status)
+        memset(rolling->fresh, 1, rolling->pixels);
+    rolling_mask_replace(rolling, position, stack->mask);
+    return status;
+}
+
+spk_status lane_correct(struct lane *lane, const struct spk_frame *frame, struct spk_stack *stack,
+                        uint32_t position, struct spk_error *error)
+{
+    struct rolling_mask *rolling = rolling_of(lane, stack);
+    size_t pixels = (size_t)stack->height * stack->width;
+    if (rolling)
+        return correct_rolling(lane, frame, stack, position, rolling, error);
+    if (empty(stack))
+        memset(stack->mask, 1, pixels);
+    return correct(lane, frame, stack->data + position * pixels, stack->mask, error);
 }
 
 static void remember(struct slot *slot, const struct spk_frame *frame, uint32_t position)

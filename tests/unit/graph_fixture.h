@@ -7,6 +7,9 @@
 
 enum { SCRIPT_MAX = 4096, HEIGHT = 3, WIDTH = 5 };
 
+/* Values to which the stage's correction answers: the mark and what follows mask one pixel each; the other makes it fail. */
+enum { FIXTURE_MARK = 40000, FIXTURE_BROKEN = 50000 };
+
 /* One step of the source. */
 enum step_kind {
     STEP_FRAME,
@@ -43,6 +46,7 @@ struct remembered {
     uint64_t first_id;
     uint32_t present;
     bool partial;
+    unsigned masked;    /* pixels that are not valid */
     float transmission; /* of the first pixel: mean sample over mean reference, times gain */
 };
 

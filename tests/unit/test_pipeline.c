@@ -188,6 +188,37 @@ static void rolling(void)
     CHECK(fixture.stats.published[SPK_ROLE_SAMPLE] == 9);
 }
 
+/* A pixel is unusable as long as a frame in the stack says so: not longer, and not shorter when two of them do. */
+static void rolling_masks(void)
+{
+    enum { GOOD = 20, SEVEN = FIXTURE_MARK + 7, NINE = FIXTURE_MARK + 9, BROKEN = FIXTURE_BROKEN };
+    static const struct {
+        int64_t position;
+        uint16_t value;
+        unsigned masked;
+    } step[] = {{2, GOOD, 0},   {0, SEVEN, 1}, {1, SEVEN, 1}, {0, GOOD, 1}, {1, GOOD, 0},
+                {1, NINE, 1},   {2, SEVEN, 2}, {1, SEVEN, 1}, {2, NINE, 2}, {1, NINE, 1},
+                {1, BROKEN, 1}, {2, GOOD, 0},  {1, SEVEN, 1}};
+    enum { STEPS = sizeof step / sizeof *step };
+    fixture_init(&fixture, 3);
+    fixture.graph.options.mode = SPK_MODE_ROLLING;
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 3, 10);
+    fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 2, GOOD);
+    for (uint64_t k = 0; k < STEPS; k++) {
+        fixture_step(&fixture, STEP_WAIT_RESULTS)->results = k;
+        fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, step[k].position, step[k].value);
+    }
+    fixture_step(&fixture, STEP_WAIT_RESULTS)->results = STEPS;
+    fixture_step(&fixture, STEP_END_SERIES); /* the next one starts with nothing masked */
+    fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 3, GOOD);
+    fixture_run(&fixture, 0);
+    REQUIRE(fixture.record[0].count == STEPS + 1, "%u", fixture.record[0].count);
+    for (unsigned k = 0; k < STEPS; k++)
+        CHECK(result(k)->masked == step[k].masked, "step %u: %u pixels masked", k, result(k)->masked);
+    CHECK(result(STEPS)->masked == 0, "%u", result(STEPS)->masked);
+}
+
 static void rolling_faster_than_maps(void)
 {
     fixture_init(&fixture, 3);
@@ -394,6 +425,7 @@ int main(void)
     restarted_detector();
     numbers_start_again_each_stack();
     rolling();
+    rolling_masks();
     rolling_faster_than_maps();
     reference_retaken();
     commands();

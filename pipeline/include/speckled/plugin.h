@@ -94,7 +94,8 @@ struct spk_work {
     const struct spk_stack *reference;
     const struct spk_stack *sample;
     int64_t
-        changed_position; /* rolling mode: the only position that changed since the last call, else SPK_UNKNOWN */
+        changed_position; /* rolling mode: the only position that changed since the last call, else SPK_UNKNOWN; the
+                             mask may have changed anywhere, either way */
     struct spk_result *result;
 };
 
