@@ -120,8 +120,9 @@ static spk_status correct_twin(struct lane *lane, uint32_t stage, struct spk_fra
 {
     struct lane_device *d = lane->device;
     size_t pixels = mask_bytes(twin);
-    ptrdiff_t slot = twin - d->slot;
-    uint8_t *masks = slot >= 0 && slot < SLOTS ? d->rolling[slot] : NULL;
+    uint8_t *masks = NULL;
+    for (int i = 0; i < SLOTS; i++)
+        masks = twin == &d->slot[i] ? d->rolling[i] : masks;
     uint8_t *mask = masks ? masks + position * pixels : twin->mask;
     spk_status status = SPK_OK;
     if (masks || !memchr(twin->present, 1, twin->count))
