@@ -2,6 +2,7 @@
 #include "device/backend.h"
 
 #include <speckled/clock.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ static spk_status open_device(unsigned index, struct spk_device_info *info, stru
 {
     (void)index;
     (void)error;
-    strcpy(info->name, "processor");
+    snprintf(info->name, sizeof info->name, "processor");
     return SPK_OK;
 }
 

@@ -1,6 +1,7 @@
 /* The front of the device layer: names, checks, the lost state and fault injection; backends only compute. */
 #include "device/backend.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,8 +113,8 @@ spk_status spk_device_open(struct spk_device **out, const char *name, struct spk
         return spk_fail(error, SPK_NOMEM, "no memory for a device");
     device->backend = backend;
     device->info.index = (unsigned)index;
-    strcpy(device->info.name, backend->name);
-    strcpy(device->info.backend, backend->name);
+    snprintf(device->info.name, sizeof device->info.name, "%s", backend->name);
+    snprintf(device->info.backend, sizeof device->info.backend, "%s", backend->name);
     spk_status status = enter(device, false, error);
     if (!status)
         status = backend->open(device->info.index, &device->info, error);

@@ -1,7 +1,8 @@
 /* prep_dark_flat: options and glue. */
-#include "prep.h"
+#include "prep_device.h"
 
 #include <speckled/plugin.h>
+#include <stdlib.h>
 
 #define AT(member) .offset = offsetof(struct spk_prep_config, member)
 
@@ -101,45 +102,96 @@ static void check_stage(const void *config, struct spk_check *check)
     spk_prep_check(config, check);
 }
 
-static spk_status open_stage(const struct spk_host *host, const void *config, void **self,
-                             struct spk_error *error)
-{
-    return spk_prep_create((struct spk_prep **)self, config, host->team, error);
-}
+struct instance {
+    const struct spk_host *host;
+    struct spk_prep *prep;
+    struct spk_prep_device *there; /* NULL: frames are corrected on the processor */
+};
 
 static void close_stage(void **self)
 {
-    spk_prep_destroy((struct spk_prep **)self);
+    struct instance *instance = *self;
+    if (instance)
+        spk_prep_destroy(&instance->prep);
+    free(instance);
+    *self = NULL;
+}
+
+static spk_status open_stage(const struct spk_host *host, const void *config, void **self,
+                             struct spk_error *error)
+{
+    struct instance *instance = calloc(1, sizeof *instance);
+    *self = instance;
+    if (!instance)
+        return spk_fail(error, SPK_NOMEM, "no memory");
+    instance->host = host;
+    spk_status status = spk_prep_create(&instance->prep, config, host->team, error);
+    if (status)
+        close_stage(self);
+    return status;
 }
 
 static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,
                           struct spk_error *error)
 {
-    return spk_prep_prepare(self, in, out, error);
+    struct instance *instance = self;
+    return spk_prep_prepare(instance->prep, in, out, error);
 }
 
 static spk_status calibrate(void *self, enum spk_role role, const float *mean, struct spk_error *error)
 {
-    return spk_prep_calibrate(self, role, mean, error);
+    struct instance *instance = self;
+    spk_status status = spk_prep_calibrate(instance->prep, role, mean, error);
+    return status || !instance->there ? status : spk_prep_device_update(instance->there, error);
 }
 
 static spk_status correct(void *self, const struct spk_frame *frame, float *image, uint8_t *mask,
                           struct spk_error *error)
 {
-    return spk_prep_correct(self, frame, image, mask, error);
+    struct instance *instance = self;
+    return spk_prep_correct(instance->prep, frame, image, mask, error);
 }
 
 static spk_status reference(void *self, const struct spk_stack *stack, struct spk_error *error)
 {
+    struct instance *instance = self;
     (void)stack;
     (void)error;
-    spk_prep_reference(self);
+    spk_prep_reference(instance->prep);
     return SPK_OK;
 }
 
 static spk_status set(void *self, const void *config, struct spk_error *error)
 {
-    return spk_prep_set(self, config, error);
+    struct instance *instance = self;
+    spk_status status = instance->there ? spk_prep_device_check(config, error) : SPK_OK;
+    status = status ? status : spk_prep_set(instance->prep, config, error);
+    return status || !instance->there ? status : spk_prep_device_update(instance->there, error);
+}
+
+static void release_there(void *self)
+{
+    struct instance *instance = self;
+    spk_prep_device_destroy(&instance->there);
+}
+
+static spk_status prepare_there(void *self, const struct spk_format *in, struct spk_format *out,
+                                struct spk_error *error)
+{
+    struct instance *instance = self;
+    const struct spk_host *host = instance->host;
+    release_there(self);
+    spk_status status = spk_prep_prepare(instance->prep, in, out, error);
+    return status
+               ? status
+               : spk_prep_device_create(&instance->there, instance->prep, host->device, host->stream, error);
+}
+
+static spk_status correct_there(void *self, const struct spk_frame *frame, float *image, uint8_t *mask,
+                                struct spk_error *error)
+{
+    struct instance *instance = self;
+    return spk_prep_device_correct(instance->there, frame, image, mask, error);
 }
 
 static const struct spk_stage stage = {
@@ -148,6 +200,14 @@ static const struct spk_stage stage = {
     .correct = correct,
     .reference = reference,
     .set = set,
+};
+
+static const struct spk_stage device_stage = {
+    .prepare = prepare_there,
+    .calibrate = calibrate,
+    .correct = correct_there,
+    .set = set,
+    .release = release_there,
 };
 
 static const struct spk_plugin plugin = {
@@ -162,6 +222,7 @@ static const struct spk_plugin plugin = {
     .open = open_stage,
     .close = close_stage,
     .stage = &stage,
+    .device_stage = &device_stage,
 };
 
 const struct spk_plugin *spk_plugin_entry(void)

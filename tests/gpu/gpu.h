@@ -51,4 +51,32 @@ static inline void gpu_read(struct gpu *gpu, void *to, const void *from, size_t 
             "%s", error.text);
 }
 
+enum { GPU_GUARD = 256 };
+
+/* Device memory of `bytes`, filled with 0x5a, with a guard zone on either side. */
+static inline unsigned char *gpu_output(struct gpu *gpu, size_t bytes)
+{
+    struct spk_error error = {0};
+    unsigned char *memory = gpu_memory(gpu, NULL, bytes + 2 * GPU_GUARD);
+    REQUIRE(!spk_stream_fill(gpu->stream, memory, 0x5a, bytes + 2 * GPU_GUARD, &error), "%s", error.text);
+    return memory + GPU_GUARD;
+}
+
+/* Reads an output back, checks its guards, and frees it. */
+static inline void gpu_take(struct gpu *gpu, const char *what, void *to, unsigned char **output, size_t bytes)
+{
+    unsigned char guard[2][GPU_GUARD];
+    void *memory = *output - GPU_GUARD;
+    gpu_read(gpu, guard[0], memory, GPU_GUARD);
+    gpu_read(gpu, guard[1], *output + bytes, GPU_GUARD);
+    for (int i = 0; i < 2 * GPU_GUARD; i++)
+        if (guard[i / GPU_GUARD][i % GPU_GUARD] != 0x5a) {
+            CHECK(false, "%s wrote %s its output", what, i < GPU_GUARD ? "before" : "behind");
+            break;
+        }
+    gpu_read(gpu, to, *output, bytes);
+    spk_device_release(gpu->device, &memory);
+    *output = NULL;
+}
+
 #endif

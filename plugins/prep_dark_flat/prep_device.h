@@ -1,0 +1,43 @@
+/* Detector correction on a device: raw frames there become corrected images there. Calibrations are made on the host by
+ * struct spk_prep and copied up. One caller at a time. */
+#ifndef PREP_DEVICE_H
+#define PREP_DEVICE_H
+
+#include "prep.h"
+
+#include <speckled/device.h>
+
+struct spk_prep_device;
+
+/* Takes memory on `device` for frames as `prep` is prepared for. All three are borrowed until destroy. SPK_UNSUPPORTED and why: the
+ * configuration asks for what has no code for a device. */
+spk_status spk_prep_device_create(struct spk_prep_device **there, struct spk_prep *prep,
+                                  struct spk_device *device, struct spk_stream *stream,
+                                  struct spk_error *error);
+void spk_prep_device_destroy(struct spk_prep_device **there);
+/* SPK_UNSUPPORTED when `config` asks for what has no code for a device. */
+spk_status spk_prep_device_check(const struct spk_prep_config *config, struct spk_error *error);
+/* Copies the calibration in force up, and waits. */
+spk_status spk_prep_device_update(struct spk_prep_device *there, struct spk_error *error);
+/* As spk_prep_correct(); frame->data, `image` and `mask` are on the device. Queues its work. */
+spk_status spk_prep_device_correct(struct spk_prep_device *there, const struct spk_frame *frame, float *image,
+                                   uint8_t *mask, struct spk_error *error);
+
+/* Arguments of the operation spk_prep_correct_there; all addresses are on the device. */
+struct spk_prep_there {
+    const void *raw; /* [..][raw_width] of dtype */
+    enum spk_dtype dtype;
+    uint32_t raw_width, x, y; /* the region of interest begins here */
+    uint32_t height, width;   /* and is so large */
+    uint32_t bin;
+    const float *dark, *gain; /* as raw; NULL: 0 and 1 */
+    const uint8_t *always;    /* as raw: unusable pixels */
+    float limit;              /* raw values at or above it are saturated */
+    uint8_t *bad;             /* [height][width] */
+    float *full;              /* [height][width]; `image` itself without binning */
+    float *image;             /* [height / bin][width / bin] */
+    uint8_t *mask;            /* as image */
+};
+SPK_API spk_status spk_prep_correct_there(void *stream, const void *arguments, struct spk_error *error);
+
+#endif
