@@ -174,7 +174,8 @@ uint64_t spk_nn_work(const struct spk_nn *nn, unsigned part)
 static bool named_before(const struct spk_nn *nn, unsigned index)
 {
     for (unsigned i = 0; i < index; i++)
-        if (nn->node[i].kind == NN_CONV && strcmp(nn->node[i].layer.name, nn->node[index].layer.name) == 0)
+        if (strcmp(nn->node[i].layer.name, nn->node[index].layer.name) == 0 &&
+            strcmp(nn->node[i].name, nn->node[index].name) == 0)
             return true;
     return false;
 }
@@ -182,8 +183,14 @@ static bool named_before(const struct spk_nn *nn, unsigned index)
 uint64_t spk_nn_parameters(const struct spk_nn *nn)
 {
     uint64_t count = 0;
-    for (unsigned i = 0; i < nn->nodes; i++)
-        if (nn->node[i].kind == NN_CONV && !named_before(nn, i))
-            count += weights_of(&nn->node[i].layer) + nn->node[i].layer.channels;
+    for (unsigned i = 0; i < nn->nodes; i++) {
+        const struct nn_node *node = &nn->node[i];
+        if (named_before(nn, i))
+            continue;
+        if (node->kind == NN_CONV)
+            count += weights_of(&node->layer) + node->layer.channels;
+        else if (node->name[0])
+            count += 10 * (uint64_t)node->shape.channels;
+    }
     return count;
 }

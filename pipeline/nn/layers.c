@@ -4,7 +4,19 @@
 #include <stdio.h>
 #include <string.h>
 
-enum nn_operation { POOL, UPSAMPLE, RESIZE, WARP, COST_VOLUME, MEAN, DEVIATION, ADD, MULTIPLY, DEPTHWISE };
+enum nn_operation {
+    POOL,
+    UPSAMPLE,
+    RESIZE,
+    WARP,
+    COST_VOLUME,
+    CORRELATION,
+    MEAN,
+    DEVIATION,
+    ADD,
+    MULTIPLY,
+    DEPTHWISE
+};
 
 static nn_rows_function function_of(enum nn_operation operation)
 {
@@ -20,6 +32,8 @@ static nn_rows_function function_of(enum nn_operation operation)
         return ops->warp;
     case COST_VOLUME:
         return ops->cost_volume;
+    case CORRELATION:
+        return ops->correlation;
     case MEAN:
         return ops->mean;
     case DEVIATION:
@@ -124,6 +138,17 @@ int spk_nn_cost_volume(struct spk_nn *nn, int a, int b, unsigned radius, float s
     shape.channels = (2 * radius + 1) * (2 * radius + 1);
     return append(nn, COST_VOLUME, (const int[]){a, b}, 2, &shape,
                   &(struct nn_rows_form){.radius = radius, .slope = slope});
+}
+
+int spk_nn_correlation(struct spk_nn *nn, int a, int b, unsigned radius)
+{
+    struct spk_nn_shape shape = spk_nn_shape_of(nn, a), other = spk_nn_shape_of(nn, b);
+    if (shape.channels != other.channels || !same_image(shape, other) || radius > 16)
+        return nn_mistake(nn, SPK_INVALID, "layer %u correlates %u x %u x %u with %u x %u x %u", nn->nodes,
+                          shape.channels, shape.height, shape.width, other.channels, other.height,
+                          other.width);
+    shape.channels = shape.channels ? 1 : 0;
+    return append(nn, CORRELATION, (const int[]){a, b}, 2, &shape, &(struct nn_rows_form){.radius = radius});
 }
 
 int spk_nn_mean(struct spk_nn *nn, int input)

@@ -18,8 +18,8 @@ struct nn_rows_form {
 typedef void (*nn_rows_function)(const struct nn_rows_form *form, const struct spk_nn_rows_job *job);
 
 struct nn_rows_ops {
-    nn_rows_function pool, upsample, resize, warp, cost_volume, mean, deviation, add, multiply, depthwise,
-        join;
+    nn_rows_function pool, upsample, resize, warp, cost_volume, correlation, mean, deviation, add, multiply,
+        depthwise, join;
 };
 
 /* The best table this processor runs; `isa` beyond what there is gives NULL. */

@@ -229,6 +229,65 @@ static void deviation(const struct nn_rows_form *form, const struct spk_nn_rows_
         }
 }
 
+enum { SUM_A, SUM_B, SUM_AA, SUM_BB, SUM_AB, SUMS, REACH = 16 };
+
+/* Sums over channels and rows y - radius .. y + radius for `count` columns from `x0` on, `level` taken out. */
+static void column_sums(float sum[SUMS][BLOCK + 2 * REACH], const struct spk_nn_view *a,
+                        const struct spk_nn_view *b, uint32_t first, uint32_t last, uint32_t x0,
+                        uint32_t count, float level)
+{
+    memset(sum, 0, SUMS * sizeof *sum);
+    for (uint32_t c = 0; c < a->channels; c++)
+        for (uint32_t y = first; y < last; y++) {
+            const float *p = spk_nn_row(a, c, y) + x0, *q = spk_nn_row(b, c, y) + x0;
+            for (uint32_t i = 0; i < count; i++) {
+                float u = p[i] - level, v = q[i] - level;
+                sum[SUM_A][i] += u;
+                sum[SUM_B][i] += v;
+                sum[SUM_AA][i] += u * u;
+                sum[SUM_BB][i] += v * v;
+                sum[SUM_AB][i] += u * v;
+            }
+        }
+}
+
+static float correlation_of(const float window[SUMS], float count)
+{
+    float aa = window[SUM_AA] - window[SUM_A] * window[SUM_A] / count;
+    float bb = window[SUM_BB] - window[SUM_B] * window[SUM_B] / count;
+    float ab = window[SUM_AB] - window[SUM_A] * window[SUM_B] / count;
+    float power = aa * bb;
+    if (!(aa > 0) || !(power > 0))
+        return 0;
+    float value = ab / sqrtf(power);
+    return value > 1 ? 1 : value < -1 ? -1 : value;
+}
+
+static void correlation(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
+{
+    const struct spk_nn_view *a = &job->in[0], *b = &job->in[1];
+    uint32_t radius = form->radius, width = a->width;
+    float sum[SUMS][BLOCK + 2 * REACH];
+    for (uint32_t y = job->y0; y < job->y1; y++)
+        for (uint32_t x0 = 0; x0 < width; x0 += BLOCK) {
+            uint32_t top = y > radius ? y - radius : 0;
+            uint32_t bottom = y + radius + 1 < a->height ? y + radius + 1 : a->height;
+            uint32_t left = x0 > radius ? x0 - radius : 0;
+            uint32_t right = x0 + BLOCK + radius < width ? x0 + BLOCK + radius : width;
+            column_sums(sum, a, b, top, bottom, left, right - left, spk_nn_row(a, 0, y)[x0]);
+            for (uint32_t x = x0; x < width && x < x0 + BLOCK; x++) {
+                uint32_t from = x > radius ? x - radius : 0,
+                         to = x + radius + 1 < width ? x + radius + 1 : width;
+                float window[SUMS] = {0};
+                for (unsigned k = 0; k < SUMS; k++)
+                    for (uint32_t i = from; i < to; i++)
+                        window[k] += sum[k][i - left];
+                spk_nn_row(job->out, 0, y)[x] =
+                    correlation_of(window, (float)((to - from) * (bottom - top) * a->channels));
+            }
+        }
+}
+
 static void add(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
 {
     (void)form;
@@ -294,6 +353,7 @@ const struct nn_rows_ops NN_ROWS_TABLE = {
     .resize = resize,
     .warp = warp,
     .cost_volume = cost_volume,
+    .correlation = correlation,
     .mean = mean,
     .deviation = deviation,
     .add = add,

@@ -64,6 +64,7 @@ static spk_status take_depthwise(const struct spk_nn_weights *weights, struct nn
         status = spk_nn_weights_find(weights, name, 1, size, &bias, error);
     if (status)
         return status;
+    free(node->own_weight);
     node->own_weight = malloc(10 * (size_t)channels * sizeof(float));
     if (!node->own_weight)
         return spk_fail(error, SPK_NOMEM, "%s: no memory", node->name);
@@ -83,6 +84,13 @@ static spk_status load_weights(struct spk_nn *nn, const struct spk_nn_weights *w
         else if (nn->node[i].name[0])
             status = take_depthwise(weights, &nn->node[i], error);
     return status ? spk_fail_context(error, "%s", nn->name) : SPK_OK;
+}
+
+spk_status spk_nn_check(struct spk_nn *nn, const struct spk_nn_weights *weights, struct spk_error *error)
+{
+    if (nn->error.status)
+        return spk_fail(error, nn->error.status, "%s", nn->error.text);
+    return load_weights(nn, weights, error);
 }
 
 static spk_status prepare_chains(struct spk_nn *nn, size_t budget, struct spk_error *error)

@@ -1,4 +1,5 @@
-/* Where the weights of a plugin lie. */
+/* Where the weights of a plugin lie, and what is said of them. */
+#include <speckled/log.h>
 #include <speckled/nn.h>
 
 #include <dlfcn.h>
@@ -26,4 +27,16 @@ void spk_nn_weights_path(const char *chosen, const char *name, const void *withi
     snprintf(path, size, "%.*s/../lib/speckled/weights/%s.h5", length, slash ? file : ".", name);
     if (access(path, R_OK) != 0)
         snprintf(path, size, "%.*s/../weights/%s.h5", length, slash ? file : ".", name);
+}
+
+void spk_nn_weights_warn(const struct spk_nn_weights *weights, const char *path)
+{
+    const char *trained = spk_nn_weights_text(weights, "trained");
+    if (!trained || strcmp(trained, "full") == 0)
+        return;
+    if (strcmp(trained, "random") == 0)
+        spk_log(SPK_LOG_WARNING, "nn", "%s: random weights: the maps mean nothing", path);
+    else
+        spk_log(SPK_LOG_WARNING, "nn", "%s: weights with too little training: see their table of errors",
+                path);
 }

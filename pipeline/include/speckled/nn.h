@@ -103,6 +103,10 @@ int spk_nn_warp(struct spk_nn *nn, int image, int flow);
  * rectifier. */
 int spk_nn_cost_volume(struct spk_nn *nn, int a, int b, unsigned radius, float slope);
 
+/* Zero-mean normalised correlation of a and b over all channels and the (2 radius + 1)^2 pixels round each that are in the image;
+ * 0 where one of them is constant. radius <= 16. */
+int spk_nn_correlation(struct spk_nn *nn, int a, int b, unsigned radius);
+
 /* Over channels. `unbiased` divides by channels - 1. */
 int spk_nn_mean(struct spk_nn *nn, int input);
 int spk_nn_deviation(struct spk_nn *nn, int input, bool unbiased);
@@ -162,6 +166,9 @@ struct spk_nn_config {
 spk_status spk_nn_prepare(struct spk_nn *nn, const struct spk_nn_weights *weights,
                           const struct spk_nn_config *config, struct spk_error *error);
 
+/* Whether `weights` have all that the network needs, in the right shapes; prepares nothing. SPK_INVALID. */
+spk_status spk_nn_check(struct spk_nn *nn, const struct spk_nn_weights *weights, struct spk_error *error);
+
 /* Memory of a tensor that was kept or is an input, [channels][height][width]; else NULL. */
 float *spk_nn_data(struct spk_nn *nn, int tensor);
 
@@ -200,6 +207,9 @@ spk_status spk_nn_weights_set_text(struct spk_nn_weights *weights, const char *n
  * SPK_IO: no such file, damaged; SPK_INVALID: another format or architecture; SPK_UNSUPPORTED: built without HDF5. [control] */
 spk_status spk_nn_weights_load(struct spk_nn_weights **weights, const char *path, const char *architecture,
                                struct spk_error *error);
+
+/* Logs a warning unless the weights were trained in full. */
+void spk_nn_weights_warn(const struct spk_nn_weights *weights, const char *path);
 
 /* The file a plugin takes its weights from: `chosen` when it is not empty; else "<name>.h5" in the folder that SPECKLED_WEIGHTS
  * names, or in speckled/weights beside the folder of the plugin that holds the address `within`. It may not exist. */

@@ -1,0 +1,51 @@
+/* The options that every network plugin has, as the first entries of its table. */
+#ifndef SPECKLED_NN_OPTION_H
+#define SPECKLED_NN_OPTION_H
+
+#include <speckled/nn.h>
+#include <speckled/option.h>
+
+struct spk_nn_choice {
+    char weights[SPK_STRING_SIZE]; /* empty: the plugin's own */
+    int64_t precision;             /* enum spk_nn_precision */
+    int64_t backend;               /* enum spk_nn_backend */
+    int64_t memory_mb;
+};
+
+/* `offset` is that of the struct spk_nn_choice in the plugin's config structure. */
+#define SPK_NN_OPTIONS(at)                                                                                   \
+    {.key = "weights",                                                                                       \
+     .type = SPK_OPTION_STRING,                                                                              \
+     .offset = (at) + offsetof(struct spk_nn_choice, weights),                                               \
+     .default_value = "",                                                                                    \
+     .help = "File of the trained weights; empty: the one that came with the plugin."},                      \
+        {.key = "precision",                                                                                 \
+         .type = SPK_OPTION_CHOICE,                                                                          \
+         .offset = (at) + offsetof(struct spk_nn_choice, precision),                                         \
+         .choices = "float32|bfloat16",                                                                      \
+         .default_value = "float32",                                                                         \
+         .help = "What convolutions multiply in; bfloat16 is several times as fast where the processor has " \
+                 "it."},                                                                                     \
+        {.key = "backend",                                                                                   \
+         .type = SPK_OPTION_CHOICE,                                                                          \
+         .offset = (at) + offsetof(struct spk_nn_choice, backend),                                           \
+         .choices = "auto|c|onednn",                                                                         \
+         .default_value = "auto",                                                                            \
+         .help = "What computes convolutions; auto is the fastest of this build."},                          \
+    {                                                                                                        \
+        .key = "memory", .type = SPK_OPTION_INT, .offset = (at) + offsetof(struct spk_nn_choice, memory_mb), \
+        .unit = "MB", .minimum = 0, .maximum = 1 << 20, .default_value = "0",                                \
+        .help = "Most that the strips of all threads may take together; 0: what is fastest. The results "    \
+                "are the same."                                                                              \
+    }
+
+/* What a choice means to spk_nn_prepare(). */
+static inline struct spk_nn_config spk_nn_config_of(const struct spk_nn_choice *choice, struct spk_team *team)
+{
+    struct spk_nn_config config = {(enum spk_nn_backend)choice->backend,
+                                   (enum spk_nn_precision)choice->precision, team,
+                                   (size_t)choice->memory_mb << 20};
+    return config;
+}
+
+#endif

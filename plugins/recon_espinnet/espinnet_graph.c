@@ -1,0 +1,184 @@
+/* The structure of ESPINNet as a list of layers. */
+#include "internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { LEVELS = 6, STACK = 6, RADIUS = 3, QUALITY_RADIUS = 2 };
+
+static const float slope = 0.1f, cost_slope = 0.01f;
+
+static int conv(struct spk_nn *nn, int x, const char *name, unsigned number, uint32_t channels,
+                uint32_t stride)
+{
+    char full[2 * SPK_NN_NAME_SIZE];
+    snprintf(full, sizeof full, "%s.%u", name, number);
+    return spk_nn_conv(nn, x, &(struct spk_nn_layer){full, channels, 3, stride, 1, slope});
+}
+
+/* Features of one side, coarsest first; the last are of full resolution. */
+static void features(struct spk_nn *nn, int image, int level[LEVELS])
+{
+    static const uint32_t channels[LEVELS - 1] = {32, 64, 96, 128, 192};
+    int x = image;
+    for (unsigned i = 0; i + 1 < LEVELS; i++) {
+        char name[SPK_NN_NAME_SIZE];
+        snprintf(name, sizeof name, "features.%u", i);
+        x = conv(nn, x, name, 0, channels[i], 2);
+        x = conv(nn, x, name, 1, channels[i], 1);
+        level[LEVELS - 2 - i] = x;
+    }
+    x = conv(nn, image, "last", 0, SPK_ESPINNET_FRAMES, 1);
+    level[LEVELS - 1] = conv(nn, x, "last", 1, SPK_ESPINNET_FRAMES, 1);
+}
+
+/* The stack of convolutions that all estimators and refiners are. */
+static int estimate(struct spk_nn *nn, int x, const char *name, uint32_t outputs)
+{
+    static const uint32_t channels[STACK - 1] = {64, 128, 96, 64, 32};
+    for (unsigned i = 0; i + 1 < STACK; i++)
+        x = conv(nn, x, name, i, channels[i], 1);
+    char last[2 * SPK_NN_NAME_SIZE];
+    snprintf(last, sizeof last, "%s.%u", name, STACK - 1);
+    return spk_nn_conv(nn, x, &(struct spk_nn_layer){last, outputs, 1, 1, 1, 1});
+}
+
+static int coarse_to_fine(struct spk_nn *nn, const int first[LEVELS], const int second[LEVELS])
+{
+    struct spk_nn_shape shape = spk_nn_shape_of(nn, first[0]);
+    shape.channels = 2;
+    int flow = spk_nn_input(nn, &shape); /* zeros: there is nothing coarser */
+    for (unsigned i = 0; i < LEVELS; i++) {
+        char name[SPK_NN_NAME_SIZE];
+        snprintf(name, sizeof name, "flow.%u", i);
+        if (i) /* the doubling of displacements is in the kernel */
+            flow = spk_nn_depthwise(nn, spk_nn_upsample(nn, flow, 2, 1), "upsample");
+        int warped = i ? spk_nn_warp(nn, first[i], flow) : first[i];
+        int cost = spk_nn_cost_volume(nn, second[i], warped, RADIUS, cost_slope);
+        flow = estimate(nn, spk_nn_join(nn, (const int[]){flow, cost}, 2), name, 2);
+    }
+    return flow;
+}
+
+/* T (mean + D (image - mean)) with the mean over channels: the reference as the sample should show it. */
+static void recompose_rows(void *context, const struct spk_nn_rows_job *job)
+{
+    (void)context;
+    const struct spk_nn_view *image = &job->in[0], *out = job->out;
+    for (uint32_t y = job->y0; y < job->y1; y++) {
+        const float *mean = spk_nn_row(&job->in[1], 0, y);
+        const float *t = spk_nn_row(&job->in[2], 0, y), *d = spk_nn_row(&job->in[3], 0, y);
+        for (uint32_t c = 0; c < out->channels; c++) {
+            const float *from = spk_nn_row(image, c, y);
+            float *to = spk_nn_row(out, c, y);
+            for (uint32_t x = 0; x < out->width; x++)
+                to[x] = t[x] * (mean[x] + d[x] * (from[x] - mean[x]));
+        }
+    }
+}
+
+static int recompose(struct spk_nn *nn, int image, int flow, int t, int d)
+{
+    struct spk_nn_shape shape = spk_nn_shape_of(nn, image);
+    int warped = spk_nn_warp(nn, image, flow);
+    return spk_nn_custom(nn, (const int[]){warped, spk_nn_mean(nn, warped), t, d}, 4, &shape, recompose_rows,
+                         NULL);
+}
+
+struct sides {
+    int reference, sample, first, second; /* images, features of full resolution */
+};
+
+static void refine(struct spk_nn *nn, const struct sides *s, struct espinnet_graph *graph)
+{
+    int flow = graph->flow, t = graph->transmission, d = graph->dark_field;
+    int image = recompose(nn, s->first, flow, t, d);
+    int in = spk_nn_join(nn, (const int[]){image, s->second, flow, t, d}, 5);
+    flow = spk_nn_add(nn, flow, estimate(nn, in, "refine_flow", 2));
+    image = recompose(nn, s->reference, flow, t, d);
+    in = spk_nn_join(
+        nn, (const int[]){image, s->sample, spk_nn_mean(nn, s->sample), spk_nn_mean(nn, image), flow, t, d},
+        7);
+    t = spk_nn_add(nn, t, estimate(nn, in, "refine_t", 1));
+    image = recompose(nn, s->reference, flow, t, d);
+    in = spk_nn_join(nn,
+                     (const int[]){image, s->sample, spk_nn_deviation(nn, s->sample, false),
+                                   spk_nn_deviation(nn, image, false), flow, t, d},
+                     7);
+    d = spk_nn_add(nn, d, estimate(nn, in, "refine_d", 1));
+    graph->flow = flow;
+    graph->transmission = t;
+    graph->dark_field = d;
+}
+
+static void estimate_contrasts(struct spk_nn *nn, const struct sides *s, struct espinnet_graph *graph)
+{
+    int warped = spk_nn_warp(nn, s->reference, graph->flow);
+    int means = spk_nn_join(nn, (const int[]){spk_nn_mean(nn, s->sample), spk_nn_mean(nn, warped)}, 2);
+    graph->transmission = estimate(nn, means, "t", 1);
+    int expected = spk_nn_multiply(nn, spk_nn_deviation(nn, warped, true), graph->transmission);
+    int spreads = spk_nn_join(nn, (const int[]){spk_nn_deviation(nn, s->sample, true), expected}, 2);
+    graph->dark_field = estimate(nn, spreads, "d", 1);
+}
+
+static int fit_to(struct spk_nn *nn, int tensor, uint32_t height, uint32_t width)
+{
+    struct spk_nn_shape shape = spk_nn_shape_of(nn, tensor);
+    if (shape.height == height && shape.width == width)
+        return tensor;
+    return spk_nn_resize(nn, tensor, height, width, true, 1);
+}
+
+static int keep(struct spk_nn *nn, int tensor, uint32_t height, uint32_t width)
+{
+    tensor = fit_to(nn, tensor, height, width);
+    spk_nn_keep(nn, tensor);
+    return tensor;
+}
+
+void espinnet_build(struct spk_nn *nn, uint32_t height, uint32_t width, bool refiners,
+                    struct espinnet_graph *graph)
+{
+    const struct spk_nn_shape shape = {SPK_ESPINNET_FRAMES, height, width, 1};
+    uint32_t side = SPK_ESPINNET_SIDE, net_height = (height + side - 1) / side * side,
+             net_width = (width + side - 1) / side * side;
+    int first[LEVELS], second[LEVELS];
+    spk_nn_part(nn, ESPINNET_PART_REFERENCE);
+    graph->reference = spk_nn_input(nn, &shape);
+    struct sides sides = {.reference = fit_to(nn, graph->reference, net_height, net_width)};
+    features(nn, sides.reference, first);
+    spk_nn_part(nn, ESPINNET_PART_SAMPLE);
+    graph->sample = spk_nn_input(nn, &shape);
+    sides.sample = fit_to(nn, graph->sample, net_height, net_width);
+    features(nn, sides.sample, second);
+    sides.first = first[LEVELS - 1];
+    sides.second = second[LEVELS - 1];
+    graph->flow = coarse_to_fine(nn, first, second);
+    estimate_contrasts(nn, &sides, graph);
+    if (refiners)
+        refine(nn, &sides, graph);
+    int warped = spk_nn_warp(nn, sides.reference, graph->flow);
+    graph->quality = keep(nn, spk_nn_correlation(nn, sides.sample, warped, QUALITY_RADIUS), height, width);
+    graph->flow = keep(nn, graph->flow, height, width);
+    graph->transmission = keep(nn, graph->transmission, height, width);
+    graph->dark_field = keep(nn, graph->dark_field, height, width);
+}
+
+bool espinnet_has_refiners(const struct spk_nn_weights *weights)
+{
+    const char *variant = spk_nn_weights_text(weights, "variant");
+    return variant && strcmp(variant, "refiners") == 0;
+}
+
+spk_status spk_espinnet_check(const struct spk_nn_weights *weights, struct spk_error *error)
+{
+    struct spk_nn *nn;
+    struct espinnet_graph graph;
+    spk_status status = spk_nn_create(&nn, "espinnet", error);
+    if (status)
+        return status;
+    espinnet_build(nn, SPK_ESPINNET_SIDE, SPK_ESPINNET_SIDE, espinnet_has_refiners(weights), &graph);
+    status = spk_nn_check(nn, weights, error);
+    spk_nn_destroy(&nn);
+    return status;
+}
