@@ -20,9 +20,8 @@ struct spk_integrate {
     struct cosine cosine;
     struct fourier fourier;
     struct masked masked;
-    float *phi;    /* [height][stride] */
-    double *sum;   /* [tasks(height, BAND)] of phase over measured pixels */
-    double *count; /* [tasks(height, BAND)] measured pixels */
+    float *phi;        /* [height][stride] */
+    double (*band)[2]; /* [tasks(height, BAND)] sums and counts over measured pixels */
 };
 
 void *integrate_memory(size_t count, size_t size)
@@ -72,10 +71,9 @@ spk_status spk_integrate_create(struct spk_integrate **out, const struct spk_int
     s->stride = choose_stride(width);
     s->team = team;
     s->phi = integrate_memory(height * s->stride, sizeof *s->phi);
-    s->sum = integrate_memory(tasks(height, BAND), sizeof *s->sum);
-    s->count = integrate_memory(tasks(height, BAND), sizeof *s->count);
+    s->band = integrate_memory(tasks(height, BAND), sizeof *s->band);
     spk_status status = SPK_OK;
-    if (!s->phi || !s->sum || !s->count)
+    if (!s->phi || !s->band)
         status = spk_fail(error, SPK_NOMEM, "no memory for a map of %ux%u pixels", width, height);
     else if (!(status = slopes_create(&s->slopes, height, width, s->stride, team, error)))
         status = create_method(s, error);
@@ -96,8 +94,7 @@ void spk_integrate_destroy(struct spk_integrate **address)
     poisson_destroy(&s->poisson);
     slopes_destroy(&s->slopes);
     free(s->phi);
-    free(s->sum);
-    free(s->count);
+    free(s->band);
     free(s);
     *address = NULL;
 }
@@ -168,8 +165,8 @@ static void finish_band(void *context, unsigned band, unsigned worker)
         add_closed(s, job, y);
         sum += sum_good(job->phase + (size_t)y * s->width, s->slopes.good + y * s->stride, s->width, &count);
     }
-    s->sum[band] = sum;
-    s->count[band] = count;
+    s->band[band][0] = sum;
+    s->band[band][1] = count;
 }
 
 static void centre_band(void *context, unsigned band, unsigned worker)
@@ -183,21 +180,23 @@ static void centre_band(void *context, unsigned band, unsigned worker)
         job->phase[i] -= mean;
 }
 
-void spk_integrate_run(struct spk_integrate *s, const float *ux, const float *uy, const uint8_t *valid,
-                       double scale, float *phase)
+double spk_integrate_run(struct spk_integrate *s, const float *ux, const float *uy, const uint8_t *valid,
+                         double scale, float *phase)
 {
     slopes_take(&s->slopes, ux, uy, valid);
+    double curl = curl_residual(&s->slopes, s->band);
     solve(s);
     struct finish_job job = {s, scale, 0, phase};
     uint32_t bands = tasks(s->height, BAND);
     spk_team_run(s->team, finish_band, &job, bands);
     double sum = 0, count = 0;
     for (uint32_t band = 0; band < bands; band++) {
-        sum += s->sum[band];
-        count += s->count[band];
+        sum += s->band[band][0];
+        count += s->band[band][1];
     }
     job.mean = count > 0 ? sum / count : 0;
     spk_team_run(s->team, centre_band, &job, bands);
+    return curl;
 }
 
 spk_status spk_integrate_scale(const struct spk_geometry *geometry, double *scale, struct spk_error *error)

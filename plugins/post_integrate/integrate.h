@@ -38,9 +38,13 @@ void spk_integrate_destroy(struct spk_integrate **integrate);
 
 /* Fills `phase` [height][width] with scale times the function whose derivatives along x and y are `ux` and `uy` (same shape), and
  * whose mean over the valid pixels is 0. A pixel is invalid where `valid` (NULL = none) is 0 or a slope is not finite; the phase is finite
- * there too. Allocates nothing. */
-void spk_integrate_run(struct spk_integrate *integrate, const float *ux, const float *uy,
-                       const uint8_t *valid, double scale, float *phase);
+ * there too. Allocates nothing.
+ *
+ * Returns what no phase can explain, the curl residual: root of the mean square of the circulation of (ux, uy) around the squares
+ * of 2 x 2 valid pixels, in the unit of the slopes; NAN when there is no such square. It is 0 for a gradient, and sqrt(2) s for white noise
+ * of standard deviation s in both components. */
+double spk_integrate_run(struct spk_integrate *integrate, const float *ux, const float *uy,
+                         const uint8_t *valid, double scale, float *phase);
 
 /* Radians of phase a pixel of integrated displacement stands for, (2 pi / lambda) (p^2 / d), from the energy, the pixel size p and
  * the distance d: u p / d is the refraction angle and (2 pi / lambda) times it the derivative of the phase. SPK_INVALID names every

@@ -47,6 +47,10 @@ void slopes_take(struct slopes *slopes, const float *ux, const float *uy, const 
 /* Puts the affine part back into gx and gy. */
 void slopes_restore(struct slopes *slopes);
 
+/* curl.c: root of the mean square of the circulation around the squares of 2 x 2 good pixels; NAN when there is none. `band`
+ * [tasks(height, BAND)] is scratch. */
+double curl_residual(const struct slopes *slopes, double (*band)[2]);
+
 /* Pixels [top, bottom) x [left, right). */
 struct box {
     uint32_t top, bottom, left, right;

@@ -116,9 +116,9 @@ static spk_status process(void *self, struct spk_work *work, struct spk_error *e
     struct instance *instance = self;
     struct spk_result *result = work->result;
     (void)error;
-    spk_integrate_run(instance->integrate, result->map[SPK_MAP_DISPLACEMENT_X],
-                      result->map[SPK_MAP_DISPLACEMENT_Y], result->valid, instance->scale,
-                      result->map[SPK_MAP_PHASE]);
+    result->provenance.curl_px = spk_integrate_run(instance->integrate, result->map[SPK_MAP_DISPLACEMENT_X],
+                                                   result->map[SPK_MAP_DISPLACEMENT_Y], result->valid,
+                                                   instance->scale, result->map[SPK_MAP_PHASE]);
     return SPK_OK;
 }
 

@@ -33,6 +33,10 @@ struct integrate_rows {
     void (*rate)(const float *ux, const float *uy, const uint8_t *valid, uint32_t width, uint8_t *good);
     /* Sums over good pixels, x from the middle of the row. */
     void (*sum)(const float *ux, const float *uy, const uint8_t *good, uint32_t width, float sums[SUMS_X]);
+    /* Over the squares between a row [0] and the next [1] whose corners are all good: the sum of the squares of twice the
+     * circulation of (gx, gy), and how many there are. Slopes may be anything where they are not good, but finite. */
+    void (*curl)(const float *const gx[2], const float *const gy[2], const uint8_t *const good[2],
+                 uint32_t width, float sums[2]);
     /* to = measured - (start + slope x) where good, 0 elsewhere. */
     void (*detrend)(const float *measured, const uint8_t *good, uint32_t width, double start, double slope,
                     float *to);

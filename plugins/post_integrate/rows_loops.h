@@ -146,6 +146,39 @@ static void sum(const float *restrict ux, const float *restrict uy, const uint8_
     }
 }
 
+/* Counter-clockwise in the plane of x and y: along y on the right and against x above, and so round. */
+static inline __attribute__((always_inline)) void
+add_curls(const float *restrict x0, const float *restrict x1, const float *restrict y0,
+          const float *restrict y1, const uint8_t *restrict good0, const uint8_t *restrict good1,
+          uint32_t count, float squares[restrict LANES], float numbers[restrict LANES])
+{
+    for (uint32_t i = 0; i < count; i++) {
+        float along_y = (y0[i + 1] + y1[i + 1]) - (y0[i] + y1[i]);
+        float along_x = (x1[i] + x1[i + 1]) - (x0[i] + x0[i + 1]);
+        float ok = (float)(good0[i] & good0[i + 1] & good1[i] & good1[i + 1]);
+        float curl = ok * (along_y - along_x);
+        squares[i] += curl * curl;
+        numbers[i] += ok;
+    }
+}
+
+static void curl(const float *const gx[2], const float *const gy[2], const uint8_t *const good[2],
+                 uint32_t width, float sums[2])
+{
+    float squares[LANES] = {0}, numbers[LANES] = {0};
+    uint32_t squares_a_row = width - 1, x = 0;
+    for (; x + LANES <= squares_a_row; x += LANES)
+        add_curls(gx[0] + x, gx[1] + x, gy[0] + x, gy[1] + x, good[0] + x, good[1] + x, LANES, squares,
+                  numbers);
+    add_curls(gx[0] + x, gx[1] + x, gy[0] + x, gy[1] + x, good[0] + x, good[1] + x, squares_a_row - x,
+              squares, numbers);
+    sums[0] = sums[1] = 0;
+    for (int i = 0; i < LANES; i++) {
+        sums[0] += squares[i];
+        sums[1] += numbers[i];
+    }
+}
+
 static void detrend(const float *restrict measured, const uint8_t *restrict good, uint32_t width,
                     double start, double slope, float *restrict to)
 {
@@ -167,5 +200,5 @@ static void finish(const float *restrict phi, uint32_t width, double constant, d
 
 #define INTEGRATE_ROWS                                                                                       \
     {                                                                                                        \
-        order, disorder, separate, separate_sine, combine, sweep, rate, sum, detrend, finish                 \
+        order, disorder, separate, separate_sine, combine, sweep, rate, sum, curl, detrend, finish           \
     }

@@ -83,6 +83,7 @@ static spk_status append_columns(struct record *record, const struct spk_provena
         [COLUMN_STAGE_NS] = from->stage_ns,
         [COLUMN_VALID_FRACTION] = &from->valid_fraction,
         [COLUMN_MEAN_QUALITY] = &from->mean_quality,
+        [COLUMN_CURL] = &from->curl_px,
         [COLUMN_NUMBER] = &from->number,
     };
     spk_status status = SPK_OK;

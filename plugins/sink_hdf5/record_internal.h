@@ -20,6 +20,7 @@ enum column {
     COLUMN_STAGE_NS,
     COLUMN_VALID_FRACTION,
     COLUMN_MEAN_QUALITY,
+    COLUMN_CURL,
     COLUMN_NUMBER, /* last: what has a number is complete */
     COLUMN_COUNT
 };

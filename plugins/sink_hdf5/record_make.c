@@ -39,6 +39,7 @@ static const struct column_info {
                          "time in each stage of attribute stages"},
     [COLUMN_VALID_FRACTION] = {"valid_fraction", SPK_F64, LENGTH_ONE, "", "share of trustworthy pixels"},
     [COLUMN_MEAN_QUALITY] = {"mean_quality", SPK_F64, LENGTH_ONE, "", "mean of the quality map there"},
+    [COLUMN_CURL] = {"curl", SPK_F64, LENGTH_ONE, "px", "what no phase explains of the displacement"},
     [COLUMN_NUMBER] = {"number", SPK_U64, LENGTH_ONE, NULL, "result number; rows with a number are complete"},
 };
 

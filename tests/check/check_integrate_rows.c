@@ -84,6 +84,13 @@ static void check_slopes(const struct integrate_rows *rows, uint32_t count, floa
     for (int i = 0; i < SUMS_X; i++)
         CHECK(check_same(sums[0][i], sums[1][i], scale * (float)count * (float)count),
               "sum %d of %u: %g, plainly %g", i, count, (double)sums[1][i], (double)sums[0][i]);
+    const float *const gx[2] = {a, a + count}, *const gy[2] = {b, b + count};
+    const uint8_t *const rows_good[2] = {good[0], good[1]};
+    integrate_rows_c.curl(gx, gy, rows_good, count, sums[0]);
+    rows->curl(gx, gy, rows_good, count, sums[1]);
+    CHECK(check_same(sums[0][0], sums[1][0], scale * scale * (float)count) && sums[0][1] == sums[1][1],
+          "curl of %u: %g in %g, plainly %g in %g", count, (double)sums[1][0], (double)sums[1][1],
+          (double)sums[0][0], (double)sums[0][1]);
     arm();
     integrate_rows_c.detrend(a, good[0], count, 0.3, 1e-3, plain.value);
     rows->detrend(a, good[0], count, 0.3, 1e-3, fast.value);

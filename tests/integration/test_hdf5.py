@@ -259,6 +259,11 @@ def test_what_is_written_is_nexus(expected, scene, tmp_path):
         assert results["stage_time"].shape == (1, len(results["stage_time"].attrs["stages"])) and (results["stage_time"][()] > 0).any()
         assert abs(results["published_time"][0] / 1e9 - time.time()) < 600 and results["latency"][0] > 0
         assert 0 < results["valid_fraction"][0] <= 1
+        ux, uy = (entry["maps"][f"displacement_{axis}"][0].astype(float) for axis in "xy")
+        whole = entry["maps/valid"][0].astype(bool)
+        square = whole[1:, 1:] & whole[1:, :-1] & whole[:-1, 1:] & whole[:-1, :-1]
+        curl = np.diff(uy[1:] + uy[:-1], axis=1) / 2 - np.diff(ux[:, 1:] + ux[:, :-1], axis=0) / 2
+        np.testing.assert_allclose(results["curl"][0], np.sqrt(np.mean(curl[square] ** 2)), rtol=1e-4)
 
 
 def test_an_existing_file_is_kept(scene, tmp_path):

@@ -135,6 +135,7 @@ def test_headers_of_maps_say_everything(bench):
         assert about["series"] == 1 and about["stack"] == 7 and about["angle_deg"] == 12.5 and about["partial"] is False
         assert about["count"] == about["present"] == COUNT and about["reference"] == 1
         assert about["geometry"] == {"energy_kev": 20, "pixel_size_m": 1e-6, "distance_m": 0.5}
+        assert about["curl_px"] is None or 0 < about["curl_px"] < 0.1
         assert 0 < about["valid_fraction"] <= 1 and about["latency_ns"] > 0 and "recon_umpa" in about["stages"]
         assert abs(about["published_realtime_ns"] - before) < 600e9 and about["version"]
     units = {name: header["speckled"]["unit"] for name, header in seen.items()}

@@ -60,15 +60,17 @@ static inline void field_sample(struct field *f, const struct surface *surface, 
     }
 }
 
-static inline void field_integrate(struct field *f, int64_t method, double scale, struct spk_team *team)
+/* Fills the phase; returns the curl residual. */
+static inline double field_integrate(struct field *f, int64_t method, double scale, struct spk_team *team)
 {
     struct spk_integrate *integrate = NULL;
     struct spk_error error = {0};
     struct spk_integrate_config config = {.method = method, .iterations = 100};
     REQUIRE(spk_integrate_create(&integrate, &config, f->height, f->width, team, &error) == SPK_OK, "%s",
             error.text);
-    spk_integrate_run(integrate, f->ux, f->uy, f->valid, scale, f->phase);
+    double curl = spk_integrate_run(integrate, f->ux, f->uy, f->valid, scale, f->phase);
     spk_integrate_destroy(&integrate);
+    return curl;
 }
 
 /* RMS of phase - truth over valid pixels, means removed, over the truth's peak-to-valley there. */

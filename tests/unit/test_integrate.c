@@ -345,6 +345,48 @@ static void test_allocates_nothing(struct spk_team *team)
     }
 }
 
+/* A rotation by w has the curl 2 w, whatever gradient lies over it and whatever stands in invalid pixels; of (0, k x^2 / 2)
+ * the circulation around a square is k (x + 1/2) exactly; white noise of deviation s has sqrt(2) s. */
+static void test_curl(struct spk_team *team)
+{
+    enum { H = 150, W = 211 };
+    const double w = 0.003, k = 0.02, s = 0.1;
+    struct field f;
+    field_make(&f, H, W);
+    for (int method = 0; method < METHODS; method++) {
+        field_sample(&f, &PARABOLA, 300);
+        CHECK(field_integrate(&f, method, 7, team) < 1e-6, "%s: the curl of a gradient", METHOD[method]);
+        for (uint32_t i = 0; i < H * W; i++) {
+            f.ux[i] -= (float)(w * (i / W));
+            f.uy[i] += (float)(w * (i % W));
+        }
+        CHECK_NEAR(field_integrate(&f, method, 7, team), 2 * w, 1e-5 * w + 1e-6);
+        for (uint32_t i = 0; i < H * W; i++) {
+            f.valid[i] = uniform() > -0.5;
+            f.ux[i] = f.valid[i] ? f.ux[i] : 1000;
+        }
+        CHECK_NEAR(field_integrate(&f, method, 7, team), 2 * w, 1e-5 * w + 1e-6);
+        memset(f.valid, 1, H * W);
+    }
+    double square = 0;
+    for (uint32_t x = 0; x + 1 < W; x++)
+        square += pow(k * (x + 0.5), 2) / (W - 1);
+    for (uint32_t i = 0; i < H * W; i++) {
+        f.ux[i] = 0;
+        f.uy[i] = (float)(0.5 * k * pow(i % W, 2));
+    }
+    CHECK_NEAR(field_integrate(&f, SPK_INTEGRATE_DCT, 1, team), sqrt(square), 1e-5 * sqrt(square));
+    for (uint32_t i = 0; i < H * W; i++) {
+        f.ux[i] = (float)(s * sqrt(3) * uniform());
+        f.uy[i] = (float)(s * sqrt(3) * uniform());
+    }
+    CHECK_NEAR(field_integrate(&f, SPK_INTEGRATE_DCT, 1, team), sqrt(2) * s, 0.02 * s);
+    for (uint32_t i = 0; i < H * W; i++)
+        f.valid[i] = (i % W) % 2 == 0; /* columns: no square of four */
+    CHECK(isnan(field_integrate(&f, SPK_INTEGRATE_DCT, 1, team)), "no square");
+    field_free(&f);
+}
+
 int main(void)
 {
     struct spk_team *team = NULL;
@@ -363,6 +405,7 @@ int main(void)
     test_lens();
     test_missing_geometry();
     test_threads(team);
+    test_curl(team);
     test_allocates_nothing(team);
     spk_team_destroy(&team);
     return test_end();

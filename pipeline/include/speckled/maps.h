@@ -87,6 +87,8 @@ struct spk_provenance {
     int64_t stage_ns[SPK_STAGES_MAX]; /* time spent in each stage */
     double valid_fraction;            /* of pixels */
     double mean_quality;              /* over valid pixels, NAN when there is no quality map */
+    double
+        curl_px; /* of the displacement, around 2 x 2 valid pixels, root mean square; NAN unless integrated */
 };
 
 /* One map set. Borrowed by sinks for the length of a call, or held with spk_result_ref(). */
