@@ -75,7 +75,16 @@ static spk_status add_stages(struct spk_configuration *configuration, const char
     char name[SPK_STRING_SIZE];
     snprintf(name, sizeof name, "recon_%s", method ? method : "umpa");
     spk_status status = spk_configuration_add(configuration, "prep_dark_flat", error);
-    return status ? status : spk_configuration_add(configuration, name, error);
+    if (!status)
+        status = spk_configuration_add(configuration, name, error);
+    if (status)
+        return status;
+    char key[SPK_STRING_SIZE + 16];
+    snprintf(key, sizeof key, "%.200s.quality", name);
+    /* nobody waits for the next stack here: methods that can take their time do */
+    const struct spk_node *node = &configuration->graph.stage[configuration->graph.stages - 1];
+    return spk_option_find(node->plugin->options, "quality") ? set(configuration, key, "best", error)
+                                                             : SPK_OK;
 }
 
 /* The phase needs the geometry; without it everything else is still worth having. */

@@ -254,7 +254,8 @@ def read_pvs(demo):
 
 LABELS = {"transmission": ("Transmission", "", "gray"), "dark_field": ("Dark-field", "", "gray"),
           "displacement_x": ("Displacement along x", "px", "RdBu"), "displacement_y": ("Displacement along y", "px", "RdBu"),
-          "phase": ("Phase", "rad", "viridis"), "quality": ("Quality", "", "magma")}
+          "phase": ("Phase", "rad", "viridis"), "quality": ("Quality", "", "magma"),
+          "displacement_error": ("Standard deviation of the displacement", "px", "magma")}
 
 
 def draw(axes, name, image, valid):

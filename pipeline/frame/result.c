@@ -31,6 +31,7 @@ static const struct spk_map_info maps[SPK_MAP_COUNT] = {
     [SPK_MAP_DISPLACEMENT_Y] = {"displacement_y", "Pattern displacement along y", "px"},
     [SPK_MAP_PHASE] = {"phase", "Phase", "rad"},
     [SPK_MAP_QUALITY] = {"quality", "Matching quality", ""},
+    [SPK_MAP_DISPLACEMENT_ERROR] = {"displacement_error", "Standard deviation of the displacement", "px"},
 };
 
 const struct spk_map_info *spk_map_info(enum spk_map map)

@@ -14,6 +14,15 @@ static const struct spk_option options[] = {
     {"dark_field", SPK_OPTION_BOOL, offsetof(struct spk_umpa_config, dark_field), NULL, 0, 0, "true", NULL,
      true, "Fit the dark-field; false: the sample does not scatter and two unknowns a pixel share the data.",
      NULL},
+    {"quality", SPK_OPTION_CHOICE, offsetof(struct spk_umpa_config, quality), NULL, 0, 0, "live", "live|best",
+     true,
+     "Refinement of the whole field at once: live, as far as the time until the next stack allows; best, "
+     "until "
+     "it converges. Not with a window of one size.",
+     NULL},
+    {"deadline_ms", SPK_OPTION_INT, offsetof(struct spk_umpa_config, deadline_ms), "ms", 0, 3600000, "0",
+     NULL, true,
+     "quality live: what a stack may take here; 0 takes most of the time between stacks, as measured.", NULL},
     {"refine", SPK_OPTION_INT, offsetof(struct spk_umpa_config, refine), NULL, 0, 20, "2", NULL, true,
      "Passes of sub-pixel refinement; 0 leaves the best integer shift and its closed-form maps.", NULL},
     {"mean_width", SPK_OPTION_FLOAT, offsetof(struct spk_umpa_config, mean_width), "px", 1, 40, "12", NULL,
@@ -76,7 +85,7 @@ static spk_status prepare(void *self, const struct spk_format *in, struct spk_fo
 {
     struct instance *instance = self;
     spk_umpa_destroy(&instance->umpa);
-    out->maps |= SPK_MAPS_MATCHED;
+    out->maps |= SPK_MAPS_MATCHED | 1u << SPK_MAP_DISPLACEMENT_ERROR;
     return spk_umpa_create(&instance->umpa, &instance->config, in->count, in->height, in->width,
                            instance->team, spk_isa_best(), error);
 }
@@ -96,19 +105,22 @@ static spk_status process(void *self, struct spk_work *work, struct spk_error *e
                                        .displacement_x = map[SPK_MAP_DISPLACEMENT_X],
                                        .displacement_y = map[SPK_MAP_DISPLACEMENT_Y],
                                        .quality = map[SPK_MAP_QUALITY],
+                                       .error = map[SPK_MAP_DISPLACEMENT_ERROR],
                                        .valid = work->result->valid};
-    return spk_umpa_process(instance->umpa, work->sample, &maps, error);
+    spk_status status = spk_umpa_process(instance->umpa, work->sample, &maps, error);
+    const struct spk_global_report report = spk_umpa_report(instance->umpa);
+    work->result->provenance.iterations = report.iterations;
+    work->result->provenance.converged = report.converged;
+    return status;
 }
 
 static spk_status set(void *self, const void *config, struct spk_error *error)
 {
     (void)error;
     struct instance *instance = self;
-    const struct spk_umpa_config *values = config;
-    instance->config.dark_field = values->dark_field;
-    instance->config.refine = values->refine;
+    instance->config = *(const struct spk_umpa_config *)config;
     if (instance->umpa)
-        spk_umpa_set(instance->umpa, values->dark_field, values->refine);
+        spk_umpa_set(instance->umpa, &instance->config);
     return SPK_OK;
 }
 

@@ -140,6 +140,12 @@ spk_status spk_umpa_create(struct spk_umpa **out, const struct spk_umpa_config *
                         width);
     }
     set_offsets(u);
+    if (config->window == 0)
+        status = spk_global_create(&u->global, height, width, team, isa, error);
+    if (status) {
+        spk_umpa_destroy(&u);
+        return status;
+    }
     if (!allocate_scratch(u)) {
         spk_umpa_destroy(&u);
         return spk_fail(error, SPK_NOMEM, "umpa: no memory for the scratch of %u workers",
@@ -154,6 +160,7 @@ void spk_umpa_destroy(struct spk_umpa **address)
     struct spk_umpa *u = *address;
     if (!u)
         return;
+    spk_global_destroy(&u->global);
     free(u->offset_x);
     free(u->offset_y);
     free(u->lane_x);
@@ -232,6 +239,7 @@ static void store_row(const struct spk_umpa *u, unsigned y, const struct spk_ump
         maps->displacement_x[to] = ux;
         maps->displacement_y[to] = uy;
         maps->quality[to] = u->quality[from];
+        maps->error[to] = u->error[from];
         maps->valid[to] = good;
     }
 }
@@ -248,20 +256,30 @@ spk_status spk_umpa_process(struct spk_umpa *u, const struct spk_stack *sample,
     if (!u->used_count)
         return spk_fail(error, SPK_INVALID, "umpa: no scan position is in both reference and sample");
     u->sample = sample;
+    umpa_clock_start(u);
     float level = umpa_scan(u, sample, NULL, u->scale) * u->scale;
     u->level = fabsf(level) < UMPA_LIMIT ? level : 0;
     u->noise_sample = umpa_noise(u, sample, u->scale);
     umpa_search(u);
     umpa_refine(u);
+    umpa_global(u);
     for (unsigned y = 0; y < u->height; y++)
         store_row(u, y, maps);
+    umpa_clock_stop(u);
     return SPK_OK;
 }
 
-void spk_umpa_set(struct spk_umpa *u, bool dark_field, int64_t refine)
+void spk_umpa_set(struct spk_umpa *u, const struct spk_umpa_config *config)
 {
-    u->config.dark_field = dark_field;
-    u->config.refine = refine;
+    u->config.dark_field = config->dark_field;
+    u->config.refine = config->refine;
+    u->config.quality = config->quality;
+    u->config.deadline_ms = config->deadline_ms;
+}
+
+struct spk_global_report spk_umpa_report(const struct spk_umpa *u)
+{
+    return u->report;
 }
 
 const float *spk_umpa_cost(const struct spk_umpa *u)

@@ -9,7 +9,7 @@
 #define SPECKLED_UMPA_H
 
 #include <speckled/maps.h>
-#include <speckled/num_isa.h>
+#include <speckled/num_global.h>
 #include <speckled/option.h>
 #include <speckled/team.h>
 
@@ -19,12 +19,17 @@ enum {
     SPK_UMPA_SHIFT_MAX = 32,
 };
 
+/* How far the refinement of the whole field goes: as time allows, or until it converges. */
+enum spk_umpa_quality { SPK_UMPA_LIVE, SPK_UMPA_BEST };
+
 struct spk_umpa_config {
-    int64_t window;          /* half width of the Hamming window; 0 = chosen pixel by pixel */
-    int64_t max_shift;       /* px, on both sides of the guess, both axes */
-    bool dark_field;         /* false: K = T, three unknowns a pixel */
-    int64_t refine;          /* sub-pixel passes; 0 = integer shifts */
-    double mean_width;       /* px, standard deviation of the Gaussian that makes the local mean m */
+    int64_t window;      /* half width of the Hamming window; 0 = chosen pixel by pixel */
+    int64_t max_shift;   /* px, on both sides of the guess, both axes */
+    bool dark_field;     /* false: K = T, three unknowns a pixel */
+    int64_t quality;     /* enum spk_umpa_quality */
+    int64_t deadline_ms; /* live: what a stack may take; 0 = most of the time between stacks, as measured */
+    int64_t refine;      /* sub-pixel passes; 0 = integer shifts */
+    double mean_width;   /* px, standard deviation of the Gaussian that makes the local mean m */
     double guess_x, guess_y; /* px, rounded */
     struct spk_numbers offset_x,
         offset_y; /* px, sample stepping: where the sample is in frame k; empty = 0 */
@@ -52,6 +57,7 @@ spk_status spk_umpa_reference(struct spk_umpa *umpa, const struct spk_stack *ref
 struct spk_umpa_maps {
     float *transmission, *dark_field, *displacement_x, *displacement_y;
     float *quality; /* correlation of the sample's modulation with the shifted reference's, 0..1 */
+    float *error;   /* standard deviation of the displacement, both components together, px */
     uint8_t *valid; /* enough data, inside the search range, displacement known to half a pixel */
 };
 
@@ -59,8 +65,11 @@ struct spk_umpa_maps {
 spk_status spk_umpa_process(struct spk_umpa *umpa, const struct spk_stack *sample,
                             const struct spk_umpa_maps *maps, struct spk_error *error);
 
-/* Changes what can change between two stacks. */
-void spk_umpa_set(struct spk_umpa *umpa, bool dark_field, int64_t refine);
+/* Takes over what can change between two stacks: dark_field, refine, quality, deadline_ms. */
+void spk_umpa_set(struct spk_umpa *umpa, const struct spk_umpa_config *config);
+
+/* How far the refinement of the whole field got with the last stack; zeros: it did not begin. */
+struct spk_global_report spk_umpa_report(const struct spk_umpa *umpa);
 
 /* Cost a frame of the best integer shift in squared units of the reference, UMPA's f: [height][width], rows
  * spk_umpa_pitch() floats apart, valid until the next process. */

@@ -4,6 +4,7 @@
 
 #include "umpa.h"
 
+#include <speckled/num_global.h>
 #include <speckled/num_image.h>
 #include <speckled/num_match.h>
 
@@ -81,8 +82,12 @@ struct spk_umpa {
     float *noise;                /* [max(count * UMPA_BLOCKS, tasks of rows)] values to take a median of */
     struct umpa_block_sum *sums; /* [tasks of rows] */
 
-    size_t scratch_size; /* floats a worker */
-    float *scratch;      /* [workers][scratch_size] */
+    struct spk_global *global; /* NULL: windows of one size, for parity */
+    struct spk_global_report report;
+    int64_t started_ns, stopped_ns; /* of the last stack, 0 = none */
+    int64_t allowance_ns;           /* that a stack may take */
+    size_t scratch_size;            /* floats a worker */
+    float *scratch;                 /* [workers][scratch_size] */
 };
 
 static inline float *umpa_scratch(struct spk_umpa *u, unsigned worker)
@@ -129,5 +134,15 @@ void umpa_levels_destroy(struct spk_umpa *u);
  * fills quality and looks at the widest windows. */
 void umpa_windows(struct spk_umpa *u, bool final);
 size_t umpa_windows_scratch(const struct spk_umpa *u);
+
+/* Fills row y of `normal`, linearised at param. `scratch` is a worker's. */
+void umpa_equations_row(struct spk_umpa *u, unsigned y, float *scratch);
+
+/* Measures the time between stacks, of which the refinement may use what is left. */
+void umpa_clock_start(struct spk_umpa *u);
+void umpa_clock_stop(struct spk_umpa *u);
+
+/* Improves param and error over the whole field at once, as far as the quality asked for and the time allow. */
+void umpa_global(struct spk_umpa *u);
 
 #endif

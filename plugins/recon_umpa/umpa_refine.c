@@ -34,7 +34,7 @@ static void interleave_sample(const struct spk_umpa *u, int y, float *to)
     }
 }
 
-static void equations_row(struct spk_umpa *u, unsigned y, float *scratch)
+void umpa_equations_row(struct spk_umpa *u, unsigned y, float *scratch)
 {
     size_t row = SPK_MATCH_STEP + spk_match_round(u->width, SPK_MATCH_STEP), at = y * u->pitch;
     float *moment = scratch, *mean = moment + SPK_MOMENTS * row, *sample = mean + 4 * row;
@@ -102,7 +102,7 @@ static void equations_rows(void *context, unsigned task, unsigned worker)
     struct spk_umpa *u = context;
     const unsigned first = task * UMPA_ROWS;
     for (unsigned y = first; y < u->height && y < first + UMPA_ROWS; y++)
-        equations_row(u, y, umpa_scratch(u, worker));
+        umpa_equations_row(u, y, umpa_scratch(u, worker));
     if (u->config.window > 0)
         return;
     for (unsigned l = 0; l + 1 < UMPA_LEVELS; l++)

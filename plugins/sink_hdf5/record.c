@@ -66,7 +66,7 @@ static spk_status append_maps(struct record *record, const struct spk_result *re
 static spk_status append_columns(struct record *record, const struct spk_provenance *from,
                                  struct spk_error *error)
 {
-    const uint8_t partial = from->partial;
+    const uint8_t partial = from->partial, converged = from->converged;
     const int64_t latency = from->published_ns - from->last_frame_ns;
     const void *const values[COLUMN_COUNT] = {
         [COLUMN_SERIES] = &from->series,
@@ -84,6 +84,8 @@ static spk_status append_columns(struct record *record, const struct spk_provena
         [COLUMN_VALID_FRACTION] = &from->valid_fraction,
         [COLUMN_MEAN_QUALITY] = &from->mean_quality,
         [COLUMN_CURL] = &from->curl_px,
+        [COLUMN_ITERATIONS] = &from->iterations,
+        [COLUMN_CONVERGED] = &converged,
         [COLUMN_NUMBER] = &from->number,
     };
     spk_status status = SPK_OK;

@@ -21,6 +21,8 @@ enum column {
     COLUMN_VALID_FRACTION,
     COLUMN_MEAN_QUALITY,
     COLUMN_CURL,
+    COLUMN_ITERATIONS,
+    COLUMN_CONVERGED,
     COLUMN_NUMBER, /* last: what has a number is complete */
     COLUMN_COUNT
 };

@@ -40,6 +40,9 @@ static const struct column_info {
     [COLUMN_VALID_FRACTION] = {"valid_fraction", SPK_F64, LENGTH_ONE, "", "share of trustworthy pixels"},
     [COLUMN_MEAN_QUALITY] = {"mean_quality", SPK_F64, LENGTH_ONE, "", "mean of the quality map there"},
     [COLUMN_CURL] = {"curl", SPK_F64, LENGTH_ONE, "px", "what no phase explains of the displacement"},
+    [COLUMN_ITERATIONS] = {"iterations", SPK_U32, LENGTH_ONE, NULL, "refinements of the whole field"},
+    [COLUMN_CONVERGED] = {"converged", SPK_U8, LENGTH_ONE, NULL,
+                          "1 = they ended by themselves, not by the clock"},
     [COLUMN_NUMBER] = {"number", SPK_U64, LENGTH_ONE, NULL, "result number; rows with a number are complete"},
 };
 
@@ -144,8 +147,9 @@ static spk_status make_columns(struct record *record, const struct spk_provenanc
 /* NeXus: the map that viewers show first, and the others. */
 static spk_status name_signals(struct record *record, struct spk_error *error)
 {
-    static const enum spk_map order[] = {SPK_MAP_PHASE,          SPK_MAP_TRANSMISSION,   SPK_MAP_DARK_FIELD,
-                                         SPK_MAP_DISPLACEMENT_X, SPK_MAP_DISPLACEMENT_Y, SPK_MAP_QUALITY};
+    static const enum spk_map order[] = {
+        SPK_MAP_PHASE,          SPK_MAP_TRANSMISSION, SPK_MAP_DARK_FIELD,        SPK_MAP_DISPLACEMENT_X,
+        SPK_MAP_DISPLACEMENT_Y, SPK_MAP_QUALITY,      SPK_MAP_DISPLACEMENT_ERROR};
     const char *names[SPK_MAP_COUNT];
     size_t count = 0;
     for (size_t i = 0; i < sizeof order / sizeof *order; i++)

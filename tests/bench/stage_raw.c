@@ -1,10 +1,10 @@
 /* Runs one reconstruction plugin on a raw stack, without the service: the workhorse of comparisons and benchmarks.
  *
- *   stage_raw PLUGIN COUNT HEIGHT WIDTH IN OUT [threads=N] [repeat=N] [option=value ...]
+ *   stage_raw PLUGIN COUNT HEIGHT WIDTH IN OUT [threads=N] [repeat=N] [errors=1] [option=value ...]
  *
  * IN holds float32 reference then sample, [COUNT][HEIGHT][WIDTH] each; OUT receives float32 transmission, dark-field,
- * displacement x and y, quality and validity. IN may be "-": a random pattern. Prints wall and processor seconds of the best
- * repetition, as JSON. */
+ * displacement x and y, quality, validity and, if asked for, displacement error. IN may be "-": a random pattern.
+ * Prints wall and processor seconds of the best repetition, as JSON. */
 #include <speckled/clock.h>
 #include <speckled/plugin.h>
 
@@ -21,7 +21,7 @@ struct job {
     void *config, *self;
     struct spk_stack reference, sample;
     struct spk_result result;
-    unsigned repeat;
+    unsigned repeat, errors;
 };
 
 static double processor_seconds(void)
@@ -82,6 +82,8 @@ static spk_status take_option(struct job *job, const char *text, unsigned *threa
         *threads = (unsigned)strtoul(equals + 1, NULL, 10);
     else if (strcmp(key, "repeat") == 0)
         job->repeat = (unsigned)strtoul(equals + 1, NULL, 10);
+    else if (strcmp(key, "errors") == 0)
+        job->errors = (unsigned)strtoul(equals + 1, NULL, 10);
     else {
         const struct spk_option *option = spk_option_find(job->plugin->options, key);
         if (!option)
@@ -128,7 +130,8 @@ static spk_status run(struct job *job, struct spk_error *error)
     return status;
 }
 
-static spk_status write_maps(const struct spk_result *r, const char *path, struct spk_error *error)
+static spk_status write_maps(const struct spk_result *r, bool errors, const char *path,
+                             struct spk_error *error)
 {
     static const enum spk_map map[MAPS - 1] = {SPK_MAP_TRANSMISSION, SPK_MAP_DARK_FIELD,
                                                SPK_MAP_DISPLACEMENT_X, SPK_MAP_DISPLACEMENT_Y,
@@ -142,6 +145,8 @@ static spk_status write_maps(const struct spk_result *r, const char *path, struc
         float valid = r->valid[i];
         good = fwrite(&valid, sizeof valid, 1, out) == 1;
     }
+    if (good && errors)
+        good = fwrite(r->map[SPK_MAP_DISPLACEMENT_ERROR], sizeof(float), pixels, out) == pixels;
     if (out && fclose(out))
         good = false;
     return good ? SPK_OK : spk_fail(error, SPK_IO, "cannot write %s", path);
@@ -188,7 +193,7 @@ static spk_status work(struct job *job, int argc, char **argv, struct spk_error 
     if (!status)
         status = run(job, error);
     if (!status && strcmp(argv[6], "-") != 0)
-        status = write_maps(&job->result, argv[6], error);
+        status = write_maps(&job->result, job->errors > 0, argv[6], error);
     if (in)
         fclose(in);
     return status;
@@ -197,7 +202,8 @@ static spk_status work(struct job *job, int argc, char **argv, struct spk_error 
 int main(int argc, char **argv)
 {
     if (argc < 7) {
-        fputs("usage: stage_raw PLUGIN COUNT HEIGHT WIDTH IN OUT [threads=N] [repeat=N] [option=value ...]\n",
+        fputs("usage: stage_raw PLUGIN COUNT HEIGHT WIDTH IN OUT [threads=N] [repeat=N] [errors=1] "
+              "[option=value ...]\n",
               stderr);
         return 2;
     }

@@ -19,7 +19,8 @@ import harness
 HEIGHT, WIDTH, COUNT = 56, 72, 5
 SHIFT_X, SHIFT_Y, TRANSMISSION = 2, -1, 0.5  # whole pixels: the closed form is exact
 INNER = np.s_[..., 10:-10, 10:-10]
-MAPS = {"transmission": "", "dark_field": "", "displacement_x": "px", "displacement_y": "px", "phase": "rad", "quality": ""}
+MAPS = {"transmission": "", "dark_field": "", "displacement_x": "px", "displacement_y": "px", "phase": "rad", "quality": "",
+        "displacement_error": "px"}
 GEOMETRY = {"energy_kev": 20.0, "pixel_size_m": 1e-6, "distance_m": 0.5}
 
 

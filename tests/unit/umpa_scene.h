@@ -13,7 +13,7 @@ enum { SCENE_WAVES = 24 };
 struct scene {
     struct spk_stack reference, sample;
     struct spk_umpa_maps maps;
-    float *map[5];
+    float *map[6];
 };
 
 static uint64_t scene_state = 1;
@@ -44,10 +44,10 @@ static inline void scene_create(struct scene *s, uint32_t count, uint32_t height
 {
     scene_stack(&s->reference, count, height, width);
     scene_stack(&s->sample, count, height, width);
-    for (unsigned i = 0; i < 5; i++)
+    for (unsigned i = 0; i < 6; i++)
         s->map[i] = calloc((size_t)height * width, sizeof(float));
-    s->maps = (struct spk_umpa_maps){s->map[0], s->map[1], s->map[2],
-                                     s->map[3], s->map[4], calloc((size_t)height * width, 1)};
+    s->maps = (struct spk_umpa_maps){
+        s->map[0], s->map[1], s->map[2], s->map[3], s->map[4], s->map[5], calloc((size_t)height * width, 1)};
 }
 
 static inline void scene_destroy(struct scene *s)
@@ -58,7 +58,7 @@ static inline void scene_destroy(struct scene *s)
         free(stack[i]->mask);
         free(stack[i]->present);
     }
-    for (unsigned i = 0; i < 5; i++)
+    for (unsigned i = 0; i < 6; i++)
         free(s->map[i]);
     free(s->maps.valid);
 }

@@ -17,6 +17,7 @@ enum spk_map {
     SPK_MAP_DISPLACEMENT_Y,
     SPK_MAP_PHASE,
     SPK_MAP_QUALITY,
+    SPK_MAP_DISPLACEMENT_ERROR, /* standard deviation of u, both components together */
     SPK_MAP_COUNT
 };
 
@@ -86,6 +87,8 @@ struct spk_provenance {
     const char *stage_name[SPK_STAGES_MAX];
     int64_t stage_ns[SPK_STAGES_MAX]; /* time spent in each stage */
     double valid_fraction;            /* of pixels */
+    uint32_t iterations;              /* of a stage that refines while time is left; 0 = none */
+    bool converged;                   /* they ended by themselves */
     double mean_quality;              /* over valid pixels, NAN when there is no quality map */
     double
         curl_px; /* of the displacement, around 2 x 2 valid pixels, root mean square; NAN unless integrated */

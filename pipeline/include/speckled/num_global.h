@@ -1,0 +1,73 @@
+/* Global refinement of a matched field: one edge-preserving, curl-coupled least squares over the whole image, started from
+ * any map of (T, K, ux, uy) that is right to about a pixel. K = T D.
+ *
+ * The caller brings the normal equations of each pixel, linearised at the present estimate (spk_match_ops.normal makes them);
+ * this part knows nothing of frames. Each iteration minimises
+ *
+ *     1/2 sum_x w(x) chi2(x) + 1/2 sum_c sum_x s_c(x) (p_xx^2 + p_yy^2 + 2 p_xy^2) + gamma / 2 sum curl(u)^2
+ *
+ * with c = T, K and u (ux and uy share one s), second differences p_xx, p_yy, p_xy, and w = min(1, 2 / chi2), chi2 relative to what is
+ * typical, so that pixels which no displacement explains do not pull at their neighbours. The weights follow the field:
+ *
+ *     s_c(x) = k_c / (mean-square second difference near x + what noise adds to it),
+ *
+ * which is expectation-maximisation for a field whose second differences have a variance of their own at each place (Wipf and
+ * Nagarajan, NIPS 20 (2007)): smooth where it is smooth, free to bend at edges. What noise adds is taken from a sample of the error:
+ * the solution of the same system for a random right-hand side (Papandreou and Yuille, ICCV (2011)). The curl of a
+ * displacement by refraction is 0. Linear systems are solved by conjugate gradients with a multilevel preconditioner (Bramble, Pasciak
+ * and Xu, Math. Comp. 55, 1 (1990)).
+ *
+ * Thread: one caller at a time, [lane]. Only spk_global_create() allocates. */
+#ifndef SPECKLED_NUM_GLOBAL_H
+#define SPECKLED_NUM_GLOBAL_H
+
+#include <speckled/num_match.h>
+#include <speckled/status.h>
+#include <speckled/team.h>
+
+enum { SPK_GLOBAL_T, SPK_GLOBAL_K, SPK_GLOBAL_X, SPK_GLOBAL_Y, SPK_GLOBAL_PARAMS };
+
+struct spk_global;
+
+/* Makes an instance for maps of height x width pixels. `team` is borrowed until destroy (NULL: the caller works alone).
+ * Errors: SPK_INVALID (no pixels), SPK_UNSUPPORTED (`isa` does not run here), SPK_NOMEM. [control] */
+spk_status spk_global_create(struct spk_global **global, unsigned height, unsigned width,
+                             struct spk_team *team, enum spk_isa isa, struct spk_error *error);
+/* Frees everything, sets *global to NULL. NULL is allowed. */
+void spk_global_destroy(struct spk_global **global);
+
+/* Everything is borrowed for the length of the call. Rows of `param` and `error` are `pitch` floats apart, those of `normal`
+ * `normal_pitch`, its planes `plane`. */
+struct spk_global_problem {
+    size_t pitch;
+    float *param[SPK_GLOBAL_PARAMS]; /* in: the start; out: the result */
+    float *
+        error; /* standard deviation of u in px, both components together. In: of the start, which says where to
+                      trust it; NAN and infinity: not. Out (see `deviation`): of the result */
+    float *normal; /* [SPK_NORMALS] planes, SPK_NORMAL_*; what is there afterwards means nothing */
+    size_t normal_pitch, plane;
+    /* Fills row y of `normal` at the present `param`; called for all rows, on all workers. */
+    void (*equations)(void *context, unsigned y, unsigned worker);
+    void *context;
+    float origin[SPK_GLOBAL_PARAMS]; /* that the right-hand sides of the equations are relative to */
+    float range;                     /* px: ux, uy stay this near their origin */
+    unsigned frames;                 /* equations a pixel: what chi2 is expected to be */
+    bool dark_field;                 /* false: K = T */
+    unsigned iterations; /* linearisations at most; 0 = until the field moves by less than 0.003 px, 6 */
+    int64_t deadline_ns; /* CLOCK_MONOTONIC; what is reached by then is the result. 0 = none */
+    bool deviation;      /* replace `error`, if the deadline leaves the time */
+};
+
+/* How far it got. */
+struct spk_global_report {
+    unsigned iterations; /* linearisations whose step was taken, also in part */
+    unsigned inner;      /* conjugate-gradient steps in all */
+    float change;        /* px: root-mean-square step of u in the last one */
+    bool converged;      /* by itself, not by `iterations` or the deadline */
+};
+
+/* Refines in place. NaN in the start is taken as no knowledge. */
+void spk_global_run(struct spk_global *global, const struct spk_global_problem *problem,
+                    struct spk_global_report *report);
+
+#endif

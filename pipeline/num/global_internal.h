@@ -1,0 +1,78 @@
+/* The parts of the global refinement among themselves: weights, linear solver, order of the steps. */
+#ifndef SPECKLED_GLOBAL_INTERNAL_H
+#define SPECKLED_GLOBAL_INTERNAL_H
+
+#include "global_rows.h"
+
+enum {
+    GLOBAL_LEVELS_MAX = 7,
+    GLOBAL_BAND = 16,      /* rows of one task */
+    GLOBAL_SAMPLES = 4096, /* values a quantile is taken of */
+};
+
+#define GLOBAL_GAMMA 3000.0f /* weight of the squared curl, px^-2: more than any datum says */
+
+struct spk_global {
+    const struct global_ops *ops;
+    struct spk_team *team;
+    unsigned height, width, levels;
+    struct global_grid grid[GLOBAL_LEVELS_MAX]; /* finest first */
+    float *step, *direction, *draw; /* [4] planes of the finest grid; draw: a sample of the field's error */
+    float *doubt;    /* plane of the finest grid: 1 where the start is not believed, else 0; later a sum */
+    double *part;    /* [bands] partial sums, so that they do not depend on who made them */
+    float *quantile; /* [GLOBAL_SAMPLES] */
+    size_t scratch_size;
+    float *scratch; /* [workers][scratch_size] */
+    float *memory;  /* of all planes */
+
+    /* the run in work */
+    const struct spk_global_problem *problem;
+    unsigned iteration;
+    float chi2_scale; /* what chi2 typically is, in units of what it should be; at least 1 */
+    uint32_t seed;
+    int64_t setup_ns; /* what an iteration takes before its solution can begin, as measured; 0 = not yet */
+};
+
+static inline float *global_worker(const struct spk_global *g, unsigned worker)
+{
+    return g->scratch + worker * g->scratch_size;
+}
+
+static inline unsigned global_bands(unsigned height)
+{
+    return (height + GLOBAL_BAND - 1) / GLOBAL_BAND;
+}
+
+/* Rows of task `band`. */
+static inline unsigned global_first(unsigned band)
+{
+    return band * GLOBAL_BAND;
+}
+
+static inline unsigned global_last(unsigned band, unsigned height)
+{
+    return (band + 1) * GLOBAL_BAND < height ? (band + 1) * GLOBAL_BAND : height;
+}
+
+/* Marks what the start does not know and fills it from its neighbours, weighted by precision. */
+void global_start(struct spk_global *g);
+
+/* Makes the priors' weights from the present field, and takes pixels that it does not explain out of the equations. */
+void global_weigh(struct spk_global *g);
+
+/* Puts the coarse levels and the preconditioner in place; residual = right-hand side - A field, step = 0. */
+void global_assemble(struct spk_global *g);
+
+/* Solves A step = residual by at most `steps` of conjugate gradients, or until the residual fell by `tolerance` or the
+ * deadline; returns how many. The residual is lost. */
+unsigned global_solve(struct spk_global *g, unsigned steps, double tolerance);
+
+/* After global_assemble(): residual = noise whose covariance is A, less A draw. The solution of A step = residual, added to draw,
+ * makes it a sample of the field's error; the same seed gives the same noise, so that an old draw is a good start. */
+void global_draw(struct spk_global *g, uint32_t seed);
+
+/* Adds the squares of draw to a sum, or starts it. With `share` > 0 the sum is over: error = sqrt(share * sum, averaged over some
+ * pixels). */
+void global_spread(struct spk_global *g, bool first, float share);
+
+#endif

@@ -1,0 +1,555 @@
+/* The rows of the global refinement, included once by each instruction set's file, which the compiler then vectorises for it. */
+#include "global_rows.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Rows do not overlap: that is the caller's contract, which the compiler cannot see. */
+#if defined(__clang__)
+#define ROW_LOOP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define ROW_LOOP _Pragma("GCC ivdep")
+#endif
+
+/* What one row of the image brings into the sums below it and above: weighted second differences of the four fields along y and
+ * across, and the weighted curl between the row and the next. All have a zero on either side. */
+struct slot {
+    float *yy[SPK_GLOBAL_PARAMS], *xy[SPK_GLOBAL_PARAMS], *curl;
+};
+
+struct ring {
+    struct slot slot[3];
+    float *xx[SPK_GLOBAL_PARAMS];
+};
+
+static void lay_ring(struct ring *ring, unsigned width, float *scratch)
+{
+    size_t row = spk_match_round(width + 2, SPK_MATCH_STEP) + SPK_MATCH_STEP;
+    memset(scratch, 0, (31 * row + SPK_MATCH_STEP) * sizeof *scratch);
+    float *next = scratch + SPK_MATCH_STEP;
+    for (unsigned i = 0; i < 3; i++) {
+        for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++, next += 2 * row) {
+            ring->slot[i].yy[c] = next;
+            ring->slot[i].xy[c] = next + row;
+        }
+        ring->slot[i].curl = next;
+        next += row;
+    }
+    for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++, next += row)
+        ring->xx[c] = next;
+}
+
+static void clear_slot(const struct slot *slot, unsigned width)
+{
+    for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++) {
+        memset(slot->yy[c], 0, width * sizeof(float));
+        memset(slot->xy[c], 0, width * sizeof(float));
+    }
+    memset(slot->curl, 0, width * sizeof(float));
+}
+
+static const float *prior_row(const struct global_grid *g, unsigned c, unsigned y)
+{
+    return g->prior[c < GLOBAL_PRIORS ? c : GLOBAL_PRIORS - 1] + y * g->pitch;
+}
+
+static void along_x(float *xx, const float *in, const float *s, unsigned width)
+{
+    ROW_LOOP
+    for (unsigned x = 0; x < width; x++)
+        xx[x] = s[x] * (in[(ptrdiff_t)x - 1] - 2 * in[x] + in[x + 1]);
+    xx[0] = xx[width - 1] = 0;
+}
+
+static void along_y(float *yy, const float *in, const float *up, const float *down, const float *s,
+                    unsigned width)
+{
+    ROW_LOOP
+    for (unsigned x = 0; x < width; x++)
+        yy[x] = s[x] * (up[x] - 2 * in[x] + down[x]);
+}
+
+static void across(float *xy, const float *in, const float *down, const float *s, unsigned width)
+{
+    ROW_LOOP
+    for (unsigned x = 0; x < width; x++)
+        xy[x] = 2 * s[x] * (in[x] - in[x + 1] - down[x] + down[x + 1]);
+    xy[width - 1] = 0;
+}
+
+static void curl_row(float *out, const float *u, const float *v, size_t pitch, float gamma, unsigned width)
+{
+    const float *u1 = u + pitch, *v1 = v + pitch, half = 0.5f * gamma;
+    ROW_LOOP
+    for (unsigned x = 0; x < width; x++)
+        out[x] = half * ((v[x + 1] - v[x] + v1[x + 1] - v1[x]) - (u1[x] - u[x] + u1[x + 1] - u[x + 1]));
+    out[width - 1] = 0;
+}
+
+/* The differences of `in` that row y begins. */
+static void difference_slot(const struct global_apply *a, int row, const struct slot *slot)
+{
+    const struct global_grid *g = a->grid;
+    const unsigned width = g->width, y = (unsigned)row;
+    clear_slot(slot, width);
+    if (row < 0 || y >= g->height)
+        return;
+    bool below = y + 1 < g->height;
+    for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++) {
+        const float *in = a->in + c * g->plane + y * g->pitch, *s = prior_row(g, c, y);
+        if (y > 0 && below)
+            along_y(slot->yy[c], in, in - g->pitch, in + g->pitch, s, width);
+        if (below)
+            across(slot->xy[c], in, in + g->pitch, s, width);
+    }
+    const float *u = a->in + 2 * g->plane + y * g->pitch;
+    if (below)
+        curl_row(slot->curl, u, u + g->plane, g->pitch, a->gamma, width);
+}
+
+/* One register of random bits a pixel (Wellons' lowbias32, a bijection of 32 bits without visible bias). */
+static inline uint32_t scatter(uint32_t x, uint32_t y, uint32_t seed)
+{
+    uint32_t h = x * 0x9e3779b1u ^ (y * 0x85ebca77u + seed);
+    h ^= h >> 16;
+    h *= 0x7feb352du;
+    h ^= h >> 15;
+    h *= 0x846ca68bu;
+    return h ^ h >> 16;
+}
+
+/* +-1: the covariance is all that counts, and the sums over many pixels make the rest normal. */
+static inline float coin(uint32_t bits, unsigned which)
+{
+    return (float)(int32_t)(bits >> which & 1) * 2 - 1;
+}
+
+static void random_row(float *out, const float *s, float factor, unsigned which, unsigned y, uint32_t seed,
+                       unsigned width)
+{
+    ROW_LOOP
+    for (unsigned x = 0; x < width; x++)
+        out[x] = sqrtf(factor * (s ? s[x] : 1)) * coin(scatter(x, y, seed), which);
+}
+
+/* Noise in the place of weighted differences: of variance weight, where there is a difference at all. */
+static void random_slot(const struct global_apply *a, int row, const struct slot *slot)
+{
+    const struct global_grid *g = a->grid;
+    const unsigned width = g->width, y = (unsigned)row;
+    clear_slot(slot, width);
+    if (row < 0 || y >= g->height)
+        return;
+    bool below = y + 1 < g->height;
+    for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++) {
+        if (y > 0 && below)
+            random_row(slot->yy[c], prior_row(g, c, y), 1, c, y, a->seed, width);
+        if (below)
+            random_row(slot->xy[c], prior_row(g, c, y), 2, 4 + c, y, a->seed, width);
+        slot->xy[c][width - 1] = 0;
+    }
+    if (below)
+        random_row(slot->curl, NULL, a->gamma, 8, y, a->seed, width);
+    slot->curl[width - 1] = 0;
+}
+
+/* The transpose of the differences: what they bring to the pixels of the middle slot's row. */
+static void gather_row(float *out, const float *xx, const struct slot *above, const struct slot *here,
+                       const struct slot *below, unsigned c, unsigned width)
+{
+    const float *yy0 = above->yy[c], *yy1 = here->yy[c], *yy2 = below->yy[c];
+    const float *xy0 = above->xy[c], *xy1 = here->xy[c];
+    ROW_LOOP
+    for (unsigned x = 0; x < width; x++) {
+        float middle = xy1[x] - 2 * (xx[x] + yy1[x]) + yy0[x] + yy2[x] - xy0[x];
+        out[x] = middle + xx[(ptrdiff_t)x - 1] + xx[x + 1] + xy0[(ptrdiff_t)x - 1] - xy1[(ptrdiff_t)x - 1];
+    }
+}
+
+static void gather_curl(float *u, float *v, const float *above, const float *here, unsigned width)
+{
+    ROW_LOOP
+    for (unsigned x = 0; x < width; x++) {
+        float a = above[(ptrdiff_t)x - 1], b = above[x], c = here[(ptrdiff_t)x - 1], d = here[x];
+        v[x] += 0.5f * (a - b + c - d);
+        u[x] -= 0.5f * (a + b - c - d);
+    }
+}
+
+static void matrix_row(const float *m, size_t p, const float *in, float *out, size_t plane, unsigned width)
+{
+    ROW_LOOP
+    for (unsigned x = 0; x < width; x++) {
+        float a = in[x], b = in[plane + x], c = in[2 * plane + x], d = in[3 * plane + x];
+        const float *g = m + x;
+        out[x] += g[0] * a + g[p] * b + g[2 * p] * c + g[3 * p] * d;
+        out[plane + x] += g[p] * a + g[4 * p] * b + g[5 * p] * c + g[6 * p] * d;
+        out[2 * plane + x] += g[2 * p] * a + g[5 * p] * b + g[7 * p] * c + g[8 * p] * d;
+        out[3 * plane + x] += g[3 * p] * a + g[6 * p] * b + g[8 * p] * c + g[9 * p] * d;
+    }
+}
+
+static float dot_row(const float *a, const float *b, size_t plane, unsigned width)
+{
+    enum { PARTS = 16 };
+    float part[PARTS] = {0}, sum = 0;
+    for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++) {
+        const float *p = a + c * plane, *q = b + c * plane;
+        unsigned x = 0;
+        for (; x + PARTS <= width; x += PARTS)
+            for (unsigned i = 0; i < PARTS; i++)
+                part[i] += p[x + i] * q[x + i];
+        for (; x < width; x++)
+            sum += p[x] * q[x];
+    }
+    for (unsigned i = 0; i < PARTS; i++)
+        sum += part[i];
+    return sum;
+}
+
+typedef void (*slot_filler)(const struct global_apply *a, int row, const struct slot *slot);
+
+/* Walks the rows of a band with three rows of differences at hand. `xx` of the row must have been filled by `finish`. */
+static double walk(const struct global_apply *a, slot_filler fill,
+                   double (*finish)(const struct global_apply *a, unsigned y, const struct ring *ring,
+                                    const struct slot *above, const struct slot *here,
+                                    const struct slot *below))
+{
+    struct ring ring;
+    double sum = 0;
+    lay_ring(&ring, a->grid->width, a->scratch);
+    struct slot *above = &ring.slot[0], *here = &ring.slot[1], *below = &ring.slot[2];
+    fill(a, (int)a->first - 1, above);
+    fill(a, (int)a->first, here);
+    for (unsigned y = a->first; y < a->last; y++) {
+        fill(a, (int)y + 1, below);
+        sum += finish(a, y, &ring, above, here, below);
+        struct slot *free_slot = above;
+        above = here;
+        here = below;
+        below = free_slot;
+    }
+    return sum;
+}
+
+static double finish_apply(const struct global_apply *a, unsigned y, const struct ring *ring,
+                           const struct slot *above, const struct slot *here, const struct slot *below)
+{
+    const struct global_grid *g = a->grid;
+    const float *in = a->in + y * g->pitch;
+    float *out = a->out + y * g->pitch;
+    for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++) {
+        along_x(ring->xx[c], in + c * g->plane, prior_row(g, c, y), g->width);
+        gather_row(out + c * g->plane, ring->xx[c], above, here, below, c, g->width);
+    }
+    gather_curl(out + 2 * g->plane, out + 3 * g->plane, above->curl, here->curl, g->width);
+    if (a->matrix)
+        matrix_row(a->matrix + y * a->matrix_pitch, a->matrix_plane, in, out, g->plane, g->width);
+    return (double)dot_row(in, out, g->plane, g->width);
+}
+
+static double apply_rows(const struct global_apply *a)
+{
+    return walk(a, difference_slot, finish_apply);
+}
+
+/* Adds L z to the four planes, L the Cholesky factor of the data's matrix and z random signs. */
+static void random_data_row(const struct global_apply *a, unsigned y)
+{
+    const struct global_grid *grid = a->grid;
+    const size_t p = a->matrix_plane, plane = grid->plane;
+    const float *m = a->matrix + y * a->matrix_pitch, least = 1e-20f;
+    float *out = a->out + y * grid->pitch;
+    ROW_LOOP
+    for (unsigned x = 0, width = grid->width; x < width; x++) {
+        const float *g = m + x;
+        uint32_t bits = scatter(x, y, a->seed);
+        float z0 = coin(bits, 20), z1 = coin(bits, 21), z2 = coin(bits, 22), z3 = coin(bits, 23);
+        float l00 = sqrtf(g[0] > least ? g[0] : least), i0 = 1 / l00;
+        float l10 = g[p] * i0, l20 = g[2 * p] * i0, l30 = g[3 * p] * i0;
+        float d1 = g[4 * p] - l10 * l10, l11 = sqrtf(d1 > 1e-6f * g[4 * p] + least ? d1 : least);
+        float i1 = d1 > 1e-6f * g[4 * p] + least ? 1 / l11 : 0;
+        float l21 = (g[5 * p] - l20 * l10) * i1, l31 = (g[6 * p] - l30 * l10) * i1;
+        float d2 = g[7 * p] - l20 * l20 - l21 * l21;
+        float l22 = sqrtf(d2 > 1e-6f * g[7 * p] + least ? d2 : least);
+        float i2 = d2 > 1e-6f * g[7 * p] + least ? 1 / l22 : 0;
+        float l32 = (g[8 * p] - l30 * l20 - l31 * l21) * i2;
+        float d3 = g[9 * p] - l30 * l30 - l31 * l31 - l32 * l32, l33 = sqrtf(d3 > 0 ? d3 : 0);
+        out[x] += l00 * z0;
+        out[plane + x] += l10 * z0 + l11 * z1;
+        out[2 * plane + x] += l20 * z0 + l21 * z1 + l22 * z2;
+        out[3 * plane + x] += l30 * z0 + l31 * z1 + l32 * z2 + l33 * z3;
+    }
+}
+
+static double finish_noise(const struct global_apply *a, unsigned y, const struct ring *ring,
+                           const struct slot *above, const struct slot *here, const struct slot *below)
+{
+    const struct global_grid *g = a->grid;
+    float *out = a->out + y * g->pitch;
+    for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++) {
+        random_row(ring->xx[c], prior_row(g, c, y), 1, 12 + c, y, a->seed, g->width);
+        ring->xx[c][0] = ring->xx[c][g->width - 1] = 0;
+        gather_row(out + c * g->plane, ring->xx[c], above, here, below, c, g->width);
+    }
+    gather_curl(out + 2 * g->plane, out + 3 * g->plane, above->curl, here->curl, g->width);
+    random_data_row(a, y);
+    return 0;
+}
+
+static void noise_rows(const struct global_apply *a)
+{
+    walk(a, random_slot, finish_noise);
+}
+
+/* Diagonal of what a prior adds: at most, at the edges. */
+static inline float prior_diagonal(const float *s, size_t pitch)
+{
+    return 10 * s[0] + 3 * (s[-1] + s[-(ptrdiff_t)pitch]) + s[1] + s[pitch] + 2 * s[-(ptrdiff_t)pitch - 1];
+}
+
+/* Inverse by blocks of two, the second through its Schur complement; rounding must not make it indefinite. */
+static void invert_row(const struct global_invert *v, unsigned y)
+{
+    const struct global_grid *grid = v->grid;
+    const size_t p = v->matrix_plane, q = grid->plane, pitch = grid->pitch;
+    const float *m = v->matrix + y * v->matrix_pitch, gamma = v->gamma, tiny = 1e-6f, ridge = 1e-3f;
+    const float *st = prior_row(grid, 0, y), *sk = prior_row(grid, 1, y), *su = prior_row(grid, 2, y);
+    float *out = grid->inverse + y * pitch;
+    ROW_LOOP
+    for (unsigned x = 0, width = grid->width; x < width; x++) {
+        const float *g = m + x;
+        float u = prior_diagonal(su + x, pitch) + gamma + ridge;
+        float a = g[0] + prior_diagonal(st + x, pitch) + ridge, b = g[p];
+        float d = g[4 * p] + prior_diagonal(sk + x, pitch) + ridge;
+        float e = g[7 * p] + u, f = g[8 * p], h = g[9 * p] + u;
+        float c0 = g[2 * p], c1 = g[3 * p], c2 = g[5 * p], c3 = g[6 * p];
+        float det = a * d - b * b;
+        det = det > tiny * a * d ? det : tiny * a * d;
+        float inverse = 1 / det, pa = d * inverse, pb = -b * inverse, pd = a * inverse;
+        /* W = P^-1 Q, S = R - Q^T W */
+        float w0 = pa * c0 + pb * c2, w1 = pa * c1 + pb * c3, w2 = pb * c0 + pd * c2, w3 = pb * c1 + pd * c3;
+        float s0 = e - (c0 * w0 + c2 * w2), s1 = f - (c0 * w1 + c2 * w3), s2 = h - (c1 * w1 + c3 * w3);
+        s0 = s0 > tiny * e ? s0 : tiny * e;
+        s2 = s2 > tiny * h ? s2 : tiny * h;
+        float rest = s0 * s2 - s1 * s1;
+        rest = rest > tiny * s0 * s2 ? rest : tiny * s0 * s2;
+        float schur = 1 / rest, t0 = s2 * schur, t1 = -s1 * schur, t2 = s0 * schur;
+        float v0 = w0 * t0 + w1 * t1, v1 = w0 * t1 + w1 * t2, v2 = w2 * t0 + w3 * t1, v3 = w2 * t1 + w3 * t2;
+        float *o = out + x;
+        o[0] = pa + v0 * w0 + v1 * w1;
+        o[q] = pb + v0 * w2 + v1 * w3;
+        o[2 * q] = -v0;
+        o[3 * q] = -v1;
+        o[4 * q] = pd + v2 * w2 + v3 * w3;
+        o[5 * q] = -v2;
+        o[6 * q] = -v3;
+        o[7 * q] = t0;
+        o[8 * q] = t1;
+        o[9 * q] = t2;
+    }
+}
+
+static void invert_rows(const struct global_invert *v)
+{
+    for (unsigned y = v->first; y < v->last; y++)
+        invert_row(v, y);
+}
+
+/* out[2 i], out[2 i + 1]: three quarters of the cell they lie in and one quarter of the next nearest. */
+static void expand_row(float *out, const float *near, const float *far, float *line, unsigned cells,
+                       unsigned width)
+{
+    ROW_LOOP
+    for (unsigned i = 0; i < cells; i++)
+        line[i] = 0.75f * near[i] + 0.25f * far[i];
+    line[-1] = line[0];
+    line[cells] = line[cells - 1];
+    unsigned pairs = width / 2;
+    ROW_LOOP
+    for (unsigned i = 0; i < pairs; i++) {
+        out[2 * i] += 0.75f * line[i] + 0.25f * line[(ptrdiff_t)i - 1];
+        out[2 * i + 1] += 0.75f * line[i] + 0.25f * line[i + 1];
+    }
+    if (width & 1)
+        out[width - 1] += 0.75f * line[pairs] + 0.25f * line[(ptrdiff_t)pairs - 1];
+}
+
+static void block_row(const float *m, const float *in, float *out, size_t p, unsigned width)
+{
+    ROW_LOOP
+    for (unsigned x = 0; x < width; x++) {
+        float a = in[x], b = in[p + x], c = in[2 * p + x], d = in[3 * p + x];
+        const float *g = m + x;
+        out[x] = g[0] * a + g[p] * b + g[2 * p] * c + g[3 * p] * d;
+        out[p + x] = g[p] * a + g[4 * p] * b + g[5 * p] * c + g[6 * p] * d;
+        out[2 * p + x] = g[2 * p] * a + g[5 * p] * b + g[7 * p] * c + g[8 * p] * d;
+        out[3 * p + x] = g[3 * p] * a + g[6 * p] * b + g[8 * p] * c + g[9 * p] * d;
+    }
+}
+
+static double precondition_row(const struct global_grid *g, const struct global_grid *coarse, unsigned y,
+                               float *scratch)
+{
+    const size_t at = y * g->pitch;
+    block_row(g->inverse + at, g->residual + at, g->next + at, g->plane, g->width);
+    unsigned near = y / 2, far = y & 1 ? near + 1 : near - 1;
+    if (coarse && (far >= coarse->height || (!(y & 1) && near == 0)))
+        far = near;
+    for (unsigned c = 0; coarse && c < SPK_GLOBAL_PARAMS; c++) {
+        const float *from = coarse->next + c * coarse->plane;
+        expand_row(g->next + c * g->plane + at, from + near * coarse->pitch, from + far * coarse->pitch,
+                   scratch + SPK_MATCH_STEP, coarse->width, g->width);
+    }
+    return (double)dot_row(g->residual + at, g->next + at, g->plane, g->width);
+}
+
+static void fold_row(float *out, const float *line, unsigned cells, unsigned width)
+{
+    ROW_LOOP
+    for (unsigned i = 0; i < cells; i++)
+        out[i] =
+            0.75f * (line[2 * i] + line[2 * i + 1]) + 0.25f * (line[2 * (ptrdiff_t)i - 1] + line[2 * i + 2]);
+    out[0] += 0.25f * line[0];
+    if (!(width & 1))
+        out[cells - 1] += 0.25f * line[width - 1];
+}
+
+static void restrict_row(const struct global_grid *coarse, const struct global_grid *fine, unsigned y,
+                         float *scratch)
+{
+    const unsigned width = fine->width, top = 2 * y;
+    const bool two = top + 1 < fine->height, low = top + 2 < fine->height;
+    const float w0 = y > 0 ? 0.25f : 0, w1 = y > 0 ? 0.75f : 1, w3 = low ? 0.25f : 0;
+    const float w2 = !two ? 0 : top + 2 == fine->height ? 1 : 0.75f;
+    float *line = scratch + SPK_MATCH_STEP;
+    line[-1] = 0;
+    memset(line + width, 0, SPK_MATCH_STEP * sizeof *line);
+    for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++) {
+        const float *in = fine->residual + c * fine->plane + top * fine->pitch;
+        const float *up = in - fine->pitch, *down = two ? in + fine->pitch : in;
+        const float *far = low ? in + 2 * fine->pitch : in;
+        ROW_LOOP
+        for (unsigned x = 0; x < width; x++)
+            line[x] = w0 * up[x] + w1 * in[x] + w2 * down[x] + w3 * far[x];
+        fold_row(coarse->residual + c * coarse->plane + y * coarse->pitch, line, coarse->width, width);
+    }
+}
+
+static void coarsen_matrix(float *out, const float *a, const float *b, unsigned cells, unsigned width)
+{
+    unsigned pairs = width / 2;
+    ROW_LOOP
+    for (unsigned i = 0; i < pairs; i++)
+        out[i] = a[2 * i] + a[2 * i + 1] + b[2 * i] + b[2 * i + 1];
+    if (cells > pairs)
+        out[pairs] = a[width - 1] + b[width - 1];
+}
+
+/* Weights in series: a weak spot stays weak. The quarter is what second differences over twice the distance weigh. */
+static void coarsen_prior(float *out, const float *a, const float *b, unsigned cells, unsigned width)
+{
+    unsigned pairs = width / 2;
+    ROW_LOOP
+    for (unsigned i = 0; i < pairs; i++)
+        out[i] = 1 / (1 / a[2 * i] + 1 / a[2 * i + 1] + 1 / b[2 * i] + 1 / b[2 * i + 1]);
+    if (cells > pairs)
+        out[pairs] = 0.5f / (1 / a[width - 1] + 1 / b[width - 1]);
+}
+
+static void coarsen_row(const struct global_grid *coarse, const struct global_grid *fine, const float *matrix,
+                        size_t matrix_pitch, size_t matrix_plane, unsigned y)
+{
+    bool two = 2 * y + 1 < fine->height;
+    for (unsigned i = 0; i < GLOBAL_MATRIX; i++) {
+        const float *a = matrix + i * matrix_plane + 2 * y * matrix_pitch;
+        float *out = coarse->inverse + i * coarse->plane + y * coarse->pitch;
+        coarsen_matrix(out, a, two ? a + matrix_pitch : a, coarse->width, fine->width);
+    }
+    for (unsigned i = 0; i < GLOBAL_PRIORS; i++) {
+        const float *a = fine->prior[i] + 2 * y * fine->pitch;
+        coarsen_prior(coarse->prior[i] + y * coarse->pitch, a, two ? a + fine->pitch : a, coarse->width,
+                      fine->width);
+    }
+}
+
+/* Squared second differences in one row, added to out. */
+static void bend_row(float *out, const float *in, size_t pitch, unsigned width, bool above, bool below,
+                     float scale)
+{
+    const float *up = above ? in - pitch : in, *down = below ? in + pitch : in;
+    const float along = above && below ? scale : 0, cross = below ? 2 * scale : 0;
+    ROW_LOOP
+    for (unsigned x = 1; x < width - 1; x++) {
+        float xx = in[x - 1] - 2 * in[x] + in[x + 1], yy = up[x] - 2 * in[x] + down[x];
+        float xy = in[x] - in[x + 1] - down[x] + down[x + 1];
+        out[x] += scale * xx * xx + along * yy * yy + cross * xy * xy;
+    }
+    float yy = up[0] - 2 * in[0] + down[0], xy = width > 1 ? in[0] - in[1] - down[0] + down[1] : 0;
+    out[0] += along * yy * yy + cross * xy * xy;
+    yy = up[width - 1] - 2 * in[width - 1] + down[width - 1];
+    out[width - 1] += width > 1 ? along * yy * yy : 0;
+}
+
+static void measure_row(const struct global_measure *m)
+{
+    const unsigned y = m->y;
+    const bool above = y > 0, below = y + 1 < m->height;
+    for (unsigned i = 0; i < GLOBAL_PRIORS; i++)
+        memset(m->out[i], 0, m->width * sizeof(float));
+    for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++) {
+        unsigned i = c < GLOBAL_PRIORS ? c : GLOBAL_PRIORS - 1;
+        bend_row(m->out[i], m->param[c] + y * m->pitch, m->pitch, m->width, above, below,
+                 c < 2 ? 0.25f : 0.125f);
+    }
+}
+
+static unsigned clamp_row(int y, unsigned height)
+{
+    return y < 0 ? 0 : (unsigned)y < height ? (unsigned)y : height - 1;
+}
+
+static void smooth_row(float *out, const float *plane, size_t pitch, unsigned width, unsigned height,
+                       unsigned y, const float *weight, unsigned radius, float *scratch)
+{
+    float *line = scratch + SPK_MATCH_STEP;
+    memset(line, 0, width * sizeof *line);
+    for (unsigned j = 0; j <= 2 * radius; j++) {
+        const float *in = plane + clamp_row((int)(y + j) - (int)radius, height) * pitch, w = weight[j];
+        ROW_LOOP
+        for (unsigned x = 0; x < width; x++)
+            line[x] += w * in[x];
+    }
+    for (unsigned j = 1; j <= radius; j++) {
+        line[-(ptrdiff_t)j] = line[0];
+        line[width - 1 + j] = line[width - 1];
+    }
+    memset(out, 0, width * sizeof *out);
+    for (unsigned j = 0; j <= 2 * radius; j++) {
+        const float *in = line + j - radius, w = weight[j];
+        ROW_LOOP
+        for (unsigned x = 0; x < width; x++)
+            out[x] += w * in[x];
+    }
+}
+
+static void advance(float *x, const float *d, float *r, const float *q, float step, size_t count)
+{
+    ROW_LOOP
+    for (size_t i = 0; i < count; i++) {
+        x[i] += step * d[i];
+        r[i] -= step * q[i];
+    }
+}
+
+static void turn(float *d, const float *z, float factor, size_t count)
+{
+    ROW_LOOP
+    for (size_t i = 0; i < count; i++)
+        d[i] = z[i] + factor * d[i];
+}
+
+#define GLOBAL_TABLE                                                                                         \
+    .apply = apply_rows, .noise = noise_rows, .invert = invert_rows, .precondition = precondition_row,       \
+    .restrict_row = restrict_row, .coarsen = coarsen_row, .measure = measure_row, .smooth = smooth_row,      \
+    .advance = advance, .turn = turn

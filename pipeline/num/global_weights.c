@@ -1,0 +1,277 @@
+/* What one linearisation of the global refinement weighs how much: the start's precision, the priors, and unexplained pixels. */
+#include "global_internal.h"
+
+#include <speckled/num_image.h>
+
+#include <math.h>
+#include <string.h>
+
+/* What a prior's weights are made of: strength / (floor^2 + mean-square second difference over `sigma` px + that of the error).
+ * Strength is 1/4 in theory, for white second differences; a third serves edges and smooth fields alike on simulated scenes. The
+ * floor only keeps the system solvable. `unknown` is the second difference where the start knows nothing. T and K in 1, u in px. */
+static const struct {
+    float strength, floor, sigma, unknown;
+} prior[GLOBAL_PRIORS] = {
+    {0.35f, 1e-4f, 1.5f, 0.02f}, {0.35f, 1e-4f, 1.5f, 0.02f}, {0.3f, 3e-4f, 1.0f, 0.04f}};
+
+enum { RIM = 3, NEAR = 3, FILL_RADIUS = 15, CHI2 = GLOBAL_PRIORS };
+
+#define CHI2_SIGMA 1.5f   /* px, over which chi2 is averaged */
+#define SPREAD_SIGMA 4.0f /* px, over which a sample's squares are averaged */
+#define DRAW_SIGMA 2.5f   /* px, over which a sample's second differences are averaged */
+#define CHI2_EXPLAINED 2  /* times what is typical: pixels above count less */
+
+#define DOUBT_PX 0.4f /* standard deviation above which the start is not believed */
+
+static bool believed(const struct spk_global_problem *p, const struct spk_global *g, unsigned x, unsigned y)
+{
+    size_t at = y * p->pitch + x;
+    bool finite = true;
+    for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++)
+        finite &= isfinite(p->param[c][at]) != 0;
+    float at_x = (float)x - p->param[SPK_GLOBAL_X][at], at_y = (float)y - p->param[SPK_GLOBAL_Y][at];
+    return finite && p->error[at] < DOUBT_PX && at_x >= 0 && at_y >= 0 && at_x <= (float)(g->width - 1) &&
+           at_y <= (float)(g->height - 1);
+}
+
+/* Fields times precision, and precision: what a weighted mean is made of. */
+static void precision_band(void *context, unsigned band, unsigned worker)
+{
+    (void)worker;
+    struct spk_global *g = context;
+    const struct spk_global_problem *p = g->problem;
+    const struct global_grid *grid = &g->grid[0];
+    for (unsigned y = global_first(band); y < global_last(band, g->height); y++)
+        for (unsigned x = 0; x < g->width; x++) {
+            size_t at = y * grid->pitch + x, from = y * p->pitch + x;
+            bool good = believed(p, g, x, y);
+            bool inside = x >= RIM && y >= RIM && x + RIM < g->width && y + RIM < g->height;
+            float error = p->error[from];
+            float weight = good ? (inside ? 1 / (error * error + 0.02f * 0.02f) : 1e-3f) : 0;
+            g->doubt[at] = good ? 0 : 1;
+            g->direction[at] = weight;
+            for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++)
+                grid->residual[c * grid->plane + at] = good ? weight * p->param[c][from] : 0;
+        }
+}
+
+static float limit(float value, float low, float high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+static void store(const struct spk_global_problem *p, size_t at, unsigned c, float value)
+{
+    const float low[2] = {0.02f, -0.2f};
+    p->param[c][at] =
+        c < 2 ? limit(value, low[c], 3) : limit(value, p->origin[c] - p->range, p->origin[c] + p->range);
+}
+
+static void fill_band(void *context, unsigned band, unsigned worker)
+{
+    struct spk_global *g = context;
+    const struct spk_global_problem *p = g->problem;
+    const struct global_grid *grid = &g->grid[0];
+    float weight[2 * FILL_RADIUS + 1], *scratch = global_worker(g, worker);
+    float *row[SPK_GLOBAL_PARAMS + 1];
+    spk_window_gauss(weight, 5, FILL_RADIUS);
+    for (unsigned c = 0; c <= SPK_GLOBAL_PARAMS; c++)
+        row[c] = scratch + (2 + c) * (grid->pitch + 2 * SPK_MATCH_STEP);
+    for (unsigned y = global_first(band); y < global_last(band, g->height); y++) {
+        for (unsigned c = 0; c <= SPK_GLOBAL_PARAMS; c++)
+            g->ops->smooth(row[c], c < SPK_GLOBAL_PARAMS ? grid->residual + c * grid->plane : g->direction,
+                           grid->pitch, g->width, g->height, y, weight, FILL_RADIUS, scratch);
+        for (unsigned x = 0; x < g->width; x++) {
+            bool rim = x < RIM || y < RIM || x + RIM >= g->width || y + RIM >= g->height;
+            float sum = row[SPK_GLOBAL_PARAMS][x];
+            if (!rim && g->doubt[y * grid->pitch + x] == 0)
+                continue;
+            for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++)
+                store(p, y * p->pitch + x, c, sum > 1e-9f ? row[c][x] / sum : c < 2 ? 1 : p->origin[c]);
+        }
+    }
+}
+
+void global_start(struct spk_global *g)
+{
+    spk_team_run(g->team, precision_band, g, global_bands(g->height));
+    spk_team_run(g->team, fill_band, g, global_bands(g->height));
+}
+
+static void measure_row(const struct spk_global *g, const float *const *field, size_t pitch, unsigned y,
+                        float *to)
+{
+    size_t plane = g->grid[0].plane;
+    const struct global_measure measure = {.param = field,
+                                           .pitch = pitch,
+                                           .width = g->width,
+                                           .height = g->height,
+                                           .y = y,
+                                           .out = {to, to + plane, to + 2 * plane}};
+    g->ops->measure(&measure);
+}
+
+static void measure_band(void *context, unsigned band, unsigned worker)
+{
+    (void)worker;
+    struct spk_global *g = context;
+    const struct spk_global_problem *p = g->problem;
+    const struct global_grid *grid = &g->grid[0];
+    const float *const draw[] = {g->draw, g->draw + grid->plane, g->draw + 2 * grid->plane,
+                                 g->draw + 3 * grid->plane};
+    for (unsigned y = global_first(band); y < global_last(band, g->height); y++) {
+        float *to = grid->next + y * grid->pitch;
+        measure_row(g, (const float *const *)p->param, p->pitch, y, to);
+        memcpy(to + CHI2 * grid->plane, p->normal + SPK_NORMAL_CHI2 * p->plane + y * p->normal_pitch,
+               g->width * sizeof(float));
+        if (g->iteration > 0)
+            measure_row(g, draw, grid->pitch, y, g->step + y * grid->pitch);
+    }
+}
+
+/* The present second differences, and how much they may be wrong by noise: the expectation step of expectation-maximisation. */
+static void prior_row(const struct spk_global *g, unsigned i, unsigned y, float *extra, float *scratch)
+{
+    const struct global_grid *grid = &g->grid[0];
+    const float strength = prior[i].strength, least = prior[i].floor * prior[i].floor;
+    float taps[2 * SPK_MATCH_STEP], *row = grid->prior[i] + y * grid->pitch;
+    unsigned radius = spk_window_gauss(taps, prior[i].sigma, SPK_MATCH_STEP - 1);
+    g->ops->smooth(row, grid->next + i * grid->plane, grid->pitch, g->width, g->height, y, taps, radius,
+                   scratch);
+    if (g->iteration == 0) {
+        /* a start that knows nothing here has no second differences to go by */
+        static const float box[2 * NEAR + 1] = {1, 1, 1, 1, 1, 1, 1};
+        const float unknown = prior[i].unknown * prior[i].unknown;
+        g->ops->smooth(extra, g->doubt, grid->pitch, g->width, g->height, y, box, NEAR, scratch);
+        for (unsigned x = 0; x < g->width; x++)
+            row[x] = strength / (least + (extra[x] > 0 ? unknown : row[x]));
+        return;
+    }
+    radius = spk_window_gauss(taps, DRAW_SIGMA, SPK_MATCH_STEP - 1);
+    g->ops->smooth(extra, g->step + i * grid->plane, grid->pitch, g->width, g->height, y, taps, radius,
+                   scratch);
+    for (unsigned x = 0; x < g->width; x++)
+        row[x] = strength / (least + row[x] + extra[x]);
+}
+
+static void weigh_band(void *context, unsigned band, unsigned worker)
+{
+    struct spk_global *g = context;
+    const struct global_grid *grid = &g->grid[0];
+    float *scratch = global_worker(g, worker), *extra = scratch + grid->pitch + 4 * SPK_MATCH_STEP;
+    float taps[2 * SPK_MATCH_STEP];
+    unsigned radius = spk_window_gauss(taps, CHI2_SIGMA, SPK_MATCH_STEP - 1);
+    for (unsigned y = global_first(band); y < global_last(band, g->height); y++) {
+        for (unsigned i = 0; i < GLOBAL_PRIORS; i++)
+            prior_row(g, i, y, extra, scratch);
+        g->ops->smooth(grid->residual + y * grid->pitch, grid->next + CHI2 * grid->plane, grid->pitch,
+                       g->width, g->height, y, taps, radius, scratch);
+    }
+}
+
+/* What chi2 is at most pixels, relative to what it should be: model errors that are everywhere are not unexplained. */
+static float typical_chi2(struct spk_global *g)
+{
+    const struct global_grid *grid = &g->grid[0];
+    size_t pixels = (size_t)g->width * g->height, step = pixels / GLOBAL_SAMPLES + 1, count = 0;
+    for (size_t i = 0; i < pixels && count < GLOBAL_SAMPLES; i += step)
+        g->quantile[count++] = grid->residual[i / g->width * grid->pitch + i % g->width];
+    /* the 60th percentile: the median once a fifth as many of the largest have joined */
+    size_t pad = count / 5;
+    for (size_t i = 0; i < pad; i++)
+        g->quantile[count++] = INFINITY;
+    return fmaxf(1, spk_median(g->quantile, count) / (float)g->problem->frames);
+}
+
+/* Without dark-field K moves with T: its column joins that of T and drops out. */
+static void tie_row(float *row, size_t q, unsigned width)
+{
+    static const struct {
+        unsigned to, from;
+    } moved[] = {
+        {SPK_NORMAL_TX, SPK_NORMAL_KX}, {SPK_NORMAL_TY, SPK_NORMAL_KY}, {SPK_NORMAL_T, SPK_NORMAL_K}};
+    for (unsigned x = 0; x < width; x++) {
+        row[SPK_NORMAL_TT * q + x] += 2 * row[SPK_NORMAL_TK * q + x] + row[SPK_NORMAL_KK * q + x];
+        row[SPK_NORMAL_TK * q + x] = row[SPK_NORMAL_KK * q + x] = 0;
+        for (unsigned i = 0; i < 3; i++) {
+            row[moved[i].to * q + x] += row[moved[i].from * q + x];
+            row[moved[i].from * q + x] = 0;
+        }
+    }
+}
+
+static void scale_band(void *context, unsigned band, unsigned worker)
+{
+    struct spk_global *g = context;
+    const struct spk_global_problem *p = g->problem;
+    const struct global_grid *grid = &g->grid[0];
+    float *weight = global_worker(g, worker);
+    const float bound = CHI2_EXPLAINED * (float)p->frames * g->chi2_scale;
+    for (unsigned y = global_first(band); y < global_last(band, g->height); y++) {
+        const float *chi2 = grid->residual + y * grid->pitch, *doubt = g->doubt + y * grid->pitch;
+        const bool first = g->iteration == 0;
+        for (unsigned x = 0; x < g->width; x++) {
+            float w = chi2[x] > bound ? bound / chi2[x] : 1;
+            weight[x] = first && doubt[x] > 0 ? 0 : w;
+        }
+        float *row = p->normal + y * p->normal_pitch;
+        for (unsigned i = 0; i < SPK_NORMAL_CHI2; i++)
+            for (unsigned x = 0; x < g->width; x++)
+                row[i * p->plane + x] *= weight[x];
+        if (!p->dark_field)
+            tie_row(row, p->plane, g->width);
+    }
+}
+
+void global_weigh(struct spk_global *g)
+{
+    unsigned bands = global_bands(g->height);
+    spk_team_run(g->team, measure_band, g, bands);
+    spk_team_run(g->team, weigh_band, g, bands);
+    g->chi2_scale = typical_chi2(g);
+    spk_team_run(g->team, scale_band, g, bands);
+}
+
+struct spread_work {
+    struct spk_global *g;
+    bool first;
+    float share;
+};
+
+static void square_band(void *context, unsigned band, unsigned worker)
+{
+    (void)worker;
+    const struct spread_work *w = context;
+    const struct global_grid *grid = &w->g->grid[0];
+    const float keep = w->first ? 0 : 1;
+    for (unsigned y = global_first(band); y < global_last(band, grid->height); y++) {
+        const float *ux = w->g->draw + SPK_GLOBAL_X * grid->plane + y * grid->pitch, *uy = ux + grid->plane;
+        float *sum = w->g->doubt + y * grid->pitch;
+        for (unsigned x = 0; x < grid->width; x++)
+            sum[x] = keep * sum[x] + ux[x] * ux[x] + uy[x] * uy[x];
+    }
+}
+
+static void spread_band(void *context, unsigned band, unsigned worker)
+{
+    const struct spread_work *w = context;
+    const struct spk_global_problem *p = w->g->problem;
+    const struct global_grid *grid = &w->g->grid[0];
+    float taps[2 * SPK_MATCH_STEP];
+    unsigned radius = spk_window_gauss(taps, SPREAD_SIGMA, SPK_MATCH_STEP - 1);
+    for (unsigned y = global_first(band); y < global_last(band, grid->height); y++) {
+        float *error = p->error + y * p->pitch;
+        w->g->ops->smooth(error, w->g->doubt, grid->pitch, grid->width, grid->height, y, taps, radius,
+                          global_worker(w->g, worker));
+        for (unsigned x = 0; x < grid->width; x++)
+            error[x] = sqrtf(w->share * error[x]);
+    }
+}
+
+void global_spread(struct spk_global *g, bool first, float share)
+{
+    struct spread_work work = {g, first, share};
+    spk_team_run(g->team, square_band, &work, global_bands(g->height));
+    if (share > 0)
+        spk_team_run(g->team, spread_band, &work, global_bands(g->height));
+}

@@ -1,0 +1,56 @@
+/* The global refinement of a stack: its equations, and the time it may take. */
+#include "umpa_internal.h"
+
+#include <speckled/clock.h>
+
+/* Of the time between stacks, the rest is for the other stages and for stacks that come early. A lane idle for less than a
+ * tenth of it keeps up only just, or not at all. */
+#define SHARE 0.7
+#define IDLE 0.1
+
+/* The time between stacks says how much there is only when the lane had to wait for the last one. */
+void umpa_clock_start(struct spk_umpa *u)
+{
+    int64_t now = spk_clock_monotonic_ns();
+    double between = (double)(now - u->started_ns), idle = (double)(now - u->stopped_ns);
+    if (u->started_ns)
+        u->allowance_ns = idle > IDLE * between ? (int64_t)(SHARE * between) : u->allowance_ns / 2;
+    u->started_ns = now;
+}
+
+void umpa_clock_stop(struct spk_umpa *u)
+{
+    u->stopped_ns = spk_clock_monotonic_ns();
+}
+
+static void equations(void *context, unsigned y, unsigned worker)
+{
+    struct spk_umpa *u = context;
+    umpa_equations_row(u, y, umpa_scratch(u, worker));
+}
+
+void umpa_global(struct spk_umpa *u)
+{
+    bool best = u->config.quality == SPK_UMPA_BEST;
+    int64_t allowance = u->config.deadline_ms > 0 ? u->config.deadline_ms * 1000000 : u->allowance_ns;
+    u->report = (struct spk_global_report){0};
+    if (!u->global || u->config.refine == 0)
+        return;
+    const struct spk_global_problem problem = {
+        .pitch = u->pitch,
+        .param = {u->param[PARAM_T], u->param[PARAM_K], u->param[PARAM_X], u->param[PARAM_Y]},
+        .error = u->error,
+        .normal = umpa_normal(&u->equations[0], 0, 0, 0),
+        .normal_pitch = u->equations[0].pitch,
+        .plane = u->equations[0].plane,
+        .equations = equations,
+        .context = u,
+        .origin = {1, 1, (float)u->guess_x, (float)u->guess_y},
+        .range = (float)u->search_shift + 0.7f,
+        .frames = u->used_count,
+        .dark_field = u->config.dark_field,
+        .deadline_ns = best ? 0 : u->started_ns + allowance,
+        .deviation = true,
+    };
+    spk_global_run(u->global, &problem, &u->report);
+}
