@@ -156,6 +156,16 @@ static spk_status check_stack(const struct spk_ratio *ratio, const struct spk_st
                     ratio->width);
 }
 
+struct spk_tracker_maps spk_tracker_maps_of(const struct spk_result *result)
+{
+    return (struct spk_tracker_maps){.transmission = result->map[SPK_MAP_TRANSMISSION],
+                                     .dark_field = result->map[SPK_MAP_DARK_FIELD],
+                                     .displacement_x = result->map[SPK_MAP_DISPLACEMENT_X],
+                                     .displacement_y = result->map[SPK_MAP_DISPLACEMENT_Y],
+                                     .quality = result->map[SPK_MAP_QUALITY],
+                                     .valid = result->valid};
+}
+
 spk_status spk_ratio_create(struct spk_ratio *ratio, const char *name, uint32_t count, uint32_t height,
                             uint32_t width, unsigned window, struct spk_team *team, struct spk_error *error)
 {

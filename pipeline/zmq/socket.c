@@ -63,7 +63,15 @@ static bool is_wanted(const struct spk_zmq_curve *curve, struct spk_error *error
     return curve->secret_file[0];
 }
 
-spk_status spk_zmq_curve_apply(void *socket, const struct spk_zmq_curve *curve, struct spk_error *error)
+spk_status spk_zmq_set(void *socket, int option, int value, struct spk_error *error)
+{
+    if (zmq_setsockopt(socket, option, &value, sizeof value) == 0)
+        return SPK_OK;
+    return spk_fail(error, SPK_INVALID, "ZeroMQ option %d = %d: %s", option, value,
+                    zmq_strerror(zmq_errno()));
+}
+
+static spk_status apply_curve(void *socket, const struct spk_zmq_curve *curve, struct spk_error *error)
 {
     struct keys keys = {0};
     struct spk_error why = {0};
@@ -79,26 +87,26 @@ spk_status spk_zmq_curve_apply(void *socket, const struct spk_zmq_curve *curve, 
     return set_key(socket, ZMQ_CURVE_SERVERKEY, curve->server_key, "server's", error);
 }
 
-spk_status spk_zmq_set(void *socket, int option, int value, struct spk_error *error)
-{
-    if (zmq_setsockopt(socket, option, &value, sizeof value) == 0)
-        return SPK_OK;
-    return spk_fail(error, SPK_INVALID, "ZeroMQ option %d = %d: %s", option, value,
-                    zmq_strerror(zmq_errno()));
-}
-
-spk_status spk_zmq_keep_alive(void *socket, struct spk_error *error)
+spk_status spk_zmq_prepare(void *socket, int linger_ms, const struct spk_zmq_curve *curve,
+                           struct spk_error *error)
 {
     enum { IDLE_S = 30, INTERVAL_S = 5, PROBES = 6 };
-    spk_status status;
-    if ((status = spk_zmq_set(socket, ZMQ_TCP_KEEPALIVE, 1, error)) != SPK_OK ||
-        (status = spk_zmq_set(socket, ZMQ_TCP_KEEPALIVE_IDLE, IDLE_S, error)) != SPK_OK ||
-        (status = spk_zmq_set(socket, ZMQ_TCP_KEEPALIVE_INTVL, INTERVAL_S, error)) != SPK_OK)
-        return status;
-    return spk_zmq_set(socket, ZMQ_TCP_KEEPALIVE_CNT, PROBES, error);
+    const struct {
+        int option, value;
+    } setting[] = {{ZMQ_LINGER, linger_ms},
+                   {ZMQ_IPV6, 1},
+                   {ZMQ_TCP_KEEPALIVE, 1},
+                   {ZMQ_TCP_KEEPALIVE_IDLE, IDLE_S},
+                   {ZMQ_TCP_KEEPALIVE_INTVL, INTERVAL_S},
+                   {ZMQ_TCP_KEEPALIVE_CNT, PROBES}};
+    spk_status status = SPK_OK;
+    for (size_t i = 0; i < sizeof setting / sizeof *setting && !status; i++)
+        status = spk_zmq_set(socket, setting[i].option, setting[i].value, error);
+    return status ? status : apply_curve(socket, curve, error);
 }
 
 #define FORM "an endpoint looks like tcp://127.0.0.1:5555 or ipc:///run/name"
+#define NO_ENDPOINT "endpoints: at least one is needed; " FORM
 
 static const char *remedy(int code)
 {
@@ -125,6 +133,17 @@ spk_status spk_zmq_attach(void *socket, const char *endpoint, bool bind, struct 
     int code = zmq_errno();
     return spk_fail(error, code == EINVAL ? SPK_INVALID : SPK_IO, "cannot %s %s: %s%s",
                     bind ? "bind" : "connect to", endpoint, zmq_strerror(code), remedy(code));
+}
+
+spk_status spk_zmq_attach_all(void *socket, const struct spk_strings *endpoints, bool bind,
+                              struct spk_error *error)
+{
+    spk_status status = SPK_OK;
+    if (endpoints->count == 0)
+        return spk_fail(error, SPK_INVALID, NO_ENDPOINT);
+    for (size_t i = 0; i < endpoints->count && !status; i++)
+        status = spk_zmq_attach(socket, endpoints->value[i], bind, error);
+    return status;
 }
 
 /* A port is a number, or, to bind any free one, an asterisk. */
@@ -166,7 +185,7 @@ void spk_zmq_check(const struct spk_check *check, const struct spk_strings *endp
 {
     struct spk_error error = {0};
     if (endpoints->count == 0)
-        spk_check_problem(check, "endpoints", SPK_INVALID, "endpoints: at least one is needed; " FORM);
+        spk_check_problem(check, "endpoints", SPK_INVALID, NO_ENDPOINT);
     for (size_t i = 0; i < endpoints->count; i++) {
         check_endpoint(endpoints->value[i], &error);
         spk_check_error(check, "endpoints", &error);

@@ -33,10 +33,7 @@ spk_status spk_ctl_zmq_create(struct spk_ctl_zmq **control, const struct spk_hos
     made->socket = made->context ? zmq_socket(made->context, ZMQ_ROUTER) : NULL;
     if (!made->socket || zmq_setsockopt(made->socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest) != 0)
         status = spk_fail(error, SPK_IO, "cannot make a control socket: %s", zmq_strerror(zmq_errno()));
-    if (status != SPK_OK || (status = spk_zmq_set(made->socket, ZMQ_LINGER, 0, error)) != SPK_OK ||
-        (status = spk_zmq_set(made->socket, ZMQ_IPV6, 1, error)) != SPK_OK ||
-        (status = spk_zmq_keep_alive(made->socket, error)) != SPK_OK ||
-        (status = spk_zmq_curve_apply(made->socket, &config->curve, error)) != SPK_OK ||
+    if (status != SPK_OK || (status = spk_zmq_prepare(made->socket, 0, &config->curve, error)) != SPK_OK ||
         (status = spk_zmq_attach(made->socket, config->endpoint, true, error)) != SPK_OK)
         goto fail;
     *control = made;
@@ -161,11 +158,9 @@ static spk_status open_client(void *socket, const char *endpoint, int timeout_ms
     set_text(curve.server_key, getenv("SPECKLED_CURVE_SERVER_KEY"));
     if (curve.secret_file[0] && !curve.server_key[0])
         return spk_fail(error, SPK_INVALID, "SPECKLED_CURVE_SERVER_KEY must hold the service's public key");
-    if ((status = spk_zmq_set(socket, ZMQ_LINGER, 0, error)) != SPK_OK ||
-        (status = spk_zmq_set(socket, ZMQ_IPV6, 1, error)) != SPK_OK ||
+    if ((status = spk_zmq_prepare(socket, 0, &curve, error)) != SPK_OK ||
         (status = spk_zmq_set(socket, ZMQ_SNDTIMEO, timeout_ms, error)) != SPK_OK ||
-        (status = spk_zmq_set(socket, ZMQ_RCVTIMEO, timeout_ms, error)) != SPK_OK ||
-        (status = spk_zmq_curve_apply(socket, &curve, error)) != SPK_OK)
+        (status = spk_zmq_set(socket, ZMQ_RCVTIMEO, timeout_ms, error)) != SPK_OK)
         return status;
     return spk_zmq_attach(socket, endpoint, false, error);
 }

@@ -115,13 +115,7 @@ static spk_status reference(void *self, const struct spk_stack *stack, struct sp
 
 static spk_status process(void *self, struct spk_work *work, struct spk_error *error)
 {
-    float *const *map = work->result->map;
-    const struct spk_tracker_maps maps = {.transmission = map[SPK_MAP_TRANSMISSION],
-                                          .dark_field = map[SPK_MAP_DARK_FIELD],
-                                          .displacement_x = map[SPK_MAP_DISPLACEMENT_X],
-                                          .displacement_y = map[SPK_MAP_DISPLACEMENT_Y],
-                                          .quality = map[SPK_MAP_QUALITY],
-                                          .valid = work->result->valid};
+    const struct spk_tracker_maps maps = spk_tracker_maps_of(work->result);
     return spk_wxst_process(((struct instance *)self)->wxst, work->sample, &maps, error);
 }
 

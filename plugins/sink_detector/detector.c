@@ -37,14 +37,12 @@ static spk_status open_socket(struct spk_detector *detector, struct spk_error *e
     void *socket = detector->socket;
     spk_status status = spk_zmq_set(socket, ZMQ_SNDHWM, (int)config->sndhwm, error);
     if (!status)
-        status = spk_zmq_set(socket, ZMQ_LINGER, (int)config->linger_ms, error);
-    if (!status)
         status = spk_zmq_set(socket, ZMQ_SNDTIMEO, SEND_TIMEOUT_MS, error);
     /* A publisher that drops in silence could not say what it sent. */
     if (!status && !push)
         status = spk_zmq_set(socket, ZMQ_XPUB_NODROP, 1, error);
     if (!status)
-        status = spk_zmq_curve_apply(socket, &config->curve, error);
+        status = spk_zmq_prepare(socket, (int)config->linger_ms, &config->curve, error);
     if (!status)
         status = spk_zmq_attach(socket, config->endpoint, !config->connect, error);
     return status;

@@ -54,19 +54,9 @@ static spk_status open_socket(struct spk_sink_zmq *sink, struct spk_error *error
     if (!sink->socket)
         return spk_fail(error, SPK_IO, "cannot make a ZeroMQ socket: %s", zmq_strerror(zmq_errno()));
     if ((status = spk_zmq_set(sink->socket, ZMQ_SNDHWM, high_water_mark(sink), error)) != SPK_OK ||
-        (status = spk_zmq_set(sink->socket, ZMQ_LINGER, LINGER_MS, error)) != SPK_OK ||
-        (status = spk_zmq_set(sink->socket, ZMQ_IPV6, 1, error)) != SPK_OK ||
-        (status = spk_zmq_keep_alive(sink->socket, error)) != SPK_OK ||
-        (status = spk_zmq_curve_apply(sink->socket, &c->curve, error)) != SPK_OK)
+        (status = spk_zmq_prepare(sink->socket, LINGER_MS, &c->curve, error)) != SPK_OK)
         return status;
-    if (c->endpoints.count == 0)
-        return spk_fail(error, SPK_INVALID,
-                        "endpoints: at least one is needed, such as tcp://127.0.0.1:5556");
-    for (size_t i = 0; i < c->endpoints.count; i++) {
-        if ((status = spk_zmq_attach(sink->socket, c->endpoints.value[i], !c->connect, error)) != SPK_OK)
-            return status;
-    }
-    return SPK_OK;
+    return spk_zmq_attach_all(sink->socket, &c->endpoints, !c->connect, error);
 }
 
 spk_status spk_sink_zmq_create(struct spk_sink_zmq **sink, const struct spk_sink_zmq_config *config,

@@ -98,24 +98,14 @@ static spk_status open_socket(struct spk_zmq_array *source, struct spk_error *er
         return spk_fail(error, SPK_IO, "cannot make a ZeroMQ socket: %s", zmq_strerror(zmq_errno()));
     if ((status = spk_zmq_set(source->socket, ZMQ_RCVHWM, (int)c->rcvhwm, error)) != SPK_OK ||
         (status = spk_zmq_set(source->socket, ZMQ_RCVTIMEO, WAIT_MS, error)) != SPK_OK ||
-        (status = spk_zmq_set(source->socket, ZMQ_LINGER, 0, error)) != SPK_OK ||
-        (status = spk_zmq_set(source->socket, ZMQ_IPV6, 1, error)) != SPK_OK ||
-        (status = spk_zmq_keep_alive(source->socket, error)) != SPK_OK ||
         (status = spk_zmq_watch_create(&source->watch, source->context, source->socket, "source_zmq_array",
                                        error)) != SPK_OK ||
         (status = limit_messages(source, error)) != SPK_OK ||
-        (status = spk_zmq_curve_apply(source->socket, &c->curve, error)) != SPK_OK)
+        (status = spk_zmq_prepare(source->socket, 0, &c->curve, error)) != SPK_OK)
         return status;
     if (sub && zmq_setsockopt(source->socket, ZMQ_SUBSCRIBE, c->topic, strlen(c->topic)) != 0)
         return spk_fail(error, SPK_IO, "cannot subscribe: %s", zmq_strerror(zmq_errno()));
-    if (c->endpoints.count == 0)
-        return spk_fail(error, SPK_INVALID,
-                        "endpoints: at least one is needed, such as tcp://127.0.0.1:5555");
-    for (size_t i = 0; i < c->endpoints.count; i++) {
-        if ((status = spk_zmq_attach(source->socket, c->endpoints.value[i], c->bind, error)) != SPK_OK)
-            return status;
-    }
-    return SPK_OK;
+    return spk_zmq_attach_all(source->socket, &c->endpoints, c->bind, error);
 }
 
 spk_status spk_zmq_array_create(struct spk_zmq_array **source, const struct spk_host *host,

@@ -100,6 +100,7 @@ def test_maps_counters_and_time_of_a_live_stream(service, detector, pvs):
     assert pvs.get("Recon1:References_RBV") == status["references"] == 1
     assert 0 < pvs.get("Recon1:LatencyP50_RBV") <= pvs.get("Recon1:LatencyP99_RBV") <= pvs.get("Recon1:LatencyMax_RBV")
     assert pvs.get("Recon1:ExecutionTime_RBV") > 0
+    assert 0 < pvs.get("Recon1:ValidFraction_RBV") <= 1 and 0 < pvs.get("Recon1:Curl_RBV") < 0.1
     assert running.interrupt() == 0
 
 

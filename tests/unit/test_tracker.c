@@ -6,15 +6,7 @@
 
 enum { COUNT = 6, HEIGHT = 37, WIDTH = 53, PIXELS = HEIGHT * WIDTH };
 
-static float reference_data[COUNT * PIXELS], sample_data[COUNT * PIXELS];
-static uint8_t mask[PIXELS], present[COUNT];
-static struct spk_stack reference = {COUNT, HEIGHT, WIDTH, reference_data, mask, present, 1};
-static struct spk_stack sample = {COUNT, HEIGHT, WIDTH, sample_data, mask, present, 1};
-
-/* Maps with sentinels on both sides. */
-enum { GUARD = 64 };
-static float plane[5][PIXELS + 2 * GUARD];
-static uint8_t valid[PIXELS + 2 * GUARD];
+#include "tracker_fixture.h"
 
 /* A band-limited pattern with known values between the pixels. */
 static double pattern(unsigned k, double y, double x)
@@ -25,37 +17,6 @@ static double pattern(unsigned k, double y, double x)
         value += 0.12 * cos(fx * x + fy * y + 1.7 * i + 2.3 * k * (i + 1));
     }
     return value;
-}
-
-static void fill(double ux, double uy, double t, double d)
-{
-    memset(mask, 1, sizeof mask);
-    memset(present, 1, sizeof present);
-    for (unsigned k = 0; k < COUNT; k++)
-        for (int y = 0; y < HEIGHT; y++)
-            for (int x = 0; x < WIDTH; x++) {
-                size_t i = (size_t)k * PIXELS + (size_t)y * WIDTH + (size_t)x;
-                reference_data[i] = (float)pattern(k, y, x);
-                sample_data[i] = (float)(t * (1 + d * (pattern(k, y - uy, x - ux) - 1)));
-            }
-}
-
-static struct spk_tracker_maps prepare_maps(void)
-{
-    memset(plane, 0x55, sizeof plane);
-    memset(valid, 1, sizeof valid);
-    return (struct spk_tracker_maps){plane[0] + GUARD, plane[1] + GUARD, plane[2] + GUARD,
-                                     plane[3] + GUARD, plane[4] + GUARD, valid + GUARD};
-}
-
-static void check_guards(void)
-{
-    unsigned char expected[GUARD * sizeof(float)];
-    memset(expected, 0x55, sizeof expected);
-    for (int i = 0; i < 5; i++) {
-        CHECK(memcmp(plane[i], expected, sizeof expected) == 0, "before map %d", i);
-        CHECK(memcmp(plane[i] + GUARD + PIXELS, expected, sizeof expected) == 0, "behind map %d", i);
-    }
 }
 
 static struct spk_tracker_maps run(const struct spk_tracker_config *config, enum spk_isa isa)

@@ -17,6 +17,9 @@ struct spk_tracker_maps {
     uint8_t *valid; /* narrowed (AND) */
 };
 
+/* Those of `result`, whose maps are all there. */
+struct spk_tracker_maps spk_tracker_maps_of(const struct spk_result *result);
+
 /* A reference and a sample in work. Trackers read the members, which the functions below fill. */
 struct spk_ratio {
     const char *name; /* before error messages; borrowed */

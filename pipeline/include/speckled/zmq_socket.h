@@ -26,11 +26,12 @@ struct spk_zmq_curve {
                 "CURVE server."                                                                              \
     }
 
-/* Prepares encryption; call before spk_zmq_attach(). Nothing happens when `curve` asks for none. [control] */
-SPK_API spk_status spk_zmq_curve_apply(void *socket, const struct spk_zmq_curve *curve,
-                                       struct spk_error *error);
+/* What every socket wants before it is attached: how long unsent messages are kept when it is closed, IPv6, word of a peer that
+ * vanished (a pulled cable) within a minute, and encryption, when `curve` asks for it. [control] */
+SPK_API spk_status spk_zmq_prepare(void *socket, int linger_ms, const struct spk_zmq_curve *curve,
+                                   struct spk_error *error);
 
-/* What spk_zmq_curve_apply() and spk_zmq_attach() would refuse of options `endpoints` (or, one of them, `endpoint`) and
+/* What spk_zmq_prepare() and spk_zmq_attach() would refuse of options `endpoints` (or, one of them, `endpoint`) and
  * those of CURVE, without a socket. [control] */
 SPK_API void spk_zmq_check(const struct spk_check *check, const struct spk_strings *endpoints,
                            const struct spk_zmq_curve *curve);
@@ -43,8 +44,9 @@ SPK_API spk_status spk_zmq_set(void *socket, int option, int value, struct spk_e
 /* Binds or connects `socket` to `endpoint`. [control] */
 SPK_API spk_status spk_zmq_attach(void *socket, const char *endpoint, bool bind, struct spk_error *error);
 
-/* Detects a peer that vanished without a word (a pulled cable) within a minute. [control] */
-SPK_API spk_status spk_zmq_keep_alive(void *socket, struct spk_error *error);
+/* The same with all of `endpoints`. SPK_INVALID when there is none. [control] */
+SPK_API spk_status spk_zmq_attach_all(void *socket, const struct spk_strings *endpoints, bool bind,
+                                      struct spk_error *error);
 
 /* Watches the connections of one socket. libzmq reconnects after a lost connection, but not after a breach of its protocol (a
  * message beyond ZMQ_MAXMSGSIZE, a peer that speaks something else): the socket would stay deaf. */
