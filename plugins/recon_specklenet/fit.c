@@ -1,0 +1,207 @@
+/* Least squares in windows of several sizes round the displacement found so far: the fusion's features and candidates.
+ *
+ * Planes of the feature tensor, as in train/physics.py: seven a window, then six of the frame, two of the flow, ln N. The fits
+ * themselves are not kept: choose() takes them back out of the features. */
+#include "internal.h"
+
+#include <math.h>
+#include <string.h>
+
+static const float area[SPK_NET_SUPPORTS] = {1, 9, 19, 49, 160, 560, 2100}; /* independent pixels of a window */
+enum { BASE_WINDOW = 3, MISFIT_WINDOW = 2 };
+
+static void moment_row(void *context, unsigned y, unsigned worker)
+{
+    struct spk_specklenet *net = context;
+    const size_t pitch = net->w + 2 * BORDER, at = (size_t)y * net->w;
+    float *sum = net->sums + at, *scale = net->scratch[worker];
+    const struct spk_net_warp row = {net->envelope, net->plane, net->w, 1, net->w, net->h, y, net->flow_x + at, net->flow_y + at,
+                                     scale, net->plane};
+    net->rows->warp_linear(&row);
+    for (unsigned x = 0; x < net->w; x++)
+        scale[x] = 1 / scale[x];
+    for (unsigned k = 0; k < SPK_NET_SUMS; k++)
+        memset(sum + k * net->plane, 0, net->w * sizeof *sum);
+    for (unsigned k = 0; k < net->frames; k++)
+        net->rows->gather(sum, net->plane, net->warped + k * net->wide_plane + (y + BORDER) * pitch + BORDER, pitch,
+                          net->s + k * net->plane + at, scale, net->w);
+    for (unsigned k = 0; k < SPK_NET_SUMS; k++)
+        net->rows->linear(sum + k * net->plane, sum + k * net->plane, NULL, 1 / (float)net->frames, 0, net->w);
+}
+
+/* One moment in every window. */
+static void cascade_task(void *context, unsigned k, unsigned worker)
+{
+    struct spk_specklenet *net = context;
+    float *plane = net->sums + k * net->plane;
+    for (unsigned i = 1; i < net->windows; i++, plane += SPK_NET_SUMS * net->plane)
+        box_plane(net->rows, plane + SPK_NET_SUMS * net->plane, plane, net->h, net->w, box_side[i - 1], net->scratch[worker]);
+}
+
+/* The displacement averaged over the wide windows: there it is the window's own, not each pixel's, that the fit improves. */
+static void wide_task(void *context, unsigned axis, unsigned worker)
+{
+    struct spk_specklenet *net = context;
+    const float *in = axis ? net->flow_y : net->flow_x;
+    float *first = net->wide_mean + axis * net->plane, *second = first + 2 * net->plane;
+    for (unsigned i = 1; i < net->windows; i++) {
+        float *out = i % 2 ? first : second; /* window 5 stays in the first, 6 in the second */
+        box_plane(net->rows, out, in, net->h, net->w, box_side[i - 1], net->scratch[worker]);
+        in = out;
+    }
+}
+
+static double plane_mean(const struct spk_specklenet *net, const float *a, const float *b, const float *c)
+{
+    double sum = 0;
+    for (size_t i = 0; i < net->plane; i++)
+        sum += (double)(a[i] - b[i] * c[i]);
+    return sum / (double)net->plane;
+}
+
+static void sums_at(const struct spk_specklenet *net, unsigned window, size_t at, const float *sum[SPK_NET_SUMS])
+{
+    for (unsigned k = 0; k < SPK_NET_SUMS; k++)
+        sum[k] = net->sums + (window * SPK_NET_SUMS + k) * net->plane + at;
+}
+
+static void ridges(struct spk_specklenet *net)
+{
+    const float *m[SPK_NET_SUMS];
+    sums_at(net, SPK_NET_NARROW - 1, 0, m);
+    double r = plane_mean(net, m[SPK_NET_RR], m[SPK_NET_R], m[SPK_NET_R]);
+    double x = plane_mean(net, m[SPK_NET_XX], m[SPK_NET_X], m[SPK_NET_X]);
+    double y = plane_mean(net, m[SPK_NET_YY], m[SPK_NET_Y], m[SPK_NET_Y]);
+    net->ridge_r = (float)(2e-3 * r + 1e-6);
+    net->ridge_g = (float)(1e-3 * (x + y) + 1e-6);
+}
+
+static void solve_row(const struct spk_specklenet *net, unsigned window, unsigned y, float *out)
+{
+    struct spk_net_solve row = {.ridge_r = net->ridge_r, .ridge_g = net->ridge_g, .noise = net->noise,
+                                .samples = (float)net->frames * area[window], .width = net->w};
+    sums_at(net, window, (size_t)y * net->w, row.sum);
+    for (unsigned k = 0; k < SPK_FITS; k++)
+        row.out[k] = out + k * net->w;
+    net->rows->solve(&row);
+}
+
+static void noise_row(void *context, unsigned index, unsigned worker)
+{
+    struct spk_specklenet *net = context;
+    float *fit = net->scratch[worker];
+    const unsigned each = (net->w + 3) / 4;
+    solve_row(net, SPK_NET_NARROW - 1, 4 * index, fit);
+    for (unsigned x = 0; x < each; x++)
+        net->noise_sample[index * each + x] = fit[SPK_FIT_RESIDUAL * net->w + 4 * x];
+}
+
+/* The lower of the two middle values, by selection: values are reordered. */
+static float lower_median(float *value, size_t count)
+{
+    size_t low = 0, high = count - 1, target = (count - 1) / 2;
+    while (low < high) {
+        float pivot = value[low + (high - low) / 2];
+        size_t i = low, j = high;
+        for (;; i++, j--) {
+            while (value[i] < pivot)
+                i++;
+            while (value[j] > pivot)
+                j--;
+            if (i >= j)
+                break;
+            float swap = value[i];
+            value[i] = value[j];
+            value[j] = swap;
+        }
+        if (target <= j)
+            high = j;
+        else
+            low = j + 1;
+    }
+    return value[target];
+}
+
+static void estimate_noise(struct spk_specklenet *net)
+{
+    const unsigned rows = (net->h + 3) / 4;
+    net->noise = 0;
+    spk_team_run(net->team, noise_row, net, rows);
+    float noise = lower_median(net->noise_sample, (size_t)rows * ((net->w + 3) / 4));
+    net->noise = noise > 1e-7f ? noise : 1e-7f;
+}
+
+/* Seven features of one window. */
+static void window_features(const struct spk_specklenet *net, unsigned window, unsigned y, const float *fit,
+                            const float *base, float *out)
+{
+    const unsigned w = net->w;
+    const size_t at = (size_t)y * w, plane = net->plane;
+    const struct spk_net_rows *rows = net->rows;
+    for (unsigned axis = 0; axis < 2; axis++) {
+        const float *step = fit + (SPK_FIT_X + axis) * w, *flow = axis ? net->flow_y : net->flow_x;
+        rows->linear(out + axis * plane, step, NULL, 1, 0, w);
+        if (window < SPK_NET_NARROW)
+            continue;
+        const float *mean = net->wide_mean + ((window - SPK_NET_NARROW) * 2 + axis) * plane;
+        for (unsigned x = 0; x < w; x++)
+            out[axis * plane + x] += mean[at + x] - flow[at + x];
+    }
+    rows->linear(out + 2 * plane, fit + SPK_FIT_T * w, base + SPK_FIT_T * w, 3, 0, w);
+    rows->linear(out + 3 * plane, fit + SPK_FIT_D * w, base + SPK_FIT_D * w, 1, 0, w);
+    rows->linear(out + 4 * plane, fit + SPK_FIT_ERROR_X * w, NULL, 0.3f, 0.9f, w);
+    rows->linear(out + 5 * plane, fit + SPK_FIT_ERROR_Y * w, NULL, 0.3f, 0.9f, w);
+    rows->ratio_log(out + 6 * plane, fit + SPK_FIT_RESIDUAL * w, net->noise, 0.25f, -6, 8, w);
+}
+
+static void joint_row(const struct spk_specklenet *net, unsigned window, unsigned y, const float *other, float *out)
+{
+    const unsigned w = net->w;
+    struct spk_net_joint row = {.dx = other + SPK_FIT_X * w, .dy = other + SPK_FIT_Y * w, .d = other + SPK_FIT_D * w, .t = out,
+                                .width = w};
+    sums_at(net, window, (size_t)y * w, row.sum);
+    net->rows->joint(&row);
+}
+
+static void feature_row(void *context, unsigned y, unsigned worker)
+{
+    struct spk_specklenet *net = context;
+    const unsigned w = net->w, fit_size = SPK_FITS * w;
+    const size_t at = (size_t)y * w, plane = net->plane;
+    float *fit = net->scratch[worker], *line = fit + SPK_NET_SUPPORTS * fit_size;
+    float *out = spk_nn_data(net->nn, net->features) + at;
+    const float *base = fit + BASE_WINDOW * fit_size;
+    for (unsigned k = 0; k < net->windows; k++)
+        solve_row(net, k, y, fit + k * fit_size);
+    for (unsigned k = 0; k < net->windows; k++)
+        window_features(net, k, y, fit + k * fit_size, base, out + k * WINDOW_FEATURES * plane);
+    out += net->windows * WINDOW_FEATURES * plane;
+    joint_row(net, 0, y, fit + MISFIT_WINDOW * fit_size, line);
+    net->rows->linear(out, line, base + SPK_FIT_T * w, 3, 0, w);
+    joint_row(net, 0, y, base, net->joint + at);
+    joint_row(net, 1, y, base, line);
+    net->rows->linear(out + plane, line, base + SPK_FIT_T * w, 3, 0, w);
+    net->rows->linear(out + 2 * plane, base + SPK_FIT_T * w, NULL, 1, -1, w);
+    net->rows->linear(out + 3 * plane, base + SPK_FIT_D * w, NULL, 1, -1, w);
+    const float noise = 0.15f * logf(net->noise) + 1;
+    for (unsigned x = 0; x < w; x++) {
+        float contrast = fit[(MISFIT_WINDOW * SPK_FITS + SPK_FIT_CONTRAST) * w + x];
+        out[4 * plane + x] = noise;
+        line[x] = contrast > 1e-6f ? contrast : 1e-6f;
+    }
+    net->rows->ratio_log(out + 5 * plane, line, net->noise, 0.2f, -100, 100, w);
+}
+
+void fit_windows(struct spk_specklenet *net)
+{
+    warp_frames(net, net->h, net->w, net->r, net->plane, net->w);
+    spk_team_run(net->team, moment_row, net, net->h);
+    spk_team_run(net->team, cascade_task, net, SPK_NET_SUMS);
+    if (net->windows > SPK_NET_NARROW)
+        spk_team_run(net->team, wide_task, net, 2);
+    ridges(net);
+    estimate_noise(net);
+    spk_team_run(net->team, feature_row, net, net->h);
+    flow_channels(net, net->h, net->w,
+                  spk_nn_data(net->nn, net->features) + (net->windows * WINDOW_FEATURES + 6) * net->plane);
+}

@@ -1,0 +1,209 @@
+/* From corrected frames to what the network looks at: damaged pixels mended, beam and fluctuation of the source taken out. */
+#include "internal.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { NEIGHBOURS = 8 };
+static const float OUTLIER = 2.5f; /* times the mean of its four neighbours, before the median is asked */
+
+struct load {
+    struct spk_specklenet *net;
+    const struct spk_stack *stack;
+    float *to, *mean;
+};
+
+static float median_around(const float *frame, const uint8_t *mask, unsigned y, unsigned x, unsigned height,
+                           unsigned width)
+{
+    float value[NEIGHBOURS];
+    unsigned count = 0;
+    for (int dy = -1; dy <= 1; dy++) {
+        for (int dx = -1; dx <= 1; dx++) {
+            unsigned v = y + (unsigned)dy, u = x + (unsigned)dx; /* wraps to a large number below 0 */
+            if ((!dy && !dx) || v >= height || u >= width || !mask[(size_t)v * width + u])
+                continue;
+            float next = frame[(size_t)v * width + u];
+            unsigned place = count;
+            if (!isfinite(next))
+                continue;
+            for (; place > 0 && value[place - 1] > next; place--)
+                value[place] = value[place - 1];
+            value[place] = next;
+            count++;
+        }
+    }
+    return count ? 0.5f * (value[(count - 1) / 2] + value[count / 2]) : NAN;
+}
+
+static bool suspicious(float value, float around)
+{
+    return !(value <= OUTLIER * around && value * OUTLIER >= around);
+}
+
+/* Copies a row; values that are masked, not finite, or far from their neighbours in rows and columns become the median of the
+ * eight round them (unless even that is far from the four, as at an edge). */
+static void mend_row(float *to, const float *frame, const uint8_t *mask, unsigned y, unsigned height, unsigned width)
+{
+    const float *row = frame + (size_t)y * width, *above = y ? row - width : row, *below = y + 1 < height ? row + width : row;
+    for (unsigned x = 0; x < width; x++) {
+        unsigned left = x ? x - 1 : 0, right = x + 1 < width ? x + 1 : x;
+        float value = row[x], around = 0.25f * (row[left] + row[right] + above[x] + below[x]);
+        to[x] = value;
+        bool bad = !mask[(size_t)y * width + x] || !isfinite(value);
+        if (!bad && !suspicious(value, around))
+            continue;
+        float median = median_around(frame, mask, y, x, height, width);
+        if (bad || suspicious(value, median))
+            to[x] = isfinite(median) ? median : x ? to[x - 1] : 0;
+    }
+}
+
+static void load_frame(void *context, unsigned index, unsigned worker)
+{
+    (void)worker;
+    const struct load *load = context;
+    const struct spk_specklenet *net = load->net;
+    unsigned position = net->position[index];
+    const float *frame = load->stack->data + (size_t)position * net->height * net->width;
+    float *to = load->to + index * net->plane;
+    double sum = 0;
+    for (unsigned y = 0; y < net->h; y++) {
+        float *row = to + (size_t)y * net->w;
+        if (y < net->height)
+            mend_row(row, frame, load->stack->mask, y, net->height, net->width);
+        else
+            memcpy(row, row - net->w, net->w * sizeof *row);
+        for (unsigned x = net->width; x < net->w; x++)
+            row[x] = row[net->width - 1];
+        for (unsigned x = 0; x < net->w; x++)
+            sum += (double)row[x];
+    }
+    load->mean[index] = (float)(sum / (double)net->plane);
+}
+
+/* Loads the frames in use; fails when one has no light. */
+static spk_status load_stack(struct spk_specklenet *net, const struct spk_stack *stack, float *to, float *mean,
+                             const char *what, struct spk_error *error)
+{
+    struct load load = {net, stack, to, mean};
+    spk_team_run(net->team, load_frame, &load, net->frames);
+    for (unsigned k = 0; k < net->frames; k++)
+        if (!(mean[k] > 0) || !isfinite(mean[k]))
+            return spk_fail(error, SPK_INVALID, "recon_specklenet: the mean of %s frame %u is %g: no light?", what,
+                            net->position[k], (double)mean[k]);
+    return SPK_OK;
+}
+
+static void mean_row(void *context, unsigned y, unsigned worker)
+{
+    (void)worker;
+    struct spk_specklenet *net = context;
+    float *out = net->envelope + (size_t)y * net->w;
+    memset(out, 0, net->w * sizeof *out);
+    for (unsigned k = 0; k < net->frames; k++) {
+        const float *in = net->r + k * net->plane + (size_t)y * net->w, factor = 1 / (net->mean[k] * (float)net->frames);
+        for (unsigned x = 0; x < net->w; x++)
+            out[x] += factor * in[x];
+    }
+}
+
+static void smooth_along(void *context, unsigned y, unsigned worker)
+{
+    struct spk_specklenet *net = context;
+    const unsigned radius = net->gaussian_radius;
+    float *row = net->envelope + (size_t)y * net->w, *line = net->scratch[worker];
+    for (unsigned x = 0; x < net->w + 2 * radius; x++)
+        line[x] = row[x < radius ? 0 : x - radius < net->w ? x - radius : net->w - 1];
+    net->rows->taps(net->inverse + (size_t)y * net->w, line, net->gaussian, 2 * radius + 1, net->w);
+}
+
+static void smooth_down(void *context, unsigned y, unsigned worker)
+{
+    (void)worker;
+    struct spk_specklenet *net = context;
+    const unsigned radius = net->gaussian_radius;
+    float *out = net->envelope + (size_t)y * net->w;
+    memset(out, 0, net->w * sizeof *out);
+    for (unsigned j = 0; j <= 2 * radius; j++) {
+        unsigned at = y + j < radius ? 0 : y + j - radius < net->h ? y + j - radius : net->h - 1;
+        const float *in = net->inverse + (size_t)at * net->w, weight = net->gaussian[j];
+        for (unsigned x = 0; x < net->w; x++)
+            out[x] += weight * in[x];
+    }
+}
+
+/* Half resolution of reference frames, with their edges carried on by COARSE_RADIUS. */
+static void halve_reference(void *context, unsigned k, unsigned worker)
+{
+    (void)worker;
+    struct spk_specklenet *net = context;
+    const unsigned h = net->h / 2, w = net->w / 2, pitch = w + 2 * COARSE_RADIUS;
+    float *out = net->half_r + k * net->half_wide_plane;
+    for (unsigned y = 0; y < h + 2 * COARSE_RADIUS; y++) {
+        unsigned from = y < COARSE_RADIUS ? 0 : y - COARSE_RADIUS < h ? y - COARSE_RADIUS : h - 1;
+        const float *in = net->r + k * net->plane + (size_t)2 * from * net->w;
+        float *row = out + (size_t)y * pitch + COARSE_RADIUS;
+        net->rows->halve(row, in, in + net->w, w);
+        for (int x = 1; x <= COARSE_RADIUS; x++) {
+            row[-x] = row[0];
+            row[(int)w - 1 + x] = row[w - 1];
+        }
+    }
+}
+
+static void flatten_frame(void *context, unsigned k, unsigned worker)
+{
+    struct spk_specklenet *net = context;
+    float *r = net->r + k * net->plane, factor = 1 / net->mean[k];
+    for (size_t i = 0; i < net->plane; i++)
+        r[i] = r[i] * factor * net->inverse[i] - 1;
+    halve_reference(net, k, worker);
+}
+
+spk_status normalise_reference(struct spk_specklenet *net, struct spk_error *error)
+{
+    spk_status status = load_stack(net, net->reference, net->r, net->mean, "reference", error);
+    if (status)
+        return status;
+    spk_team_run(net->team, mean_row, net, net->h);
+    spk_team_run(net->team, smooth_along, net, net->h);
+    spk_team_run(net->team, smooth_down, net, net->h);
+    for (size_t i = 0; i < net->plane; i++) {
+        float value = net->envelope[i] > 1e-6f ? net->envelope[i] : 1e-6f;
+        net->envelope[i] = value;
+        net->inverse[i] = 1 / value;
+    }
+    spk_team_run(net->team, flatten_frame, net, net->frames);
+    return SPK_OK;
+}
+
+static void scale_frame(void *context, unsigned k, unsigned worker)
+{
+    (void)worker;
+    struct spk_specklenet *net = context;
+    const unsigned w = net->w / 2;
+    float *s = net->s + k * net->plane, *q = net->q + k * net->plane;
+    const float *sample_mean = net->mean + net->count;
+    double ratio = 0;
+    for (unsigned j = 0; j < net->frames; j++)
+        ratio += (double)(sample_mean[j] / net->mean[j]);
+    /* every frame gets the stack's mean transmission: fluctuation of the source is none of the sample's */
+    const float factor = (float)(ratio / net->frames) / sample_mean[k];
+    for (size_t i = 0; i < net->plane; i++) {
+        s[i] *= factor;
+        q[i] = s[i] * net->inverse[i] - 1;
+    }
+    for (unsigned y = 0; y < net->h / 2; y++) {
+        const float *in = q + (size_t)2 * y * net->w;
+        net->rows->halve(net->half_q + k * net->half_plane + (size_t)y * w, in, in + net->w, w);
+    }
+}
+
+spk_status normalise_sample(struct spk_specklenet *net, const struct spk_stack *sample, struct spk_error *error)
+{
+    spk_status status = load_stack(net, sample, net->s, net->mean + net->count, "sample", error);
+    if (!status)
+        spk_team_run(net->team, scale_frame, net, net->frames);
+    return status;
+}

@@ -1,0 +1,136 @@
+/* Rows of specklenet: the innermost loops of its physics, one table an instruction set.
+ *
+ * loops.h holds them once, as plain loops over the pixels of a row; rows_*.c compile it for an instruction set each. All
+ * numbers are float32, rows do not overlap unless said, and any width is allowed. Any thread. */
+#ifndef SPECKLENET_ROWS_H
+#define SPECKLENET_ROWS_H
+
+#include <speckled/num_isa.h>
+#include <stddef.h>
+
+enum {
+    SPK_NET_SUPPORTS = 7,     /* windows of the least squares, 1 to 65 px */
+    SPK_NET_NARROW = 5,       /* those used for any number of frames */
+    SPK_NET_LEVEL_WINDOWS = 4 /* windows of the correlation volumes */
+};
+
+/* Frame means that the least squares are made of: r the warped reference, x and y its derivatives by u, s the sample. */
+enum spk_net_sum {
+    SPK_NET_R,
+    SPK_NET_X,
+    SPK_NET_Y,
+    SPK_NET_S,
+    SPK_NET_RR,
+    SPK_NET_RX,
+    SPK_NET_RY,
+    SPK_NET_XX,
+    SPK_NET_XY,
+    SPK_NET_YY,
+    SPK_NET_RS,
+    SPK_NET_XS,
+    SPK_NET_YS,
+    SPK_NET_SS,
+    SPK_NET_SUMS
+};
+
+/* What one window's least squares give, a row each. */
+enum spk_net_fit {
+    SPK_FIT_X, /* displacement, px from where the reference was warped to */
+    SPK_FIT_Y,
+    SPK_FIT_T,
+    SPK_FIT_D,
+    SPK_FIT_ERROR_X, /* logarithm of its standard error */
+    SPK_FIT_ERROR_Y,
+    SPK_FIT_RESIDUAL, /* mean square that is left */
+    SPK_FIT_CONTRAST, /* variance of the reference */
+    SPK_FITS
+};
+
+/* image(x - u) for a row: Keys' cubic with a = -0.75, positions beyond the edge take the edge's value. */
+struct spk_net_warp {
+    const float *image; /* [frames][plane], rows `pitch` apart */
+    size_t plane, pitch;
+    unsigned frames, width, height, y;
+    const float *ux, *uy; /* [width] */
+    float *out;           /* [frames], `out_plane` apart */
+    size_t out_plane;
+};
+
+/* The fit s + 1 = T + b (r + dx x + dy y) in one window, T = transmission, b = T D. */
+struct spk_net_solve {
+    const float *sum[SPK_NET_SUMS];
+    float ridge_r, ridge_g, noise;
+    float samples; /* independent values in the window */
+    float *out[SPK_FITS];
+    unsigned width;
+};
+
+/* T of one window's pixels given displacement and dark-field found in another. */
+struct spk_net_joint {
+    const float *sum[SPK_NET_SUMS];
+    const float *dx, *dy, *d;
+    float *t;
+    unsigned width;
+};
+
+/* Mean of a distribution over offsets whose logits are gated sums of correlations. */
+struct spk_net_expect {
+    const float *volume; /* [window][offset], planes apart */
+    size_t plane;
+    unsigned radius, width;
+    const float *gate; /* [SPK_NET_LEVEL_WINDOWS], planes apart: before the softplus */
+    float *weight;     /* scratch, [(2 radius + 1)^2][width] */
+    float *x, *y;      /* in: where the level started; out: plus the mean displacement */
+};
+
+struct spk_net_rows {
+    void (*warp)(const struct spk_net_warp *row);
+    /* out = image(x - u) by bilinear interpolation, positions clamped into the image. */
+    void (*warp_linear)(const struct spk_net_warp *row);
+    /* out[x] = mean over frames of a b. */
+    void (*product)(float *out, const float *a, size_t a_plane, const float *b, size_t b_plane, unsigned frames,
+                    unsigned width);
+    /* Means over frames of a and of a^2. */
+    void (*power)(float *mean, float *square, const float *a, size_t plane, unsigned frames, unsigned width);
+    /* out[x] = sum over j < count of in[j][x]. */
+    void (*down)(float *out, const float *const *in, unsigned count, unsigned width);
+    /* out[x] = scale * sum over j < count of in[x + j]. */
+    void (*along)(float *out, const float *in, unsigned count, unsigned width, float scale);
+    /* out[x] = sum over j < count of weight[j] in[x + j]. */
+    void (*taps)(float *out, const float *in, const float *weight, unsigned count, unsigned width);
+    /* out[x] = mean of the 2 x 2 pixels at 2 x of rows a and b. */
+    void (*halve)(float *out, const float *a, const float *b, unsigned width);
+    /* variance[x] = square[x] - mean[x]^2; returns the sum over the row. May be in place of `square`. */
+    double (*variance)(float *variance, const float *mean, const float *square, unsigned width);
+    /* value[x] = 1 / sqrt(value[x] + floor), in place. */
+    void (*inverse)(float *value, float floor, unsigned width);
+    /* out = (product - mean_r mean_s) inverse_r inverse_s. */
+    void (*normalise)(float *out, const float *product, const float *mean_r, const float *mean_s,
+                      const float *inverse_r, const float *inverse_s, unsigned width);
+    /* Adds one frame to SPK_NET_SUMS rows `sum_plane` apart: r its warped reference, five rows of it `pitch` apart around r;
+     * s = sample * scale - 1. */
+    void (*gather)(float *sum, size_t sum_plane, const float *r, size_t pitch, const float *sample,
+                   const float *scale, unsigned width);
+    void (*solve)(const struct spk_net_solve *row);
+    void (*joint)(const struct spk_net_joint *row);
+    void (*expect)(const struct spk_net_expect *row);
+    /* out[x] = factor * (a[x] - b[x]) + offset. b may be NULL. */
+    void (*linear)(float *out, const float *a, const float *b, float factor, float offset, unsigned width);
+    /* out[x] = factor * clamp(ln(max(a[x], 1e-6) / divisor), low, high). */
+    void (*ratio_log)(float *out, const float *a, float divisor, float factor, float low, float high,
+                      unsigned width);
+    /* Softmax over `count` logit rows `plane` apart, less trust * error where `error` rows are given: in place. */
+    void (*softmax)(float *logit, size_t plane, unsigned count, const float *const *error, float trust,
+                    unsigned width);
+    /* out[x] = exp(a[x]) * factor. */
+    void (*exponent)(float *out, const float *a, float factor, unsigned width);
+    /* sum[x] += a[x] * b[x]. */
+    void (*accumulate)(float *sum, const float *a, const float *b, unsigned width);
+};
+
+/* The table of `isa`; the plain one when this build or processor lacks it. */
+const struct spk_net_rows *spk_net_rows(enum spk_isa isa);
+
+extern const struct spk_net_rows spk_net_rows_c, spk_net_rows_avx2, spk_net_rows_avx512;
+
+#endif

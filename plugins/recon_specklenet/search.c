@@ -1,0 +1,96 @@
+/* The three levels of the search: volume, network, mean offset. */
+#include "internal.h"
+
+#include <math.h>
+#include <string.h>
+
+struct job {
+    struct spk_specklenet *net;
+    unsigned h, w;
+    const struct level *level, *from;
+    float gain;
+    float *out;
+};
+
+static void mean_task(void *context, unsigned axis, unsigned worker)
+{
+    const struct job *job = context;
+    struct spk_specklenet *net = job->net;
+    box_plane(net->rows, axis ? net->mean_y : net->mean_x, axis ? net->flow_y : net->flow_x, job->h, job->w, 9,
+              net->scratch[worker]);
+}
+
+void flow_channels(struct spk_specklenet *net, unsigned h, unsigned w, float *out)
+{
+    const size_t plane = (size_t)h * w;
+    struct job job = {.net = net, .h = h, .w = w};
+    spk_team_run(net->team, mean_task, &job, 2);
+    net->rows->linear(out, net->flow_x, net->mean_x, 1, 0, (unsigned)plane);
+    net->rows->linear(out + plane, net->flow_y, net->mean_y, 1, 0, (unsigned)plane);
+    const float count = logf((float)net->frames) / 1.5f - 1;
+    for (size_t i = 0; i < plane; i++)
+        out[2 * plane + i] = count;
+}
+
+/* Where the finer level starts: bilinear between the centres of the coarser one's pixels, edges carried on. */
+static void upsample_task(void *context, unsigned y, unsigned worker)
+{
+    (void)worker;
+    const struct job *job = context;
+    const struct level *from = job->from;
+    const unsigned near = y / 2, far = y % 2 ? (near + 1 < from->h ? near + 1 : near) : (near ? near - 1 : 0);
+    for (unsigned axis = 0; axis < 2; axis++) {
+        const float *plane = axis ? from->y : from->x;
+        const float *a = plane + (size_t)near * from->w, *b = plane + (size_t)far * from->w;
+        float *out = (axis ? job->net->flow_y : job->net->flow_x) + (size_t)y * job->w;
+        for (unsigned x = 0; x < job->w; x++) {
+            unsigned u = x / 2, v = x % 2 ? (u + 1 < from->w ? u + 1 : u) : (u ? u - 1 : 0);
+            float upper = 0.75f * a[u] + 0.25f * a[v], lower = 0.75f * b[u] + 0.25f * b[v];
+            out[x] = job->gain * (0.75f * upper + 0.25f * lower);
+        }
+    }
+}
+
+static void expect_task(void *context, unsigned y, unsigned worker)
+{
+    const struct job *job = context;
+    struct spk_specklenet *net = job->net;
+    const struct level *level = job->level;
+    const size_t plane = (size_t)level->h * level->w, at = (size_t)y * level->w;
+    const float *gates = spk_nn_data(net->nn, level->gates) + at;
+    float *x = level->x + at, *values = level->y + at;
+    memcpy(x, net->flow_x + at, level->w * sizeof *x);
+    memcpy(values, net->flow_y + at, level->w * sizeof *values);
+    const struct spk_net_expect row = {spk_nn_data(net->nn, level->volume) + at, plane, level->radius, level->w, gates,
+                                       net->scratch[worker], x, values};
+    net->rows->expect(&row);
+    for (unsigned i = 0; i < level->w; i++) {
+        x[i] += 0.3f * gates[SPK_NET_LEVEL_WINDOWS * plane + i];
+        values[i] += 0.3f * gates[(SPK_NET_LEVEL_WINDOWS + 1) * plane + i];
+    }
+}
+
+spk_status search(struct spk_specklenet *net, struct spk_error *error)
+{
+    for (unsigned k = 0; k < LEVELS; k++) {
+        struct level *level = &net->level[k];
+        const size_t plane = (size_t)level->h * level->w;
+        const unsigned side = 2 * level->radius + 1;
+        struct job job = {net, level->h, level->w, level, level - 1, k == 2 ? 2.0f : 1.0f, NULL};
+        if (k == 0) {
+            memset(net->flow_x, 0, plane * sizeof *net->flow_x);
+            memset(net->flow_y, 0, plane * sizeof *net->flow_y);
+            correlate_coarse(net);
+        } else {
+            spk_team_run(net->team, upsample_task, &job, level->h);
+            correlate_fine(net, level);
+        }
+        flow_channels(net, level->h, level->w,
+                      spk_nn_data(net->nn, level->volume) + SPK_NET_LEVEL_WINDOWS * side * side * plane);
+        spk_status status = spk_nn_run(net->nn, k, error);
+        if (status)
+            return status;
+        spk_team_run(net->team, expect_task, &job, level->h);
+    }
+    return SPK_OK;
+}

@@ -1,0 +1,59 @@
+/* specklenet: displacement, transmission and dark-field by a small network that chooses between and corrects what physics
+ * computes (README.md). One pass over a stack, any number of scan positions, displacements to 10 px.
+ *
+ * The reference implementation is train/model.py; tests hold this one to it. */
+#ifndef SPECKLENET_H
+#define SPECKLENET_H
+
+#include <speckled/maps.h>
+#include <speckled/nn.h>
+#include <speckled/num_isa.h>
+#include <speckled/option.h>
+#include <speckled/team.h>
+
+enum { SPK_SPECKLENET_SIDE_MIN = 16, SPK_SPECKLENET_PASSES_MAX = 4 };
+
+struct spk_specklenet_config {
+    char weights[SPK_STRING_SIZE]; /* file; "" = the one that comes with the plugin */
+    int64_t passes;                /* of the fusion; 0 = 2 up to three scan positions, 1 above */
+    double max_error;              /* px; pixels expected to be worse are not valid */
+};
+
+struct spk_specklenet;
+
+/* Where the results go: [height][width] each; any but `valid` may be NULL. */
+struct spk_specklenet_maps {
+    float *transmission, *dark_field, *displacement_x, *displacement_y;
+    float *quality;      /* noise over what the fit leaves, at most 1 */
+    float *error_x_px;   /* expected error of the displacement along an axis, calibrated */
+    uint8_t *valid;      /* narrowed: pixels that cannot be trusted become 0 */
+};
+
+/* Reads a weights file into named tensors. [control], [lane] in prepare */
+spk_status spk_specklenet_load(struct spk_nn_weights **weights, const char *path, struct spk_error *error);
+
+/* Plans everything for stacks of `count` frames of `height` x `width`. `weights` is only read; `team` (may be NULL) is borrowed
+ * until destroy. SPK_INVALID: frames too small, weights of another architecture. [lane] in prepare */
+spk_status spk_specklenet_create(struct spk_specklenet **net, const struct spk_specklenet_config *config,
+                                 const struct spk_nn_weights *weights, uint32_t count, uint32_t height,
+                                 uint32_t width, struct spk_team *team, enum spk_isa isa,
+                                 struct spk_error *error);
+
+/* Frees everything, sets *net to NULL. NULL is allowed. */
+void spk_specklenet_destroy(struct spk_specklenet **net);
+
+/* New values of `passes` and `max_error`. [lane] */
+void spk_specklenet_set(struct spk_specklenet *net, int64_t passes, double max_error);
+
+/* Takes a reference into use, borrowed until the next. SPK_INVALID: a frame without light. [lane] */
+spk_status spk_specklenet_reference(struct spk_specklenet *net, const struct spk_stack *reference,
+                                    struct spk_error *error);
+
+/* Reconstructs one stack; positions missing in it or in the reference are left out. [lane] */
+spk_status spk_specklenet_process(struct spk_specklenet *net, const struct spk_stack *sample,
+                                  const struct spk_specklenet_maps *maps, struct spk_error *error);
+
+/* Bytes of working memory. */
+size_t spk_specklenet_memory(const struct spk_specklenet *net);
+
+#endif

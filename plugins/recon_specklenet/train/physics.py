@@ -1,0 +1,231 @@
+"""What specklenet computes before and between its convolutions: normalisation, correlation volumes, warping, least squares.
+
+Tensors are float32 [batch, channel, y, x]; a stack's frames are its channels. u is the displacement of the pattern in pixels, x before
+y in the channel order: sample(x) = T (m + D (reference(x - u) - m)). Nothing here is learned and nothing passes a gradient."""
+import math
+
+import torch
+import torch.nn.functional as F
+
+ENVELOPE_SIGMA = 10.0  # px, of the Gaussian that separates beam from pattern
+BOXES = (3, 3, 5, 9, 17, 33)  # cascaded: supports 1, 3, 5, 9, 17, 33, 65
+SUPPORTS = (1, 3, 5, 9, 17, 33, 65)
+AREAS = (1.0, 9.0, 19.0, 49.0, 160.0, 560.0, 2100.0)  # independent pixels in each cascaded window
+LEVEL_WINDOWS = 4
+NARROW = 5  # windows of the least squares for any number of frames
+WIDE_COUNT = 3  # up to so many frames all seven windows are used
+WINDOW_FEATURES = 7
+FUSE_FEATURES = len(SUPPORTS) * WINDOW_FEATURES + 6 + 2 + 1
+T_CANDIDATES = len(SUPPORTS) + 3
+
+
+def windows_for(frames):
+    return len(SUPPORTS) if frames <= WIDE_COUNT else NARROW
+
+
+def pad(image, margin):
+    """The edge's values carried on outside."""
+    return F.pad(image, (margin,) * 4, mode="replicate")
+
+
+def box(image, width):
+    half = width // 2
+    image = F.avg_pool2d(F.pad(image, (half, half, 0, 0), mode="replicate"), (1, width), 1)
+    return F.avg_pool2d(F.pad(image, (0, 0, half, half), mode="replicate"), (width, 1), 1)
+
+
+def cascade(image, count):
+    """The image averaged over the first `count` windows."""
+    out = [image]
+    for width in BOXES[:count - 1]:
+        out.append(box(out[-1], width))
+    return out
+
+
+def gaussian(image, sigma):
+    radius = int(2.5 * sigma)
+    line = torch.exp(-torch.arange(-radius, radius + 1, device=image.device).float() ** 2 / (2 * sigma * sigma))
+    line, channels = line / line.sum(), image.shape[1]
+    image = F.conv2d(F.pad(image, (radius, radius, 0, 0), mode="replicate"), line.view(1, 1, 1, -1).repeat(channels, 1, 1, 1), groups=channels)
+    return F.conv2d(F.pad(image, (0, 0, radius, radius), mode="replicate"), line.view(1, 1, -1, 1).repeat(channels, 1, 1, 1), groups=channels)
+
+
+def upsample(flow):
+    """A flow on half the grid, in its own units, brought to the full one."""
+    return F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def warp(image, flow, mode="bicubic"):
+    """image(x - flow), edges carried on; bicubic is Keys' kernel with a = -0.75."""
+    _, _, height, width = image.shape
+    y = torch.arange(height, device=image.device).float().view(1, height, 1) - flow[:, 1]
+    x = torch.arange(width, device=image.device).float().view(1, 1, width) - flow[:, 0]
+    grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], -1)
+    return F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=True)
+
+
+def normalise(reference, sample):
+    """Takes beam and fluctuation of the source out. Returns the reference over its envelope m, minus 1; the sample, each frame
+    scaled so that its mean over the reference's is that of the stack; and m."""
+    mean = reference.mean((2, 3), keepdim=True)
+    ratio = sample.mean((2, 3), keepdim=True) / mean
+    reference = reference / mean
+    sample = sample / mean * (ratio.mean(1, keepdim=True) / ratio)
+    envelope = gaussian(reference.mean(1, keepdim=True), ENVELOPE_SIGMA)
+    return reference / envelope - 1, sample, envelope
+
+
+def shifted(padded, radius, height, width):
+    """All (2 radius + 1)^2 views of a padded image, y offset slowest."""
+    side = 2 * radius + 1
+    return [padded[:, :, y:y + height, x:x + width] for y in range(side) for x in range(side)]
+
+
+def floors(variance):
+    """What keeps the correlation finite where there is no pattern: a share of the frame's mean variance."""
+    return 0.02 * variance.mean((1, 2, 3), keepdim=True) + 1e-6
+
+
+def moments(stack):
+    return torch.stack([stack.mean(1), stack.square().mean(1)], 1)
+
+
+def correlate(warped, sample, radius, count):
+    """Zero-mean normalised correlation over frames and window at every offset: [batch, window, offset, y, x]."""
+    _, frames, height, width = sample.shape
+    padded = pad(warped, radius)
+    product = torch.stack([(sample * view).mean(1) for view in shifted(padded, radius, height, width)], 1)
+    a, b, c = cascade(product, count), cascade(moments(padded), count), cascade(moments(sample), count)
+    v_r = [w[:, 1:] - w[:, :1].square() for w in b]
+    v_s = [w[:, 1:] - w[:, :1].square() for w in c]
+    floor_r, floor_s = floors(v_r[-1]), floors(v_s[-1])
+    out = []
+    for i in range(count):
+        mean_r = torch.cat(shifted(b[i][:, :1], radius, height, width), 1)
+        inverse = torch.cat(shifted((v_r[i] + floor_r).rsqrt(), radius, height, width), 1)
+        out.append((a[i] - mean_r * c[i][:, :1]) * inverse * (v_s[i] + floor_s).rsqrt())
+    return torch.stack(out, 1)
+
+
+def correlate_pooled(reference, sample, radius, count):
+    """The same on blocks of 2 x 2 pixels: products are formed pixel by pixel and averaged over the block, so that no detail of the
+    pattern is lost where the offsets are still whole pixels."""
+    _, frames, height, width = sample.shape
+    padded, sums = pad(reference, radius), pad(moments(reference), radius)
+    product = torch.stack([(sample * view).mean(1) for view in shifted(padded, radius, height, width)], 1)
+    views = shifted(sums, radius, height, width)
+    a = cascade(F.avg_pool2d(product, 2), count)
+    b = cascade(F.avg_pool2d(torch.stack([v[:, 0] for v in views], 1), 2), count)
+    d = cascade(F.avg_pool2d(torch.stack([v[:, 1] for v in views], 1), 2), count)
+    c = cascade(F.avg_pool2d(moments(sample), 2), count)
+    v_r = [d[i] - b[i].square() for i in range(count)]
+    v_s = [w[:, 1:] - w[:, :1].square() for w in c]
+    floor_r, floor_s = floors(v_r[-1]), floors(v_s[-1])
+    return torch.stack([(a[i] - b[i] * c[i][:, :1]) * (v_r[i] + floor_r).rsqrt() * (v_s[i] + floor_s).rsqrt()
+                        for i in range(count)], 1)
+
+
+def gradient(image):
+    """Fourth-order central differences along x and y."""
+    p = pad(image, 2)
+    x, y = p[:, :, 2:-2], p[:, :, :, 2:-2]
+    gx = (x[..., :-4] - 8 * x[..., 1:-3] + 8 * x[..., 3:-1] - x[..., 4:]) / 12
+    gy = (y[:, :, :-4] - 8 * y[:, :, 1:-3] + 8 * y[:, :, 3:-1] - y[:, :, 4:]) / 12
+    return gx, gy
+
+
+def fit_moments(reference, sample, envelope, flow):
+    """Frame means of r, x, y, s and of their products (but s s last), where r is the warped reference, x and y its derivatives by u,
+    and s the sample over the warped envelope, minus 1."""
+    r = warp(reference, flow)
+    s = sample / warp(envelope, flow, "bilinear") - 1
+    x, y = (-g for g in gradient(r))
+    pairs = ((r, r), (r, x), (r, y), (x, x), (x, y), (y, y), (r, s), (x, s), (y, s), (s, s))
+    return torch.stack([f.mean(1) for f in (r, x, y, s)] + [(f * g).mean(1) for f, g in pairs], 1)
+
+
+class WindowFit:
+    """Least squares of s = T - 1 + b (r + dx x + dy y) in one window: `sums` are the fourteen moments averaged over it."""
+
+    def __init__(self, sums, ridge_r, ridge_g):
+        self.sums = sums
+        r, x, y, s, rr, rx, ry, xx, xy, yy, rs, xs, ys, ss = sums.unbind(1)
+        a, b, c = rr - r * r + ridge_r, rx - r * x, ry - r * y
+        d, e, f = xx - x * x + ridge_g, xy - x * y, yy - y * y + ridge_g
+        g, h, i = rs - r * s, xs - x * s, ys - y * s
+        aa, ab, ac = d * f - e * e, c * e - b * f, b * e - c * d
+        bb, bc, cc = a * f - c * c, b * c - a * e, a * d - b * b
+        det = (a * aa + b * ab + c * ac).clamp_min(1e-18)
+        self.k = (aa * g + ab * h + ac * i) / det
+        p, q = (ab * g + bb * h + bc * i) / det, (ac * g + bc * h + cc * i) / det
+        self.residual = (ss - s * s - self.k * g - p * h - q * i).clamp_min(1e-8)
+        self.t = (1 + s - self.k * r - p * x - q * y).clamp(0.02, 2)
+        self.slope = self.k.clamp_min(1e-3 + 0.05 * self.t)
+        self.dx, self.dy = (p / self.slope).clamp(-2, 2), (q / self.slope).clamp(-2, 2)
+        self.d = (self.k / self.t).clamp(-0.2, 1.6)
+        self.contrast = a - ridge_r
+        self.inverse_x, self.inverse_y = bb / det, cc / det
+
+    def log_errors(self, noise, samples):
+        """Logarithms of the standard errors of dx and dy, px."""
+        scatter = torch.maximum(self.residual, 0.5 * noise) / samples
+        return [((scatter * inverse).clamp_min(1e-12).sqrt() / self.slope).clamp(1e-3, 3).log() for inverse in (self.inverse_x, self.inverse_y)]
+
+    def transmission_with(self, other):
+        """T of this window's pixels given the displacement and dark-field found in another."""
+        r, x, y, s, rr, rx, ry, xx, xy, yy, rs, xs, ys, _ = self.sums.unbind(1)
+        d, px, py = other.d, other.d * other.dx, other.d * other.dy
+        mean = d * r + px * x + py * y
+        square = d * d * rr + px * px * xx + py * py * yy + 2 * (d * px * rx + d * py * ry + px * py * xy)
+        return ((1 + s + mean + d * rs + px * xs + py * ys) / (1 + 2 * mean + square).clamp_min(1e-6)).clamp(0.02, 2)
+
+
+def frame_mean(image):
+    return image.mean((1, 2)).view(-1, 1, 1)
+
+
+def noise_of(residual):
+    """Median of the residual over every fourth pixel of every fourth row."""
+    return residual[:, ::4, ::4].flatten(1).median(1)[0].view(-1, 1, 1).clamp_min(1e-7)
+
+
+@torch.no_grad()
+def fit(reference, sample, envelope, flow):
+    """Everything the fusion chooses from. Returns features [B, FUSE_FEATURES - 1, y, x] (those of windows not used are 0), and
+    candidates: displacement steps [B, windows, 2, y, x], T [B, windows + 3, ...], D and log errors [B, windows, ...], residual over noise."""
+    frames = reference.shape[1]
+    count = windows_for(frames)
+    sums = cascade(fit_moments(reference, sample, envelope, flow), count)
+    mean_flow = cascade(flow, count)
+    ref = sums[NARROW - 1]
+    ridge_r = 2e-3 * frame_mean(ref[:, 4] - ref[:, 0].square()) + 1e-6
+    ridge_g = 1e-3 * frame_mean(ref[:, 7] + ref[:, 9] - ref[:, 1].square() - ref[:, 2].square()) + 1e-6
+    fits = [WindowFit(w, ridge_r, ridge_g) for w in sums]
+    noise = noise_of(fits[NARROW - 1].residual)
+    base, features, steps, errors = fits[3], [], [], []
+    for k, f in enumerate(fits):
+        log_x, log_y = f.log_errors(noise, frames * AREAS[k])
+        step = torch.stack([f.dx, f.dy], 1)
+        if k >= NARROW:  # the window's mean displacement, not the mean step from each pixel's own start
+            step = step + mean_flow[k] - flow
+        features += [step[:, 0], step[:, 1], 3 * (f.t - base.t), f.d - base.d, 0.3 * log_x + 0.9, 0.3 * log_y + 0.9,
+                     0.25 * (f.residual / noise).log().clamp(-6, 8)]
+        steps.append(step)
+        errors.append(0.5 * (log_x + log_y))
+    features += [torch.zeros_like(base.t)] * (WINDOW_FEATURES * (len(SUPPORTS) - count))
+    joint = [fits[0].transmission_with(fits[2]), fits[0].transmission_with(fits[3]), fits[1].transmission_with(fits[3])]
+    features += [3 * (joint[0] - base.t), 3 * (joint[2] - base.t), base.t - 1, base.d - 1, (noise.expand_as(base.t).log() * 0.15 + 1),
+                 0.2 * (fits[2].contrast.clamp_min(1e-6) / noise).log()]
+    features = torch.cat([torch.stack(features, 1), local_change(flow)], 1)
+    stack = lambda maps: torch.stack(maps, 1)
+    return (features, stack(steps), stack([f.t for f in fits] + joint), stack([f.d for f in fits]), stack(errors),
+            (fits[2].residual / noise)[:, None], noise[:, None])
+
+
+def local_change(flow):
+    """A flow without its mean over 9 x 9 pixels: what a network may know of it and stay indifferent to a common shift."""
+    return flow - F.avg_pool2d(pad(flow, 4), 9, 1)
+
+
+def log_frames(frames):
+    return math.log(frames) / 1.5 - 1
