@@ -120,7 +120,8 @@ def correlate_pooled(reference, sample, radius, count):
     c = cascade(F.avg_pool2d(moments(sample), 2), count)
     v_r = [d[i] - b[i].square() for i in range(count)]
     v_s = [w[:, 1:] - w[:, :1].square() for w in c]
-    floor_r, floor_s = floors(v_r[-1]), floors(v_s[-1])
+    middle = v_r[-1].shape[1] // 2
+    floor_r, floor_s = floors(v_r[-1][:, middle:middle + 1]), floors(v_s[-1])
     return torch.stack([(a[i] - b[i] * c[i][:, :1]) * (v_r[i] + floor_r).rsqrt() * (v_s[i] + floor_s).rsqrt()
                         for i in range(count)], 1)
 

@@ -1,0 +1,137 @@
+/* Options and glue of recon_specklenet. */
+#include "specklenet.h"
+
+#include <speckled/plugin.h>
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OPTION(name, kind, in, low, high, text, now, explanation)                                            \
+    {                                                                                                        \
+        .key = #name, .type = kind, .offset = offsetof(struct spk_specklenet_config, name), .unit = in,      \
+        .minimum = low, .maximum = high, .default_value = text, .live = now, .help = explanation             \
+    }
+
+static const struct spk_option options[] = {
+    OPTION(weights, SPK_OPTION_STRING, NULL, 0, 0, "", false,
+           "HDF5 file of the network's weights; empty: the one that comes with speckled."),
+    OPTION(passes, SPK_OPTION_INT, NULL, 0, SPK_SPECKLENET_PASSES_MAX, "0", true,
+           "How often the last stage starts anew from its own displacement; 0: twice up to three scan positions, once above."),
+    OPTION(max_error, SPK_OPTION_FLOAT, "px", 1e-3, 100, "0.5", true,
+           "Pixels whose displacement is expected to be wrong by more are not valid."),
+    SPK_OPTION_END};
+
+struct instance {
+    struct spk_specklenet_config config;
+    struct spk_team *team;
+    struct spk_specklenet *net;
+};
+
+static spk_status open_instance(const struct spk_host *host, const void *config, void **self, struct spk_error *error)
+{
+    struct instance *instance = calloc(1, sizeof *instance);
+    if (!instance)
+        return spk_fail(error, SPK_NOMEM, "recon_specklenet: no memory");
+    instance->config = *(const struct spk_specklenet_config *)config;
+    instance->team = host->team;
+    *self = instance;
+    return SPK_OK;
+}
+
+static void close_instance(void **self)
+{
+    struct instance *instance = *self;
+    if (!instance)
+        return;
+    spk_specklenet_destroy(&instance->net);
+    free(instance);
+    *self = NULL;
+}
+
+/* The weights lie beside this code: in the build tree, in the installation, and where a package is unpacked. */
+static spk_status weights_path(const struct spk_specklenet_config *config, char *path, size_t size,
+                               struct spk_error *error)
+{
+    Dl_info own;
+    if (config->weights[0]) {
+        snprintf(path, size, "%s", config->weights);
+        return SPK_OK;
+    }
+    if (!dladdr((void *)(uintptr_t)options, &own) || !own.dli_fname)
+        return spk_fail(error, SPK_STATE, "recon_specklenet cannot find its own folder: set `weights`");
+    const char *slash = strrchr(own.dli_fname, '/');
+    int folder = slash ? (int)(slash - own.dli_fname) : 1;
+    snprintf(path, size, "%.*s/" SPECKLENET_WEIGHTS, folder, slash ? own.dli_fname : ".");
+    return SPK_OK;
+}
+
+static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out, struct spk_error *error)
+{
+    struct instance *instance = self;
+    struct spk_nn_weights *weights = NULL;
+    char path[4096];
+    spk_specklenet_destroy(&instance->net);
+    out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DARK_FIELD | 1u << SPK_MAP_DISPLACEMENT_X |
+                 1u << SPK_MAP_DISPLACEMENT_Y | 1u << SPK_MAP_QUALITY;
+    spk_status status = weights_path(&instance->config, path, sizeof path, error);
+    if (!status)
+        status = spk_specklenet_load(&weights, path, error);
+    if (!status)
+        status = spk_specklenet_create(&instance->net, &instance->config, weights, in->count, in->height, in->width,
+                                       instance->team, spk_isa_best(), error);
+    spk_nn_weights_destroy(&weights);
+    return status;
+}
+
+static spk_status reference(void *self, const struct spk_stack *stack, struct spk_error *error)
+{
+    struct instance *instance = self;
+    return spk_specklenet_reference(instance->net, stack, error);
+}
+
+static spk_status process(void *self, struct spk_work *work, struct spk_error *error)
+{
+    struct instance *instance = self;
+    float *const *map = work->result->map;
+    const struct spk_specklenet_maps maps = {.transmission = map[SPK_MAP_TRANSMISSION],
+                                             .dark_field = map[SPK_MAP_DARK_FIELD],
+                                             .displacement_x = map[SPK_MAP_DISPLACEMENT_X],
+                                             .displacement_y = map[SPK_MAP_DISPLACEMENT_Y],
+                                             .quality = map[SPK_MAP_QUALITY],
+                                             .valid = work->result->valid};
+    return spk_specklenet_process(instance->net, work->sample, &maps, error);
+}
+
+static spk_status set(void *self, const void *config, struct spk_error *error)
+{
+    (void)error;
+    struct instance *instance = self;
+    const struct spk_specklenet_config *values = config;
+    instance->config.passes = values->passes;
+    instance->config.max_error = values->max_error;
+    if (instance->net)
+        spk_specklenet_set(instance->net, values->passes, values->max_error);
+    return SPK_OK;
+}
+
+static const struct spk_stage stage = {.prepare = prepare, .reference = reference, .process = process, .set = set};
+
+static const struct spk_plugin plugin = {
+    .abi = SPK_PLUGIN_ABI,
+    .size = sizeof(struct spk_plugin),
+    .name = "recon_specklenet",
+    .summary = "Transmission, dark-field and displacement in one pass of a physics-initialised network",
+    .version = "1.0",
+    .options = options,
+    .config_size = sizeof(struct spk_specklenet_config),
+    .open = open_instance,
+    .close = close_instance,
+    .stage = &stage,
+};
+
+const struct spk_plugin *spk_plugin_entry(void)
+{
+    return &plugin;
+}

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Writes a trained specklenet as the file that recon_specklenet loads.
+
+    export.py CHECKPOINT.pt FILE.h5 [--note TEXT]
+
+Weights are stored as float16; what is written beside them (calibration of the predicted errors, table of errors) is measured with the
+rounded weights. --note says what a reader should know of how they came about."""
+import argparse
+import json
+import math
+import pathlib
+
+import h5py
+import numpy as np
+import torch
+
+import validate
+from model import ARCHITECTURE, SpeckleNet
+from scenes import Ranges, draw_batch
+
+NOISE_BINS = 8
+CALIBRATION_SEED = 1 << 41
+LICENCE = "BSD-3-Clause, as speckled"
+CONSTANTS = {"fusion.trust": "fusion/trust"}
+
+
+def rounded(state):
+    return {name: value if name in CONSTANTS else value.half().float() for name, value in state.items()}
+
+
+@torch.no_grad()
+def observe(net, ranges, batches):
+    """Logarithm of the noise and mean error over predicted error of u, T and D, a scene."""
+    rows = []
+    for k in range(batches):
+        frames = (1, 2, 3, 4, 6, 8, 12, 16, 20)[k % 9]
+        if not ranges.frames[0] <= frames <= ranges.frames[1]:
+            continue
+        batch = draw_batch(CALIBRATION_SEED + k, 4, 128, frames, ranges)
+        maps = net(batch.reference, batch.sample, 2 if frames <= 3 else 1)
+        error = torch.cat([(maps.u - batch.u).abs().mean(1, keepdim=True), (maps.t - batch.t).abs(), (maps.d - batch.d).abs()], 1)
+        inner = (slice(None), slice(None), slice(8, -8), slice(8, -8))
+        ratio = (error / maps.log_scale.exp())[inner].mean((2, 3))
+        rows += [(float(noise.log()), *line.tolist()) for noise, line in zip(maps.noise.flatten(), ratio)]
+    return np.array(rows)
+
+
+def calibrate(net, ranges, batches):
+    """Bins of equal population by noise, and the median ratio of observed to predicted error in each."""
+    rows = observe(net, ranges, batches)
+    rows = rows[rows[:, 0].argsort()]
+    parts = np.array_split(rows, NOISE_BINS)
+    edges = np.array([part[-1, 0] for part in parts], np.float32)
+    return edges, np.array([np.median(part[:, 1:], axis=0) for part in parts], np.float32)
+
+
+def command_of(options):
+    words = [f"--{name} {options[name]}" for name in ("steps", "batch", "size", "rate", "keep", "seed", "device")]
+    return "train.py --output DIR " + " ".join(words) + (" --start FILE" if options["start"] else "")
+
+
+def write(path, state, edges, factors, saved, table, note):
+    options = saved["options"]
+    with h5py.File(path, "w") as file:
+        for name, value in state.items():
+            layer, _, kind = name.rpartition(".")
+            target = CONSTANTS.get(name, f"{layer}/{kind}")
+            file.create_dataset(f"weights/{target}", data=value.numpy().astype(np.float32 if name in CONSTANTS else np.float16))
+        file["weights/calibration/edge"], file["weights/calibration/factor"] = edges, factors
+        texts = {"architecture": ARCHITECTURE, "licence": LICENCE, "command": command_of(options), "note": note,
+                 "trained": f"{saved['step']} of {options['steps']} steps of {options['batch']} scenes of {options['size']} px, "
+                            f"{saved['seconds'] / 60:.0f} minutes on {options['device']}",
+                 "ranges": json.dumps(saved["ranges"]), "table": table}
+        for name, text in texts.items():
+            file.attrs[name] = np.bytes_(text.encode())
+        file.attrs["seed"] = options["seed"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=pathlib.Path)
+    parser.add_argument("file", type=pathlib.Path)
+    parser.add_argument("--note", default="")
+    parser.add_argument("--batches", type=int, default=54, help="of four scenes, to calibrate the predicted errors with")
+    arguments = parser.parse_args()
+    saved = torch.load(arguments.checkpoint, map_location="cpu")
+    ranges = Ranges(**saved["ranges"])
+    state = rounded(saved["mean"])
+    net = SpeckleNet()
+    net.load_state_dict(state)
+    edges, factors = calibrate(net, ranges, arguments.batches)
+    table = validate.text(validate.table(net, validate.scenes(ranges, "cpu")))
+    write(arguments.file, state, edges, factors, saved, table, arguments.note)
+    print(table)
+    print("noise", [round(math.exp(e / 2), 4) for e in edges], "factors of u", factors[:, 0].round(2).tolist())
+
+
+if __name__ == "__main__":
+    main()
