@@ -116,7 +116,8 @@ int spk_nn_resize(struct spk_nn *nn, int input, uint32_t height, uint32_t width,
     struct spk_nn_shape shape = spk_nn_shape_of(nn, input);
     shape.height = height;
     shape.width = width;
-    return append(nn, RESIZE, &input, 1, &shape, &(struct nn_rows_form){.flag = corners, .gain = gain});
+    return append(nn, RESIZE, &input, 1, &shape,
+                  &(struct nn_rows_form){.flag = corners, .gain = gain, .height = height});
 }
 
 int spk_nn_warp(struct spk_nn *nn, int image, int flow)

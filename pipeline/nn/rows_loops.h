@@ -68,7 +68,7 @@ static void resize(const struct nn_rows_form *form, const struct spk_nn_rows_job
     const struct spk_nn_view *in = &job->in[0], *out = job->out;
     for (uint32_t y = job->y0; y < job->y1; y++) {
         float fy;
-        uint32_t top = source_of(y, in->height, out->height, form->flag, &fy);
+        uint32_t top = source_of(y, in->height, form->height, form->flag, &fy);
         uint32_t bottom = top + 1 < in->height ? top + 1 : top;
         for (uint32_t c = 0; c < out->channels; c++) {
             const float *a = spk_nn_row(in, c, top), *b = spk_nn_row(in, c, bottom);

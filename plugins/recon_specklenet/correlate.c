@@ -8,7 +8,7 @@ enum { STRIP = 32, REACH = 4 }; /* rows a task; rows that the cascade of three b
 struct warp_job {
     struct spk_specklenet *net;
     const float *image;
-    size_t plane, pitch;
+    size_t plane;
     unsigned h, w;
 };
 
@@ -20,9 +20,17 @@ static void warp_task(void *context, unsigned y, unsigned worker)
     struct spk_specklenet *net = job->net;
     const size_t pitch = job->w + 2 * BORDER;
     float *out = net->warped + (y + BORDER) * pitch + BORDER;
-    const struct spk_net_warp row = {job->image, job->plane, job->pitch, net->frames, job->w, job->h, y,
-                                     net->flow_x + (size_t)y * job->w, net->flow_y + (size_t)y * job->w,
-                                     out, net->wide_plane};
+    const struct spk_net_warp row = {job->image,
+                                     job->plane,
+                                     job->w,
+                                     net->frames,
+                                     job->w,
+                                     job->h,
+                                     y,
+                                     net->flow_x + (size_t)y * job->w,
+                                     net->flow_y + (size_t)y * job->w,
+                                     out,
+                                     net->wide_plane};
     net->rows->warp(&row);
     for (unsigned k = 0; k < net->frames; k++) {
         float *line = out + k * net->wide_plane;
@@ -39,9 +47,9 @@ static void warp_task(void *context, unsigned y, unsigned worker)
     }
 }
 
-void warp_frames(struct spk_specklenet *net, unsigned h, unsigned w, const float *image, size_t plane, size_t pitch)
+void warp_frames(struct spk_specklenet *net, unsigned h, unsigned w, const float *image, size_t plane)
 {
-    struct warp_job job = {net, image, plane, pitch, h, w};
+    struct warp_job job = {net, image, plane, h, w};
     spk_team_run(net->team, warp_task, &job, h);
 }
 
@@ -58,7 +66,8 @@ static void power_task(void *context, unsigned y, unsigned worker)
     (void)worker;
     const struct power_job *job = context;
     size_t at = (size_t)y * job->w;
-    job->net->rows->power(job->out[0] + at, job->out[1] + at, job->image + at, job->plane, job->net->frames, job->w);
+    job->net->rows->power(job->out[0] + at, job->out[1] + at, job->image + at, job->plane, job->net->frames,
+                          job->w);
 }
 
 /* Frame means of an image and of its square. */
@@ -84,7 +93,8 @@ static void spread_task(void *context, unsigned side, unsigned worker)
     float *mean = net->power[side][0], *square = net->power[side][1];
     double sum = 0;
     for (unsigned i = 1; i < SPK_NET_LEVEL_WINDOWS; i++) {
-        box_plane(net->rows, mean + i * step, mean + (i - 1) * step, h, w, box_side[i - 1], net->scratch[worker]);
+        box_plane(net->rows, mean + i * step, mean + (i - 1) * step, h, w, box_side[i - 1],
+                  net->scratch[worker]);
         box_plane(net->rows, square + i * step, square + (i - 1) * step, h, w, box_side[i - 1],
                   net->scratch[worker]);
     }
@@ -102,8 +112,8 @@ struct strip_job {
     const struct level *level;
 };
 
-static void normalise_rows(const struct strip_job *job, const struct band *product, unsigned window, unsigned offset,
-                           unsigned first, unsigned end)
+static void normalise_rows(const struct strip_job *job, const struct band *product, unsigned window,
+                           unsigned offset, unsigned first, unsigned end)
 {
     struct spk_specklenet *net = job->net;
     const struct level *level = job->level;
@@ -137,12 +147,14 @@ static void strip_task(void *context, unsigned index, unsigned worker)
     const size_t pitch = w + 2 * BORDER, size = (size_t)(STRIP + 2 * REACH) * w;
     const float *sample = level->h == net->h ? net->q : net->half_q;
     const size_t sample_plane = level->h == net->h ? net->plane : net->half_plane;
-    float *line = net->scratch[worker], *buffer[2] = {line + w + 2 * LINE_MARGIN, line + w + 2 * LINE_MARGIN + size};
+    float *line = net->scratch[worker],
+          *buffer[2] = {line + w + 2 * LINE_MARGIN, line + w + 2 * LINE_MARGIN + size};
     for (unsigned offset = 0; offset < side * side; offset++) {
         struct band from = rows_round(buffer[0], first, end, reach[0], h);
         for (unsigned y = from.first; y < from.first + from.rows; y++)
             net->rows->product(from.data + (size_t)(y - from.first) * w, sample + (size_t)y * w, sample_plane,
-                               net->warped + (y + offset / side) * pitch + offset % side, net->wide_plane, net->frames, w);
+                               net->warped + (y + offset / side) * pitch + offset % side, net->wide_plane,
+                               net->frames, w);
         normalise_rows(job, &from, 0, offset, first, end);
         for (unsigned i = 1; i < SPK_NET_LEVEL_WINDOWS; i++) {
             struct band to = rows_round(buffer[i % 2], first, end, reach[i], h);
@@ -159,19 +171,17 @@ void correlate_fine(struct spk_specklenet *net, struct level *level)
     const unsigned wide_h = level->h + 2 * BORDER, wide_w = level->w + 2 * BORDER;
     struct strip_job job = {net, level};
     struct spread_job spread = {net, {wide_h, level->h}, {wide_w, level->w}};
-    if (full)
-        warp_frames(net, level->h, level->w, net->r, net->plane, net->w);
-    else
-        warp_frames(net, level->h, level->w, net->half_r + COARSE_RADIUS * (level->w + 2 * COARSE_RADIUS + 1),
-                    net->half_wide_plane, level->w + 2 * COARSE_RADIUS);
+    warp_frames(net, level->h, level->w, full ? net->r : net->half_c, full ? net->plane : net->half_plane);
     frame_power(net, net->warped, net->wide_plane, wide_h, wide_w, net->power[0]);
-    frame_power(net, full ? net->q : net->half_q, full ? net->plane : net->half_plane, level->h, level->w, net->power[1]);
+    frame_power(net, full ? net->q : net->half_q, full ? net->plane : net->half_plane, level->h, level->w,
+                net->power[1]);
     spk_team_run(net->team, spread_task, &spread, 2);
     spk_team_run(net->team, strip_task, &job, (level->h + STRIP - 1) / STRIP);
 }
 
 /* Blocks of 2 x 2 pixels of an image at an offset into its border. */
-static void halve_plane(const struct spk_net_rows *rows, float *out, const float *in, size_t pitch, unsigned h, unsigned w)
+static void halve_plane(const struct spk_net_rows *rows, float *out, const float *in, size_t pitch,
+                        unsigned h, unsigned w)
 {
     for (unsigned y = 0; y < h; y++)
         rows->halve(out + (size_t)y * w, in + 2 * y * pitch, in + (2 * y + 1) * pitch, w);
@@ -220,8 +230,9 @@ static void offset_task(void *context, unsigned offset, unsigned worker)
         const size_t base = i * net->wide_plane;
         net->rows->variance(next[0], now[1], now[2], (unsigned)plane);
         net->rows->inverse(next[0], net->floor[0], (unsigned)plane);
-        net->rows->normalise(spk_nn_data(net->nn, level->volume) + (i * offsets + offset) * plane, now[0], now[1],
-                             net->power[1][0] + base, next[0], net->power[1][1] + base, (unsigned)plane);
+        net->rows->normalise(spk_nn_data(net->nn, level->volume) + (i * offsets + offset) * plane, now[0],
+                             now[1], net->power[1][0] + base, next[0], net->power[1][1] + base,
+                             (unsigned)plane);
     }
 }
 
@@ -231,7 +242,8 @@ static float middle_floor(struct spk_specklenet *net, const struct coarse_job *j
     const struct level *level = &net->level[0];
     const unsigned h = level->h, w = level->w, offset = 2 * COARSE_RADIUS * (COARSE_RADIUS + 1);
     const size_t pitch = 2 * w + 2 * COARSE_RADIUS, plane = (size_t)h * w;
-    float *line = net->scratch[0], *now[2] = {line + 5 * w + 2 * LINE_MARGIN, line + 5 * w + 2 * LINE_MARGIN + 2 * plane};
+    float *line = net->scratch[0],
+          *now[2] = {line + 5 * w + 2 * LINE_MARGIN, line + 5 * w + 2 * LINE_MARGIN + 2 * plane};
     halve_plane(net->rows, now[0], at_offset(job->mean, offset, pitch), pitch, h, w);
     halve_plane(net->rows, now[1], at_offset(job->square, offset, pitch), pitch, h, w);
     for (unsigned i = 1; i < SPK_NET_LEVEL_WINDOWS; i++)
@@ -239,13 +251,15 @@ static float middle_floor(struct spk_specklenet *net, const struct coarse_job *j
             box_plane(net->rows, now[k] + plane, now[k], h, w, box_side[i - 1], line);
             memcpy(now[k], now[k] + plane, plane * sizeof *now[k]);
         }
-    return 0.02f * (float)(net->rows->variance(now[1], now[0], now[1], (unsigned)plane) / (double)plane) + 1e-6f;
+    return 0.02f * (float)(net->rows->variance(now[1], now[0], now[1], (unsigned)plane) / (double)plane) +
+           1e-6f;
 }
 
 void correlate_coarse(struct spk_specklenet *net)
 {
     const struct level *level = &net->level[0];
-    const unsigned h = 2 * level->h, w = 2 * level->w, wide_h = h + 2 * COARSE_RADIUS, wide_w = w + 2 * COARSE_RADIUS;
+    const unsigned h = 2 * level->h, w = 2 * level->w, wide_h = h + 2 * COARSE_RADIUS,
+                   wide_w = w + 2 * COARSE_RADIUS;
     struct coarse_job job = {net, net->power[0][0], net->power[0][1]};
     struct spread_job spread = {net, {0, level->h}, {0, level->w}};
     float *const half[2] = {net->mean_x, net->mean_y}; /* planes that are not in use yet */

@@ -7,7 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-static const float area[SPK_NET_SUPPORTS] = {1, 9, 19, 49, 160, 560, 2100}; /* independent pixels of a window */
+static const float area[SPK_NET_SUPPORTS] = {1,   9,   19,  49,
+                                             160, 560, 2100}; /* independent pixels of a window */
 enum { BASE_WINDOW = 3, MISFIT_WINDOW = 2 };
 
 static void moment_row(void *context, unsigned y, unsigned worker)
@@ -15,18 +16,19 @@ static void moment_row(void *context, unsigned y, unsigned worker)
     struct spk_specklenet *net = context;
     const size_t pitch = net->w + 2 * BORDER, at = (size_t)y * net->w;
     float *sum = net->sums + at, *scale = net->scratch[worker];
-    const struct spk_net_warp row = {net->envelope, net->plane, net->w, 1, net->w, net->h, y, net->flow_x + at, net->flow_y + at,
-                                     scale, net->plane};
+    const struct spk_net_warp row = {net->envelope,    net->plane,       net->w, 1,         net->w, net->h, y,
+                                     net->flow_x + at, net->flow_y + at, scale,  net->plane};
     net->rows->warp_linear(&row);
     for (unsigned x = 0; x < net->w; x++)
         scale[x] = 1 / scale[x];
     for (unsigned k = 0; k < SPK_NET_SUMS; k++)
         memset(sum + k * net->plane, 0, net->w * sizeof *sum);
     for (unsigned k = 0; k < net->frames; k++)
-        net->rows->gather(sum, net->plane, net->warped + k * net->wide_plane + (y + BORDER) * pitch + BORDER, pitch,
-                          net->s + k * net->plane + at, scale, net->w);
+        net->rows->gather(sum, net->plane, net->warped + k * net->wide_plane + (y + BORDER) * pitch + BORDER,
+                          pitch, net->s + k * net->plane + at, scale, net->w);
     for (unsigned k = 0; k < SPK_NET_SUMS; k++)
-        net->rows->linear(sum + k * net->plane, sum + k * net->plane, NULL, 1 / (float)net->frames, 0, net->w);
+        net->rows->linear(sum + k * net->plane, sum + k * net->plane, NULL, 1 / (float)net->frames, 0,
+                          net->w);
 }
 
 /* One moment in every window. */
@@ -35,7 +37,8 @@ static void cascade_task(void *context, unsigned k, unsigned worker)
     struct spk_specklenet *net = context;
     float *plane = net->sums + k * net->plane;
     for (unsigned i = 1; i < net->windows; i++, plane += SPK_NET_SUMS * net->plane)
-        box_plane(net->rows, plane + SPK_NET_SUMS * net->plane, plane, net->h, net->w, box_side[i - 1], net->scratch[worker]);
+        box_plane(net->rows, plane + SPK_NET_SUMS * net->plane, plane, net->h, net->w, box_side[i - 1],
+                  net->scratch[worker]);
 }
 
 /* The displacement averaged over the wide windows: there it is the window's own, not each pixel's, that the fit improves. */
@@ -59,7 +62,8 @@ static double plane_mean(const struct spk_specklenet *net, const float *a, const
     return sum / (double)net->plane;
 }
 
-static void sums_at(const struct spk_specklenet *net, unsigned window, size_t at, const float *sum[SPK_NET_SUMS])
+static void sums_at(const struct spk_specklenet *net, unsigned window, size_t at,
+                    const float *sum[SPK_NET_SUMS])
 {
     for (unsigned k = 0; k < SPK_NET_SUMS; k++)
         sum[k] = net->sums + (window * SPK_NET_SUMS + k) * net->plane + at;
@@ -78,8 +82,11 @@ static void ridges(struct spk_specklenet *net)
 
 static void solve_row(const struct spk_specklenet *net, unsigned window, unsigned y, float *out)
 {
-    struct spk_net_solve row = {.ridge_r = net->ridge_r, .ridge_g = net->ridge_g, .noise = net->noise,
-                                .samples = (float)net->frames * area[window], .width = net->w};
+    struct spk_net_solve row = {.ridge_r = net->ridge_r,
+                                .ridge_g = net->ridge_g,
+                                .noise = net->noise,
+                                .samples = (float)net->frames * area[window],
+                                .width = net->w};
     sums_at(net, window, (size_t)y * net->w, row.sum);
     for (unsigned k = 0; k < SPK_FITS; k++)
         row.out[k] = out + k * net->w;
@@ -154,10 +161,14 @@ static void window_features(const struct spk_specklenet *net, unsigned window, u
     rows->ratio_log(out + 6 * plane, fit + SPK_FIT_RESIDUAL * w, net->noise, 0.25f, -6, 8, w);
 }
 
-static void joint_row(const struct spk_specklenet *net, unsigned window, unsigned y, const float *other, float *out)
+static void joint_row(const struct spk_specklenet *net, unsigned window, unsigned y, const float *other,
+                      float *out)
 {
     const unsigned w = net->w;
-    struct spk_net_joint row = {.dx = other + SPK_FIT_X * w, .dy = other + SPK_FIT_Y * w, .d = other + SPK_FIT_D * w, .t = out,
+    struct spk_net_joint row = {.dx = other + SPK_FIT_X * w,
+                                .dy = other + SPK_FIT_Y * w,
+                                .d = other + SPK_FIT_D * w,
+                                .t = out,
                                 .width = w};
     sums_at(net, window, (size_t)y * w, row.sum);
     net->rows->joint(&row);
@@ -194,7 +205,7 @@ static void feature_row(void *context, unsigned y, unsigned worker)
 
 void fit_windows(struct spk_specklenet *net)
 {
-    warp_frames(net, net->h, net->w, net->r, net->plane, net->w);
+    warp_frames(net, net->h, net->w, net->r, net->plane);
     spk_team_run(net->team, moment_row, net, net->h);
     spk_team_run(net->team, cascade_task, net, SPK_NET_SUMS);
     if (net->windows > SPK_NET_NARROW)

@@ -14,10 +14,12 @@ static float *choice(const struct spk_specklenet *net, unsigned k, size_t at)
 }
 
 /* Logarithm of each window's own standard error, back out of its features. */
-static void window_errors(const struct spk_specklenet *net, size_t at, float *out, const float *error[SPK_NET_SUPPORTS])
+static void window_errors(const struct spk_specklenet *net, size_t at, float *out,
+                          const float *error[SPK_NET_SUPPORTS])
 {
     for (unsigned k = 0; k < net->windows; k++) {
-        const float *x = feature(net, k * WINDOW_FEATURES + 4, at), *y = feature(net, k * WINDOW_FEATURES + 5, at);
+        const float *x = feature(net, k * WINDOW_FEATURES + 4, at),
+                    *y = feature(net, k * WINDOW_FEATURES + 5, at);
         float *row = out + k * net->w;
         for (unsigned i = 0; i < net->w; i++)
             row[i] = (x[i] + y[i] - 1.8f) * (1 / 0.6f);
@@ -74,7 +76,8 @@ static void choose_row(void *context, unsigned y, unsigned worker)
     window_errors(net, at, net->scratch[worker], error);
     net->rows->softmax(choice(net, 0, at), net->plane, windows, error, net->trust[0], net->w);
     net->rows->softmax(choice(net, windows, at), net->plane, transmissions, NULL, 0, net->w);
-    net->rows->softmax(choice(net, windows + transmissions, at), net->plane, windows, error, net->trust[1], net->w);
+    net->rows->softmax(choice(net, windows + transmissions, at), net->plane, windows, error, net->trust[1],
+                       net->w);
     choose_step(net, at);
     choose_contrast(net, at, net->scratch[worker] + windows * net->w);
 }

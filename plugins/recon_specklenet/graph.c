@@ -3,7 +3,14 @@
 
 #include <string.h>
 
-enum { COARSE_CHANNELS = 48, FINE_CHANNELS = 32, ENTER_CHANNELS = 40, CONTEXT_CHANNELS = 48, CORRECTIONS = 4, SCALES = 3 };
+enum {
+    COARSE_CHANNELS = 48,
+    FINE_CHANNELS = 32,
+    ENTER_CHANNELS = 40,
+    CONTEXT_CHANNELS = 48,
+    CORRECTIONS = 4,
+    SCALES = 3
+};
 static const float LEAK = 0.1f;
 
 struct body {
@@ -12,12 +19,21 @@ struct body {
 };
 
 static const struct body bodies[LEVELS] = {
-    {{"coarse.body.0", "coarse.body.2", "coarse.body.4", "coarse.body.6"}, "coarse.head", COARSE_CHANNELS, {1, 1, 2, 1}, 4},
-    {{"middle.body.0", "middle.body.2", "middle.body.4", "middle.body.6"}, "middle.head", FINE_CHANNELS, {1, 1, 2, 1}, 4},
+    {{"coarse.body.0", "coarse.body.2", "coarse.body.4", "coarse.body.6"},
+     "coarse.head",
+     COARSE_CHANNELS,
+     {1, 1, 2, 1},
+     4},
+    {{"middle.body.0", "middle.body.2", "middle.body.4", "middle.body.6"},
+     "middle.head",
+     FINE_CHANNELS,
+     {1, 1, 2, 1},
+     4},
     {{"fine.body.0", "fine.body.2", "fine.body.4", NULL}, "fine.head", FINE_CHANNELS, {1, 1, 2, 1}, 3},
 };
 
-static int convolve(struct spk_nn *nn, int input, const char *name, uint32_t channels, uint32_t kernel, uint32_t dilation)
+static int convolve(struct spk_nn *nn, int input, const char *name, uint32_t channels, uint32_t kernel,
+                    uint32_t dilation)
 {
     const struct spk_nn_layer layer = {name, channels, kernel, 1, dilation, LEAK};
     return spk_nn_conv(nn, input, &layer);
@@ -47,7 +63,8 @@ static void build_fusion(struct spk_specklenet *net)
     const bool wide = net->windows > SPK_NET_NARROW;
     const struct spk_nn_shape shape = {net->windows * WINDOW_FEATURES + GLOBAL_FEATURES, net->h, net->w, 1};
     net->features = spk_nn_input(nn, &shape);
-    int x = convolve(nn, net->features, wide ? "fusion.enter.0" : "fusion.enter.0.narrow", ENTER_CHANNELS, 1, 1);
+    int x =
+        convolve(nn, net->features, wide ? "fusion.enter.0" : "fusion.enter.0.narrow", ENTER_CHANNELS, 1, 1);
     x = convolve(nn, x, "fusion.enter.2", FINE_CHANNELS, 3, 1);
     int low = spk_nn_pool(nn, x, 2, false);
     low = convolve(nn, low, "fusion.context.0", CONTEXT_CHANNELS, 3, 1);
@@ -61,14 +78,11 @@ static void build_fusion(struct spk_specklenet *net)
                          2 * net->windows + net->transmissions + CORRECTIONS + SCALES);
 }
 
-static spk_status take_constants(struct spk_specklenet *net, const struct spk_nn_weights *weights, struct spk_error *error)
+static spk_status take_constants(struct spk_specklenet *net, const struct spk_nn_weights *weights,
+                                 struct spk_error *error)
 {
     const uint32_t two = 2, bins = NOISE_BINS, table[2] = {NOISE_BINS, 3};
     const float *values;
-    const char *architecture = spk_nn_weights_text(weights, "architecture");
-    if (!architecture || strcmp(architecture, "specklenet-1"))
-        return spk_fail(error, SPK_INVALID, "recon_specklenet: the weights are those of \"%s\", not of specklenet-1",
-                        architecture ? architecture : "?");
     if (spk_nn_weights_find(weights, "fusion/trust", 1, &two, &values, error))
         return error->status;
     memcpy(net->trust, values, sizeof net->trust);
@@ -81,7 +95,8 @@ static spk_status take_constants(struct spk_specklenet *net, const struct spk_nn
     return SPK_OK;
 }
 
-spk_status build_network(struct spk_specklenet *net, const struct spk_nn_weights *weights, struct spk_error *error)
+spk_status build_network(struct spk_specklenet *net, const struct spk_nn_weights *weights,
+                         struct spk_error *error)
 {
     spk_status status = take_constants(net, weights, error);
     if (!status)
@@ -94,6 +109,6 @@ spk_status build_network(struct spk_specklenet *net, const struct spk_nn_weights
     }
     spk_nn_part(net->nn, LEVELS);
     build_fusion(net);
-    const struct spk_nn_config config = {.team = net->team};
+    const struct spk_nn_config config = spk_nn_config_of(&net->config.network, net->team);
     return spk_nn_prepare(net->nn, weights, &config, error);
 }

@@ -10,17 +10,17 @@ enum {
     LEVELS = 3,
     COARSE_RADIUS = 5, /* px of half-resolution frames: +-10 px */
     FINE_RADIUS = 2,
-    BORDER = 2,            /* of warped frames: the wider of FINE_RADIUS and the derivative's reach */
-    WINDOW_FEATURES = 7,   /* a window, in front of the network of the fusion */
+    BORDER = 2,          /* of warped frames: the wider of FINE_RADIUS and the derivative's reach */
+    WINDOW_FEATURES = 7, /* a window, in front of the network of the fusion */
     GLOBAL_FEATURES = 9,
-    JOINT = 3,             /* transmissions from two windows each */
+    JOINT = 3, /* transmissions from two windows each */
     NOISE_BINS = 8,
-    LINE_MARGIN = 32,      /* floats round a row for the widest window */
+    LINE_MARGIN = 32, /* floats round a row for the widest window */
 };
 
 /* One level of the search: its frames' form and its network's tensors. */
 struct level {
-    unsigned h, w;    /* grid of its volume */
+    unsigned h, w; /* grid of its volume */
     unsigned radius;
     int volume, gates; /* tensors of the network */
     float *x, *y;      /* displacement found, px of the level's frames */
@@ -37,40 +37,43 @@ struct spk_specklenet {
     struct spk_team *team;
     const struct spk_net_rows *rows;
     struct spk_nn *nn;
-    unsigned count;          /* scan positions */
-    unsigned height, width;  /* of frames */
-    unsigned h, w;           /* of planes */
-    size_t plane;            /* h * w */
-    size_t wide_plane;       /* of warped frames, with BORDER all round */
-    size_t half_plane, half_wide_plane; /* of half-resolution frames, the latter with COARSE_RADIUS round them */
-    unsigned windows;        /* of the least squares */
-    unsigned transmissions;  /* candidates for T */
+    unsigned count;         /* scan positions */
+    unsigned height, width; /* of frames */
+    unsigned h, w;          /* of planes */
+    size_t plane;           /* h * w */
+    size_t wide_plane;      /* of warped frames, with BORDER all round */
+    size_t half_plane,
+        half_wide_plane;    /* of half-resolution frames, the latter with COARSE_RADIUS round them */
+    unsigned windows;       /* of the least squares */
+    unsigned transmissions; /* candidates for T */
     struct level level[LEVELS];
     int features, choice; /* tensors of the fusion */
     float trust[2];       /* in the least squares' own errors, for u and D */
     struct calibration calibration;
 
     const struct spk_stack *reference; /* borrowed */
-    unsigned *position;                /* [count] the positions in use: those of the reference, or also of the sample */
-    unsigned frames;                   /* how many are in use */
-    bool ready;                        /* the reference is prepared for them */
-    float *mean;                       /* [2][count] of reference and sample frames */
-    float *r, *s, *q;                  /* [frames][plane]: reference / envelope - 1, sample, sample / envelope - 1 */
-    float *envelope, *inverse;         /* [plane], and its inverse */
-    float *half_r, *half_q;            /* [frames][half_wide_plane], [frames][half_plane] */
-    float *warped;                     /* [frames][wide_plane] */
-    float *power[2][2];                /* [LEVEL_WINDOWS][wide_plane] mean and square, later 1 / deviation, of r and q */
-    float floor[2];                    /* of the variances */
-    float *flow_x, *flow_y, *mean_x, *mean_y; /* [plane] where a level or the fit starts; its mean over 9 x 9 px */
-    float *sums;                       /* [windows][SPK_NET_SUMS][plane]; shares the memory of a volume where it fits */
-    float *own_sums;                   /* it, where it does not */
-    float *wide_mean;                  /* [2][2][plane]: displacement averaged over the wide windows */
-    float *joint;                      /* [plane]: the transmission that is no feature */
-    float *t, *d;                      /* [plane] results */
-    float *noise_sample;               /* residuals of every fourth pixel */
+    unsigned *position; /* [count] the positions in use: those of the reference, or also of the sample */
+    unsigned frames;    /* how many are in use */
+    bool ready;         /* the reference is prepared for them */
+    float *mean;        /* [2][count] of reference and sample frames */
+    float *r, *s, *q; /* [frames][plane]: spline of reference / envelope - 1; sample; sample / envelope - 1 */
+    float *envelope, *inverse; /* [plane], and its inverse */
+    float *half_r, *half_c,
+        *half_q;        /* at half resolution: reference with its border, its spline, sample / envelope - 1 */
+    float *warped;      /* [frames][wide_plane] */
+    float *power[2][2]; /* [LEVEL_WINDOWS][wide_plane] mean and square, later 1 / deviation, of r and q */
+    float floor[2];     /* of the variances */
+    float *flow_x, *flow_y, *mean_x,
+        *mean_y;         /* [plane] where a level or the fit starts; its mean over 9 x 9 px */
+    float *sums;         /* [windows][SPK_NET_SUMS][plane]; shares the memory of a volume where it fits */
+    float *own_sums;     /* it, where it does not */
+    float *wide_mean;    /* [2][2][plane]: displacement averaged over the wide windows */
+    float *joint;        /* [plane]: the transmission that is no feature */
+    float *t, *d;        /* [plane] results */
+    float *noise_sample; /* residuals of every fourth pixel */
     float noise, ridge_r, ridge_g;
-    float **scratch;                   /* one for each worker */
-    size_t scratch_size;               /* floats */
+    float **scratch;     /* one for each worker */
+    size_t scratch_size; /* floats */
     size_t memory;
     float gaussian[64];
     unsigned gaussian_radius;
@@ -102,9 +105,8 @@ spk_status normalise_sample(struct spk_specklenet *net, const struct spk_stack *
 /* --- correlate.c: fill the volume of a level --- */
 void correlate_coarse(struct spk_specklenet *net);
 void correlate_fine(struct spk_specklenet *net, struct level *level);
-/* Warps the frames at (flow_x, flow_y) into net->warped, with its border. */
-void warp_frames(struct spk_specklenet *net, unsigned h, unsigned w, const float *image, size_t plane,
-                 size_t pitch);
+/* Warps frames, given by their spline coefficients, by (flow_x, flow_y) into net->warped, with its border. */
+void warp_frames(struct spk_specklenet *net, unsigned h, unsigned w, const float *image, size_t plane);
 
 /* --- fit.c --- */
 void fit_windows(struct spk_specklenet *net);

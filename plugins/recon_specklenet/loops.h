@@ -34,7 +34,8 @@ static inline float exp_of(float x)
     p = p * x + 1.6666665459e-1f;
     p = p * x + 5.0000001201e-1f;
     p = p * x * x + x + 1;
-    int32_t power = (int32_t)(((uint32_t)bits + 127u) << 23); /* 0x4B400000 has no bits left after the shift */
+    int32_t power =
+        (int32_t)(((uint32_t)bits + 127u) << 23); /* 0x4B400000 has no bits left after the shift */
     float scale;
     memcpy(&scale, &power, sizeof scale);
     return p * scale;
@@ -64,20 +65,21 @@ static inline float log_of(float x)
     return m + y + e * 0.693359375f;
 }
 
-static inline int clampi(int value, int last)
+/* Index at most two beyond the ends, mirrored into 0 .. last. */
+static inline int mirrored(int value, int last)
 {
-    return value < 0 ? 0 : value > last ? last : value;
+    value = value < 0 ? -value : value;
+    return value > last ? 2 * last - value : value;
 }
 
-/* Weights of the four pixels round a position at fraction f behind the second (Keys, IEEE Trans. ASSP 29, 1153 (1981)). */
+/* Cubic B-spline weights of the four coefficients round a position at fraction f behind the second. */
 static inline void cubic(float f, float w[4])
 {
-    const float a = -0.75f;
     float g = 1 - f;
-    w[0] = a * f * g * g;
-    w[1] = ((a + 2) * f - (a + 3)) * f * f + 1;
-    w[2] = ((a + 2) * g - (a + 3)) * g * g + 1;
-    w[3] = a * g * f * f;
+    w[0] = g * g * g * (1.0f / 6);
+    w[1] = 2.0f / 3 - f * f * (1 - 0.5f * f);
+    w[2] = 2.0f / 3 - g * g * (1 - 0.5f * g);
+    w[3] = f * f * f * (1.0f / 6);
 }
 
 enum { WARP_BLOCK = 64 };
@@ -87,23 +89,24 @@ struct warp_place {
     float wx[4][WARP_BLOCK], wy[4][WARP_BLOCK];
 };
 
-static void place_pixels(const struct spk_net_warp *r, struct warp_place *place, unsigned first, unsigned count)
+static void place_pixels(const struct spk_net_warp *r, struct warp_place *place, unsigned first,
+                         unsigned count)
 {
     const int last_x = (int)r->width - 1, last_y = (int)r->height - 1, pitch = (int)r->pitch;
     const float *ux = r->ux + first, *uy = r->uy + first;
     ROW_LOOP
     for (unsigned i = 0; i < count; i++) {
-        float x = clampf((float)(first + i) - ux[i], -4, (float)last_x + 4);
-        float y = clampf((float)r->y - uy[i], -4, (float)last_y + 4);
-        float floor_x = floorf(x), floor_y = floorf(y), wx[4], wy[4];
-        int ix = (int)floor_x, iy = (int)floor_y;
-        cubic(x - floor_x, wx);
-        cubic(y - floor_y, wy);
+        float x = clampf((float)(first + i) - ux[i], 0, (float)last_x);
+        float y = clampf((float)r->y - uy[i], 0, (float)last_y);
+        int ix = (int)x, iy = (int)y;
+        float wx[4], wy[4];
+        cubic(x - (float)ix, wx);
+        cubic(y - (float)iy, wy);
         for (int j = 0; j < 4; j++) {
             place->wx[j][i] = wx[j];
             place->wy[j][i] = wy[j];
             for (int k = 0; k < 4; k++)
-                place->at[j][k][i] = clampi(iy + j - 1, last_y) * pitch + clampi(ix + k - 1, last_x);
+                place->at[j][k][i] = mirrored(iy + j - 1, last_y) * pitch + mirrored(ix + k - 1, last_x);
         }
     }
 }
@@ -121,9 +124,10 @@ static void warp_row(const struct spk_net_warp *r)
             for (unsigned i = 0; i < count; i++) {
                 float sum = 0;
                 for (int j = 0; j < 4; j++)
-                    sum += place.wy[j][i] *
-                           (place.wx[0][i] * image[place.at[j][0][i]] + place.wx[1][i] * image[place.at[j][1][i]] +
-                            place.wx[2][i] * image[place.at[j][2][i]] + place.wx[3][i] * image[place.at[j][3][i]]);
+                    sum += place.wy[j][i] * (place.wx[0][i] * image[place.at[j][0][i]] +
+                                             place.wx[1][i] * image[place.at[j][1][i]] +
+                                             place.wx[2][i] * image[place.at[j][2][i]] +
+                                             place.wx[3][i] * image[place.at[j][3][i]]);
                 out[i] = sum;
             }
         }
@@ -135,18 +139,20 @@ static void warp_linear_row(const struct spk_net_warp *r)
     const int last_x = (int)r->width - 1, last_y = (int)r->height - 1, pitch = (int)r->pitch;
     ROW_LOOP
     for (unsigned i = 0; i < r->width; i++) {
-        float x = clampf((float)i - r->ux[i], 0, (float)last_x), y = clampf((float)r->y - r->uy[i], 0, (float)last_y);
+        float x = clampf((float)i - r->ux[i], 0, (float)last_x),
+              y = clampf((float)r->y - r->uy[i], 0, (float)last_y);
         int ix = (int)x, iy = (int)y;
         int right = ix < last_x, below = iy < last_y ? pitch : 0;
         const float *at = r->image + iy * pitch + ix;
         float fx = x - (float)ix, fy = y - (float)iy;
-        float upper = at[0] + fx * (at[right] - at[0]), lower = at[below] + fx * (at[below + right] - at[below]);
+        float upper = at[0] + fx * (at[right] - at[0]),
+              lower = at[below] + fx * (at[below + right] - at[below]);
         r->out[i] = upper + fy * (lower - upper);
     }
 }
 
-static void product_row(float *out, const float *a, size_t a_plane, const float *b, size_t b_plane, unsigned frames,
-                        unsigned width)
+static void product_row(float *out, const float *a, size_t a_plane, const float *b, size_t b_plane,
+                        unsigned frames, unsigned width)
 {
     const float scale = 1 / (float)frames;
     unsigned n = 0;
@@ -169,7 +175,8 @@ static void product_row(float *out, const float *a, size_t a_plane, const float 
         out[i] *= scale;
 }
 
-static void power_row(float *mean, float *square, const float *a, size_t plane, unsigned frames, unsigned width)
+static void power_row(float *mean, float *square, const float *a, size_t plane, unsigned frames,
+                      unsigned width)
 {
     const float scale = 1 / (float)frames;
     ROW_LOOP
@@ -333,7 +340,8 @@ static void joint_row(const struct spk_net_joint *q)
         float mean = d * m[SPK_NET_R][i] + px * m[SPK_NET_X][i] + py * m[SPK_NET_Y][i];
         float cross = d * px * m[SPK_NET_RX][i] + d * py * m[SPK_NET_RY][i] + px * py * m[SPK_NET_XY][i];
         float square = d * d * m[SPK_NET_RR][i] + px * px * m[SPK_NET_XX][i] + py * py * m[SPK_NET_YY][i];
-        float above = 1 + m[SPK_NET_S][i] + mean + d * m[SPK_NET_RS][i] + px * m[SPK_NET_XS][i] + py * m[SPK_NET_YS][i];
+        float above =
+            1 + m[SPK_NET_S][i] + mean + d * m[SPK_NET_RS][i] + px * m[SPK_NET_XS][i] + py * m[SPK_NET_YS][i];
         float below = 1 + 2 * mean + square + 2 * cross;
         q->t[i] = clampf(above / (below > 1e-6f ? below : 1e-6f), 0.02f, 2);
     }
@@ -345,10 +353,11 @@ static inline float softplus(float x)
 }
 
 /* Logits of one offset, as `gate` says. */
-static void gated_row(float *out, const float *volume, size_t plane, unsigned offsets, const float *gate, size_t gate_plane,
-                      unsigned width)
+static void gated_row(float *out, const float *volume, size_t plane, unsigned offsets, const float *gate,
+                      size_t gate_plane, unsigned width)
 {
-    const float *v0 = volume, *v1 = v0 + offsets * plane, *v2 = v1 + offsets * plane, *v3 = v2 + offsets * plane;
+    const float *v0 = volume, *v1 = v0 + offsets * plane, *v2 = v1 + offsets * plane,
+                *v3 = v2 + offsets * plane;
     const float *g0 = gate, *g1 = g0 + gate_plane, *g2 = g1 + gate_plane, *g3 = g2 + gate_plane;
     ROW_LOOP
     for (unsigned i = 0; i < width; i++)

@@ -1,11 +1,15 @@
 /* From corrected frames to what the network looks at: damaged pixels mended, beam and fluctuation of the source taken out. */
 #include "internal.h"
 
+#include <speckled/num_image.h>
+
 #include <math.h>
 #include <string.h>
 
 enum { NEIGHBOURS = 8 };
-static const float OUTLIER = 2.5f; /* times the mean of its four neighbours, before the median is asked */
+static const float OUTLIER = 2.5f; /* times what is round it, or a part of it, */
+static const float STEP =
+    0.75f; /* and so far from it, in means of the frame: more than photons and patterns do */
 
 struct load {
     struct spk_specklenet *net;
@@ -36,27 +40,41 @@ static float median_around(const float *frame, const uint8_t *mask, unsigned y, 
     return count ? 0.5f * (value[(count - 1) / 2] + value[count / 2]) : NAN;
 }
 
-static bool suspicious(float value, float around)
+static bool suspicious(float value, float around, float step)
 {
-    return !(value <= OUTLIER * around && value * OUTLIER >= around);
+    return !(value <= OUTLIER * around && value * OUTLIER >= around) && !(fabsf(value - around) <= step);
 }
 
 /* Copies a row; values that are masked, not finite, or far from their neighbours in rows and columns become the median of the
  * eight round them (unless even that is far from the four, as at an edge). */
-static void mend_row(float *to, const float *frame, const uint8_t *mask, unsigned y, unsigned height, unsigned width)
+static void mend_row(float *to, const float *frame, const uint8_t *mask, float step, unsigned y,
+                     unsigned height, unsigned width)
 {
-    const float *row = frame + (size_t)y * width, *above = y ? row - width : row, *below = y + 1 < height ? row + width : row;
+    const float *row = frame + (size_t)y * width, *above = y ? row - width : row,
+                *below = y + 1 < height ? row + width : row;
     for (unsigned x = 0; x < width; x++) {
         unsigned left = x ? x - 1 : 0, right = x + 1 < width ? x + 1 : x;
         float value = row[x], around = 0.25f * (row[left] + row[right] + above[x] + below[x]);
         to[x] = value;
         bool bad = !mask[(size_t)y * width + x] || !isfinite(value);
-        if (!bad && !suspicious(value, around))
+        if (!bad && !suspicious(value, around, step))
             continue;
         float median = median_around(frame, mask, y, x, height, width);
-        if (bad || suspicious(value, median))
+        if (bad || suspicious(value, median, step))
             to[x] = isfinite(median) ? median : x ? to[x - 1] : 0;
     }
+}
+
+static float raw_mean(const float *frame, const uint8_t *mask, size_t pixels)
+{
+    double sum = 0;
+    size_t count = 0;
+    for (size_t i = 0; i < pixels; i++) {
+        bool good = mask[i] && isfinite(frame[i]);
+        sum += good ? (double)frame[i] : 0;
+        count += good;
+    }
+    return count ? (float)(sum / (double)count) : 0;
 }
 
 static void load_frame(void *context, unsigned index, unsigned worker)
@@ -67,11 +85,12 @@ static void load_frame(void *context, unsigned index, unsigned worker)
     unsigned position = net->position[index];
     const float *frame = load->stack->data + (size_t)position * net->height * net->width;
     float *to = load->to + index * net->plane;
+    const float step = STEP * raw_mean(frame, load->stack->mask, (size_t)net->height * net->width);
     double sum = 0;
     for (unsigned y = 0; y < net->h; y++) {
         float *row = to + (size_t)y * net->w;
         if (y < net->height)
-            mend_row(row, frame, load->stack->mask, y, net->height, net->width);
+            mend_row(row, frame, load->stack->mask, step, y, net->height, net->width);
         else
             memcpy(row, row - net->w, net->w * sizeof *row);
         for (unsigned x = net->width; x < net->w; x++)
@@ -83,15 +102,15 @@ static void load_frame(void *context, unsigned index, unsigned worker)
 }
 
 /* Loads the frames in use; fails when one has no light. */
-static spk_status load_stack(struct spk_specklenet *net, const struct spk_stack *stack, float *to, float *mean,
-                             const char *what, struct spk_error *error)
+static spk_status load_stack(struct spk_specklenet *net, const struct spk_stack *stack, float *to,
+                             float *mean, const char *what, struct spk_error *error)
 {
     struct load load = {net, stack, to, mean};
     spk_team_run(net->team, load_frame, &load, net->frames);
     for (unsigned k = 0; k < net->frames; k++)
         if (!(mean[k] > 0) || !isfinite(mean[k]))
-            return spk_fail(error, SPK_INVALID, "recon_specklenet: the mean of %s frame %u is %g: no light?", what,
-                            net->position[k], (double)mean[k]);
+            return spk_fail(error, SPK_INVALID, "recon_specklenet: the mean of %s frame %u is %g: no light?",
+                            what, net->position[k], (double)mean[k]);
     return SPK_OK;
 }
 
@@ -102,7 +121,8 @@ static void mean_row(void *context, unsigned y, unsigned worker)
     float *out = net->envelope + (size_t)y * net->w;
     memset(out, 0, net->w * sizeof *out);
     for (unsigned k = 0; k < net->frames; k++) {
-        const float *in = net->r + k * net->plane + (size_t)y * net->w, factor = 1 / (net->mean[k] * (float)net->frames);
+        const float *in = net->r + k * net->plane + (size_t)y * net->w,
+                    factor = 1 / (net->mean[k] * (float)net->frames);
         for (unsigned x = 0; x < net->w; x++)
             out[x] += factor * in[x];
     }
@@ -152,13 +172,28 @@ static void halve_reference(void *context, unsigned k, unsigned worker)
     }
 }
 
+static void spline_of(float *image, unsigned h, unsigned w)
+{
+    for (unsigned y = 0; y < h; y++)
+        spk_spline_prefilter(image + (size_t)y * w, w, 1, 1);
+    spk_spline_prefilter(image, h, w, w);
+}
+
 static void flatten_frame(void *context, unsigned k, unsigned worker)
 {
     struct spk_specklenet *net = context;
-    float *r = net->r + k * net->plane, factor = 1 / net->mean[k];
+    const unsigned h = net->h / 2, w = net->w / 2;
+    float *r = net->r + k * net->plane, *half = net->half_c + k * net->half_plane, factor = 1 / net->mean[k];
     for (size_t i = 0; i < net->plane; i++)
         r[i] = r[i] * factor * net->inverse[i] - 1;
     halve_reference(net, k, worker);
+    for (unsigned y = 0; y < h; y++)
+        memcpy(half + (size_t)y * w,
+               net->half_r + k * net->half_wide_plane +
+                   (size_t)(y + COARSE_RADIUS) * (w + 2 * COARSE_RADIUS) + COARSE_RADIUS,
+               w * sizeof *half);
+    spline_of(half, h, w);
+    spline_of(r, net->h, net->w);
 }
 
 spk_status normalise_reference(struct spk_specklenet *net, struct spk_error *error)
@@ -200,7 +235,8 @@ static void scale_frame(void *context, unsigned k, unsigned worker)
     }
 }
 
-spk_status normalise_sample(struct spk_specklenet *net, const struct spk_stack *sample, struct spk_error *error)
+spk_status normalise_sample(struct spk_specklenet *net, const struct spk_stack *sample,
+                            struct spk_error *error)
 {
     spk_status status = load_stack(net, sample, net->s, net->mean + net->count, "sample", error);
     if (!status)

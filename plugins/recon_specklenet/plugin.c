@@ -3,24 +3,28 @@
 
 #include <speckled/plugin.h>
 
-#include <dlfcn.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-#define OPTION(name, kind, in, low, high, text, now, explanation)                                            \
-    {                                                                                                        \
-        .key = #name, .type = kind, .offset = offsetof(struct spk_specklenet_config, name), .unit = in,      \
-        .minimum = low, .maximum = high, .default_value = text, .live = now, .help = explanation             \
-    }
 
 static const struct spk_option options[] = {
-    OPTION(weights, SPK_OPTION_STRING, NULL, 0, 0, "", false,
-           "HDF5 file of the network's weights; empty: the one that comes with speckled."),
-    OPTION(passes, SPK_OPTION_INT, NULL, 0, SPK_SPECKLENET_PASSES_MAX, "0", true,
-           "How often the last stage starts anew from its own displacement; 0: twice up to three scan positions, once above."),
-    OPTION(max_error, SPK_OPTION_FLOAT, "px", 1e-3, 100, "0.5", true,
-           "Pixels whose displacement is expected to be wrong by more are not valid."),
+    SPK_NN_OPTIONS(offsetof(struct spk_specklenet_config, network)),
+    {.key = "passes",
+     .type = SPK_OPTION_INT,
+     .offset = offsetof(struct spk_specklenet_config, passes),
+     .maximum = SPK_SPECKLENET_PASSES_MAX,
+     .default_value = "0",
+     .live = true,
+     .help = "How often the last stage is run, each time from the displacement it found before; 0: twice up "
+             "to three scan "
+             "positions, once above."},
+    {.key = "max_error",
+     .type = SPK_OPTION_FLOAT,
+     .offset = offsetof(struct spk_specklenet_config, max_error),
+     .unit = "px",
+     .minimum = 1e-3,
+     .maximum = 100,
+     .default_value = "0.5",
+     .live = true,
+     .help = "Pixels whose displacement is expected to be wrong by more are not valid."},
     SPK_OPTION_END};
 
 struct instance {
@@ -29,7 +33,8 @@ struct instance {
     struct spk_specklenet *net;
 };
 
-static spk_status open_instance(const struct spk_host *host, const void *config, void **self, struct spk_error *error)
+static spk_status open_instance(const struct spk_host *host, const void *config, void **self,
+                                struct spk_error *error)
 {
     struct instance *instance = calloc(1, sizeof *instance);
     if (!instance)
@@ -50,24 +55,8 @@ static void close_instance(void **self)
     *self = NULL;
 }
 
-/* The weights lie beside this code: in the build tree, in the installation, and where a package is unpacked. */
-static spk_status weights_path(const struct spk_specklenet_config *config, char *path, size_t size,
-                               struct spk_error *error)
-{
-    Dl_info own;
-    if (config->weights[0]) {
-        snprintf(path, size, "%s", config->weights);
-        return SPK_OK;
-    }
-    if (!dladdr((void *)(uintptr_t)options, &own) || !own.dli_fname)
-        return spk_fail(error, SPK_STATE, "recon_specklenet cannot find its own folder: set `weights`");
-    const char *slash = strrchr(own.dli_fname, '/');
-    int folder = slash ? (int)(slash - own.dli_fname) : 1;
-    snprintf(path, size, "%.*s/" SPECKLENET_WEIGHTS, folder, slash ? own.dli_fname : ".");
-    return SPK_OK;
-}
-
-static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out, struct spk_error *error)
+static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,
+                          struct spk_error *error)
 {
     struct instance *instance = self;
     struct spk_nn_weights *weights = NULL;
@@ -75,12 +64,11 @@ static spk_status prepare(void *self, const struct spk_format *in, struct spk_fo
     spk_specklenet_destroy(&instance->net);
     out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DARK_FIELD | 1u << SPK_MAP_DISPLACEMENT_X |
                  1u << SPK_MAP_DISPLACEMENT_Y | 1u << SPK_MAP_QUALITY;
-    spk_status status = weights_path(&instance->config, path, sizeof path, error);
+    spk_nn_weights_path(instance->config.network.weights, "recon_specklenet", options, path, sizeof path);
+    spk_status status = spk_specklenet_load(&weights, path, error);
     if (!status)
-        status = spk_specklenet_load(&weights, path, error);
-    if (!status)
-        status = spk_specklenet_create(&instance->net, &instance->config, weights, in->count, in->height, in->width,
-                                       instance->team, spk_isa_best(), error);
+        status = spk_specklenet_create(&instance->net, &instance->config, weights, in->count, in->height,
+                                       in->width, instance->team, spk_isa_best(), error);
     spk_nn_weights_destroy(&weights);
     return status;
 }
@@ -116,7 +104,8 @@ static spk_status set(void *self, const void *config, struct spk_error *error)
     return SPK_OK;
 }
 
-static const struct spk_stage stage = {.prepare = prepare, .reference = reference, .process = process, .set = set};
+static const struct spk_stage stage = {
+    .prepare = prepare, .reference = reference, .process = process, .set = set};
 
 static const struct spk_plugin plugin = {
     .abi = SPK_PLUGIN_ABI,

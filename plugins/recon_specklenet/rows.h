@@ -46,7 +46,7 @@ enum spk_net_fit {
     SPK_FITS
 };
 
-/* image(x - u) for a row: Keys' cubic with a = -0.75, positions beyond the edge take the edge's value. */
+/* image(x - u) for a row, positions clamped into the image. For `warp` the image is given by its cubic B-spline coefficients. */
 struct spk_net_warp {
     const float *image; /* [frames][plane], rows `pitch` apart */
     size_t plane, pitch;
@@ -85,11 +85,11 @@ struct spk_net_expect {
 
 struct spk_net_rows {
     void (*warp)(const struct spk_net_warp *row);
-    /* out = image(x - u) by bilinear interpolation, positions clamped into the image. */
+    /* The same by bilinear interpolation between the pixels themselves. */
     void (*warp_linear)(const struct spk_net_warp *row);
     /* out[x] = mean over frames of a b. */
-    void (*product)(float *out, const float *a, size_t a_plane, const float *b, size_t b_plane, unsigned frames,
-                    unsigned width);
+    void (*product)(float *out, const float *a, size_t a_plane, const float *b, size_t b_plane,
+                    unsigned frames, unsigned width);
     /* Means over frames of a and of a^2. */
     void (*power)(float *mean, float *square, const float *a, size_t plane, unsigned frames, unsigned width);
     /* out[x] = sum over j < count of in[j][x]. */

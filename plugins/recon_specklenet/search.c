@@ -16,8 +16,8 @@ static void mean_task(void *context, unsigned axis, unsigned worker)
 {
     const struct job *job = context;
     struct spk_specklenet *net = job->net;
-    box_plane(net->rows, axis ? net->mean_y : net->mean_x, axis ? net->flow_y : net->flow_x, job->h, job->w, 9,
-              net->scratch[worker]);
+    box_plane(net->rows, axis ? net->mean_y : net->mean_x, axis ? net->flow_y : net->flow_x, job->h, job->w,
+              9, net->scratch[worker]);
 }
 
 void flow_channels(struct spk_specklenet *net, unsigned h, unsigned w, float *out)
@@ -61,8 +61,14 @@ static void expect_task(void *context, unsigned y, unsigned worker)
     float *x = level->x + at, *values = level->y + at;
     memcpy(x, net->flow_x + at, level->w * sizeof *x);
     memcpy(values, net->flow_y + at, level->w * sizeof *values);
-    const struct spk_net_expect row = {spk_nn_data(net->nn, level->volume) + at, plane, level->radius, level->w, gates,
-                                       net->scratch[worker], x, values};
+    const struct spk_net_expect row = {spk_nn_data(net->nn, level->volume) + at,
+                                       plane,
+                                       level->radius,
+                                       level->w,
+                                       gates,
+                                       net->scratch[worker],
+                                       x,
+                                       values};
     net->rows->expect(&row);
     for (unsigned i = 0; i < level->w; i++) {
         x[i] += 0.3f * gates[SPK_NET_LEVEL_WINDOWS * plane + i];

@@ -71,6 +71,7 @@ static bool allocate_frames(struct spk_specklenet *net)
     good = (net->s = take(net, n * net->plane)) && good;
     good = (net->q = take(net, n * net->plane)) && good;
     good = (net->half_r = take(net, n * net->half_wide_plane)) && good;
+    good = (net->half_c = take(net, n * net->half_plane)) && good;
     good = (net->half_q = take(net, n * net->half_plane)) && good;
     return (net->warped = take(net, n * net->wide_plane)) && good;
 }
@@ -78,7 +79,7 @@ static bool allocate_frames(struct spk_specklenet *net)
 static bool allocate_planes(struct spk_specklenet *net)
 {
     float **const plane[] = {&net->envelope, &net->inverse, &net->flow_x, &net->flow_y, &net->mean_x,
-                             &net->mean_y, &net->joint, &net->t, &net->d};
+                             &net->mean_y,   &net->joint,   &net->t,      &net->d};
     bool good = true;
     for (size_t i = 0; i < sizeof plane / sizeof *plane; i++)
         good = (*plane[i] = take(net, net->plane)) && good;
@@ -108,11 +109,13 @@ static bool allocate_scratch(struct spk_specklenet *net)
 
 spk_status spk_specklenet_create(struct spk_specklenet **net, const struct spk_specklenet_config *config,
                                  const struct spk_nn_weights *weights, uint32_t count, uint32_t height,
-                                 uint32_t width, struct spk_team *team, enum spk_isa isa, struct spk_error *error)
+                                 uint32_t width, struct spk_team *team, enum spk_isa isa,
+                                 struct spk_error *error)
 {
     if (!count || height < SPK_SPECKLENET_SIDE_MIN || width < SPK_SPECKLENET_SIDE_MIN)
-        return spk_fail(error, SPK_INVALID, "recon_specklenet: %u frames of %u x %u pixels: at least 1 of %d x %d are needed", count,
-                        width, height, SPK_SPECKLENET_SIDE_MIN, SPK_SPECKLENET_SIDE_MIN);
+        return spk_fail(error, SPK_INVALID,
+                        "recon_specklenet: %u frames of %u x %u pixels: at least 1 of %d x %d are needed",
+                        count, width, height, SPK_SPECKLENET_SIDE_MIN, SPK_SPECKLENET_SIDE_MIN);
     struct spk_specklenet *self = calloc(1, sizeof *self);
     if (!self)
         return spk_fail(error, SPK_NOMEM, "recon_specklenet: no memory");
@@ -128,8 +131,11 @@ spk_status spk_specklenet_create(struct spk_specklenet **net, const struct spk_s
     bool good = allocate_frames(self);
     good = allocate_planes(self) && good;
     if (!(allocate_scratch(self) && good))
-        status = spk_fail(error, SPK_NOMEM, "recon_specklenet: no memory for stacks of %u frames of %u x %u pixels: a smaller region or "
-                          "binning in prep_dark_flat helps", count, width, height);
+        status = spk_fail(
+            error, SPK_NOMEM,
+            "recon_specklenet: no memory for stacks of %u frames of %u x %u pixels: a smaller region or "
+            "binning in prep_dark_flat helps",
+            count, width, height);
     if (!status)
         status = build_network(self, weights, error);
     if (status) {
@@ -147,9 +153,11 @@ void spk_specklenet_destroy(struct spk_specklenet **net)
     struct spk_specklenet *self = *net;
     if (!self)
         return;
-    float *const plane[] = {self->mean, self->r, self->s, self->q, self->half_r, self->half_q, self->warped, self->envelope,
-                            self->inverse, self->flow_x, self->flow_y, self->mean_x, self->mean_y, self->joint, self->t,
-                            self->d, self->noise_sample, self->wide_mean, self->own_sums};
+    float *const plane[] = {
+        self->mean,      self->r,       self->s,        self->q,       self->half_r, self->half_c,
+        self->half_q,    self->warped,  self->envelope, self->inverse, self->flow_x, self->flow_y,
+        self->mean_x,    self->mean_y,  self->joint,    self->t,       self->d,      self->noise_sample,
+        self->wide_mean, self->own_sums};
     for (size_t i = 0; i < sizeof plane / sizeof *plane; i++)
         free(plane[i]);
     for (unsigned k = 0; k < LEVELS; k++) {
@@ -198,13 +206,15 @@ static spk_status prepare_reference(struct spk_specklenet *net, struct spk_error
 {
     net->ready = false;
     if (!net->frames)
-        return spk_fail(error, SPK_INVALID, "recon_specklenet: reference and sample have no scan position in common");
+        return spk_fail(error, SPK_INVALID,
+                        "recon_specklenet: reference and sample have no scan position in common");
     spk_status status = normalise_reference(net, error);
     net->ready = !status;
     return status;
 }
 
-spk_status spk_specklenet_reference(struct spk_specklenet *net, const struct spk_stack *reference, struct spk_error *error)
+spk_status spk_specklenet_reference(struct spk_specklenet *net, const struct spk_stack *reference,
+                                    struct spk_error *error)
 {
     net->reference = reference;
     positions_change(net, NULL);

@@ -6,17 +6,16 @@
 #define SPECKLENET_H
 
 #include <speckled/maps.h>
-#include <speckled/nn.h>
+#include <speckled/nn_option.h>
 #include <speckled/num_isa.h>
-#include <speckled/option.h>
 #include <speckled/team.h>
 
 enum { SPK_SPECKLENET_SIDE_MIN = 16, SPK_SPECKLENET_PASSES_MAX = 4 };
 
 struct spk_specklenet_config {
-    char weights[SPK_STRING_SIZE]; /* file; "" = the one that comes with the plugin */
-    int64_t passes;                /* of the fusion; 0 = 2 up to three scan positions, 1 above */
-    double max_error;              /* px; pixels expected to be worse are not valid */
+    struct spk_nn_choice network;
+    int64_t passes;   /* of the fusion; 0 = 2 up to three scan positions, 1 above */
+    double max_error; /* px; pixels expected to be worse are not valid */
 };
 
 struct spk_specklenet;
@@ -24,9 +23,9 @@ struct spk_specklenet;
 /* Where the results go: [height][width] each; any but `valid` may be NULL. */
 struct spk_specklenet_maps {
     float *transmission, *dark_field, *displacement_x, *displacement_y;
-    float *quality;      /* noise over what the fit leaves, at most 1 */
-    float *error_x_px;   /* expected error of the displacement along an axis, calibrated */
-    uint8_t *valid;      /* narrowed: pixels that cannot be trusted become 0 */
+    float *quality;    /* noise over what the fit leaves, at most 1 */
+    float *error_x_px; /* expected error of the displacement along an axis, calibrated */
+    uint8_t *valid;    /* narrowed: pixels that cannot be trusted become 0 */
 };
 
 /* Reads a weights file into named tensors. [control], [lane] in prepare */

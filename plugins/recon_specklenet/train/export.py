@@ -59,7 +59,7 @@ def command_of(options):
     return "train.py --output DIR " + " ".join(words) + (" --start FILE" if options["start"] else "")
 
 
-def write(path, state, edges, factors, saved, table, note):
+def write(path, state, edges, factors, saved, table, note, trained):
     options = saved["options"]
     with h5py.File(path, "w") as file:
         for name, value in state.items():
@@ -67,20 +67,21 @@ def write(path, state, edges, factors, saved, table, note):
             target = CONSTANTS.get(name, f"{layer}/{kind}")
             file.create_dataset(f"weights/{target}", data=value.numpy().astype(np.float32 if name in CONSTANTS else np.float16))
         file["weights/calibration/edge"], file["weights/calibration/factor"] = edges, factors
-        texts = {"architecture": ARCHITECTURE, "licence": LICENCE, "command": command_of(options), "note": note,
-                 "trained": f"{saved['step']} of {options['steps']} steps of {options['batch']} scenes of {options['size']} px, "
-                            f"{saved['seconds'] / 60:.0f} minutes on {options['device']}",
-                 "ranges": json.dumps(saved["ranges"]), "table": table}
+        done = (f"{saved['step']} of {options['steps']} steps of {options['batch']} scenes of {options['size']} x {options['size']} px, "
+                f"{saved['seconds'] / 60:.0f} minutes on {options['device']}")
+        texts = {"format": "speckled-network-1", "architecture": ARCHITECTURE, "trained": trained, "licence": LICENCE,
+                 "training": f"{command_of(options)}; {done}; ranges {json.dumps(saved['ranges'])}", "validation": table,
+                 "provenance": note}
         for name, text in texts.items():
-            file.attrs[name] = np.bytes_(text.encode())
-        file.attrs["seed"] = options["seed"]
+            file.attrs[name] = text
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=pathlib.Path)
     parser.add_argument("file", type=pathlib.Path)
-    parser.add_argument("--note", default="")
+    parser.add_argument("--note", default="", help="where the weights come from")
+    parser.add_argument("--trained", choices=("full", "short"), default="full", help="short: too little, results are labelled so")
     parser.add_argument("--batches", type=int, default=54, help="of four scenes, to calibrate the predicted errors with")
     arguments = parser.parse_args()
     saved = torch.load(arguments.checkpoint, map_location="cpu")
@@ -90,7 +91,7 @@ def main():
     net.load_state_dict(state)
     edges, factors = calibrate(net, ranges, arguments.batches)
     table = validate.text(validate.table(net, validate.scenes(ranges, "cpu")))
-    write(arguments.file, state, edges, factors, saved, table, arguments.note)
+    write(arguments.file, state, edges, factors, saved, table, arguments.note, arguments.trained)
     print(table)
     print("noise", [round(math.exp(e / 2), 4) for e in edges], "factors of u", factors[:, 0].round(2).tolist())
 

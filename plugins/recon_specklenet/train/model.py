@@ -12,7 +12,7 @@ import torch.nn.functional as F
 import physics
 from physics import FUSE_FEATURES, LEVEL_WINDOWS, SUPPORTS, T_CANDIDATES
 
-ARCHITECTURE = "specklenet-1"
+ARCHITECTURE = "specklenet"
 GRID = 4  # px: frames are carried on to a multiple of it and the maps cut back
 RANGES = (5, 2, 2)  # offsets searched at each level, in its own pixels
 WIDE_LOGIT = -4.0  # where the wide windows start from, so that they have to earn their place
@@ -53,6 +53,7 @@ class Level(nn.Module):
         return line.repeat(side).view(1, -1, 1, 1), line.repeat_interleave(side).view(1, -1, 1, 1)
 
     def forward(self, reference, sample, flow, frames):
+        """`reference` by its spline coefficients, but for the first level, which warps nothing."""
         with torch.no_grad():
             if self.pooled:
                 volume = physics.correlate_pooled(reference, sample, self.radius, LEVEL_WINDOWS)
@@ -121,18 +122,18 @@ class SpeckleNet(nn.Module):
         self.fine = Level(RANGES[2], 32, (1, 2))
         self.fusion = Fusion()
 
-    def search(self, reference, sample, envelope):
+    def search(self, reference, coefficients, sample):
         """Displacement after each level, in the pixels it was found with: half, half, full."""
-        frames, level_sample = reference.shape[1], sample / envelope - 1
-        small, small_sample = F.avg_pool2d(reference, 2), F.avg_pool2d(level_sample, 2)
+        frames = reference.shape[1]
+        small, small_sample = F.avg_pool2d(reference, 2), F.avg_pool2d(sample, 2)
         first = self.coarse(small, small_sample, None, frames)
-        second = self.middle(small, small_sample, physics.upsample(first.detach()), frames)
-        third = self.fine(reference, level_sample, 2 * physics.upsample(second.detach()), frames)
+        second = self.middle(physics.spline(small), small_sample, physics.upsample(first.detach()), frames)
+        third = self.fine(coefficients, sample, 2 * physics.upsample(second.detach()), frames)
         return [first, second, third]
 
-    def refine(self, reference, sample, envelope, flow):
-        features, steps, ts, ds, errors, misfit, noise = physics.fit(reference, sample, envelope, flow)
-        count = torch.full_like(features[:, :1], physics.log_frames(reference.shape[1]))
+    def refine(self, coefficients, sample, envelope, flow):
+        features, steps, ts, ds, errors, misfit, noise = physics.fit(coefficients, sample, envelope, flow)
+        count = torch.full_like(features[:, :1], physics.log_frames(sample.shape[1]))
         step, t, d, scale = self.fusion(torch.cat([features, count], 1), steps, ts, ds, errors)
         return flow + step, t, d, scale, misfit, noise, (flow[:, None] + steps, ts, ds)
 
@@ -143,10 +144,11 @@ class SpeckleNet(nn.Module):
         extra = (0, -width % GRID, 0, -height % GRID)
         reference, sample = (F.pad(f, extra, mode="replicate") if any(extra) else f for f in (reference, sample))
         reference, sample, envelope = physics.normalise(reference, sample)
-        levels = self.search(reference, sample, envelope)
+        coefficients = physics.spline(reference)
+        levels = self.search(reference, coefficients, sample / envelope - 1)
         u = levels[-1]
         for _ in range(passes):
-            u, t, d, scale, misfit, noise, candidates = self.refine(reference, sample, envelope, u.detach())
+            u, t, d, scale, misfit, noise, candidates = self.refine(coefficients, sample, envelope, u.detach())
         cut = lambda image: image[..., :height, :width]
         return Maps(cut(u), cut(t), cut(d), cut(scale), [2 * levels[0], 2 * levels[1], levels[2]], cut(misfit), noise,
                     tuple(cut(c) for c in candidates))

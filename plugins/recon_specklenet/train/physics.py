@@ -55,13 +55,52 @@ def upsample(flow):
     return F.interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def warp(image, flow, mode="bicubic"):
-    """image(x - flow), edges carried on; bicubic is Keys' kernel with a = -0.75."""
+def spline(image):
+    """Coefficients of the cubic B-spline through the pixels, mirrored at the edges (Unser, IEEE SPM 16(6), 22 (1999)): the inverse
+    of (1, 4, 1) / 6 is sqrt(3) z^|n|, z = sqrt(3) - 2, whose terms are below 1e-7 from the 13th on."""
+    radius = 12
+    line = math.sqrt(3) * (math.sqrt(3) - 2) ** torch.arange(-radius, radius + 1, device=image.device).abs().double()
+    line, channels = (line / line.sum()).float(), image.shape[1]
+    image = F.conv2d(F.pad(image, (radius, radius, 0, 0), mode="reflect"), line.view(1, 1, 1, -1).repeat(channels, 1, 1, 1), groups=channels)
+    return F.conv2d(F.pad(image, (0, 0, radius, radius), mode="reflect"), line.view(1, 1, -1, 1).repeat(channels, 1, 1, 1), groups=channels)
+
+
+def spline_weights(fraction):
+    rest = 1 - fraction
+    return (rest ** 3 / 6, 2 / 3 - fraction.square() * (1 - fraction / 2), 2 / 3 - rest.square() * (1 - rest / 2), fraction ** 3 / 6)
+
+
+def positions(flow, axis):
+    """Where x - flow falls along an axis: the four pixels round it, mirrored into the image, and their weights."""
+    last = flow.shape[3 - axis] - 1
+    line = torch.arange(last + 1, device=flow.device).float()
+    at = ((line.view(1, 1, -1) if axis == 0 else line.view(1, -1, 1)) - flow[:, axis]).clamp(0, last)
+    first = at.floor()
+    pixels = [first.long() + k for k in (-1, 0, 1, 2)]
+    return [torch.where(p > last, 2 * last - p, p.abs()) for p in pixels], spline_weights(at - first)
+
+
+def warp(coefficients, flow):
+    """image(x - flow) of the image that has these spline coefficients; edges carried on."""
+    batch, frames, height, width = coefficients.shape
+    rows = coefficients.permute(0, 2, 3, 1).reshape(-1, frames)  # the frames of a pixel side by side
+    (x, weight_x), (y, weight_y) = positions(flow, 0), positions(flow, 1)
+    start = torch.arange(batch, device=flow.device).view(-1, 1, 1) * height
+    out = torch.zeros_like(rows)
+    for j in range(4):
+        for k in range(4):
+            index = ((start + y[j]) * width + x[k]).flatten()
+            out.addcmul_(rows.index_select(0, index), (weight_y[j] * weight_x[k]).reshape(-1, 1))
+    return out.view(batch, height, width, frames).permute(0, 3, 1, 2).contiguous()
+
+
+def warp_linear(image, flow):
+    """The same by bilinear interpolation, for what is smooth."""
     _, _, height, width = image.shape
     y = torch.arange(height, device=image.device).float().view(1, height, 1) - flow[:, 1]
     x = torch.arange(width, device=image.device).float().view(1, 1, width) - flow[:, 0]
     grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], -1)
-    return F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=True)
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
 def normalise(reference, sample):
@@ -136,10 +175,10 @@ def gradient(image):
 
 
 def fit_moments(reference, sample, envelope, flow):
-    """Frame means of r, x, y, s and of their products (but s s last), where r is the warped reference, x and y its derivatives by u,
-    and s the sample over the warped envelope, minus 1."""
+    """Frame means of r, x, y, s and of their products (but s s last), where r is the reference (given by its spline
+    coefficients) warped, x and y its derivatives by u, and s the sample over the warped envelope, minus 1."""
     r = warp(reference, flow)
-    s = sample / warp(envelope, flow, "bilinear") - 1
+    s = sample / warp_linear(envelope, flow) - 1
     x, y = (-g for g in gradient(r))
     pairs = ((r, r), (r, x), (r, y), (x, x), (x, y), (y, y), (r, s), (x, s), (y, s), (s, s))
     return torch.stack([f.mean(1) for f in (r, x, y, s)] + [(f * g).mean(1) for f, g in pairs], 1)

@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""Holds recon_specklenet to its reference implementation in PyTorch, with random weights, and trains that for a few steps.
+
+    check_specklenet.py STAGE_RAW REPOSITORY [parity|training]"""
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import h5py
+import numpy as np
+import torch
+
+QUANTITIES = ("T", "D", "u_x", "u_y", "quality")
+# Largest and median difference allowed; single pixels with more unknowns than data (N < 4) amplify rounding.
+LIMITS = {"T": (1e-4, 1e-5), "D": (5e-4, 3e-5), "u_x": (1e-3, 5e-5), "u_y": (1e-3, 5e-5), "quality": (1e-3, 1e-5)}
+FEW_LIMITS = {"T": (5e-3, 1e-4), "D": (1e-2, 3e-4), "u_x": (2e-2, 5e-4), "u_y": (2e-2, 5e-4), "quality": (1e-2, 1e-4)}
+
+
+def random_network():
+    """Random weights, with heads strong enough that every output matters."""
+    import model
+
+    torch.manual_seed(3)
+    net = model.SpeckleNet()
+    for part in (net.coarse, net.middle, net.fine, net.fusion):
+        part.head.weight.data *= 4
+    return net
+
+
+def write_weights(path, net):
+    import export
+
+    with h5py.File(path, "w") as file:
+        file.attrs.update(format="speckled-network-1", architecture="specklenet", trained="random")
+        for name, value in net.state_dict().items():
+            layer, _, kind = name.rpartition(".")
+            file["weights/" + export.CONSTANTS.get(name, f"{layer}/{kind}")] = value.numpy()
+        file["weights/calibration/edge"] = np.zeros(export.NOISE_BINS, np.float32)
+        file["weights/calibration/factor"] = np.ones((export.NOISE_BINS, 3), np.float32)
+
+
+def run_plugin(program, folder, reference, sample, passes):
+    frames, height, width = reference.shape
+    np.concatenate([reference, sample]).astype(np.float32).tofile(folder / "in.raw")
+    command = [program, "recon_specklenet", frames, height, width, folder / "in.raw", folder / "out.raw",
+               f"weights={folder / 'weights.h5'}", f"passes={passes}", "threads=3"]
+    subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
+    t, d, x, y, quality, _ = np.fromfile(folder / "out.raw", np.float32).reshape(6, height, width)
+    return dict(zip(QUANTITIES, (t, d, x, y, quality)))
+
+
+def run_reference(net, reference, sample, passes):
+    with torch.no_grad():
+        maps = net(torch.tensor(reference)[None], torch.tensor(sample)[None], passes)
+    quality = (1 / maps.misfit[0, 0]).clamp(np.exp(-32), 1)
+    return dict(zip(QUANTITIES, (m.numpy() for m in (maps.t[0, 0], maps.d[0, 0], maps.u[0, 0], maps.u[0, 1], quality))))
+
+
+def check_parity(program):
+    import scenes
+
+    net, good = random_network(), True
+    ranges = scenes.Ranges(photons=(1000, 5000))
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        write_weights(folder / "weights.h5", net)
+        for frames, height, width, passes in ((1, 64, 64, 1), (2, 67, 81, 1), (3, 96, 70, 2), (4, 57, 64, 1), (5, 75, 93, 2), (9, 40, 90, 1),
+                                              (20, 97, 101, 1)):
+            batch = scenes.draw_batch(100 + frames, 1, 104, frames, ranges)
+            stacks = [np.ascontiguousarray(f[0, :, :height, :width].numpy()) for f in (batch.reference, batch.sample)]
+            own, other = run_plugin(program, folder, *stacks, passes), run_reference(net, *stacks, passes)
+            words = []
+            for quantity, (most, median) in (LIMITS if frames >= 4 else FEW_LIMITS).items():
+                difference = np.abs(own[quantity] - other[quantity])
+                good &= bool(difference.max() <= most and np.median(difference) <= median)
+                words.append(f"{quantity} {difference.max():.1e} ({np.median(difference):.1e})")
+            print(f"N {frames}, {height} x {width}, passes {passes}: largest (median) difference " + ", ".join(words))
+    return good
+
+
+def check_training():
+    """A few steps lower the loss, and a run that was stopped and started again ends where one without a stop does."""
+    import train
+
+    torch.set_num_threads(2)
+    options = ["--batch", "2", "--size", "48", "--rate", "1e-3", "--device", "cpu", "--save", "1000"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        whole = train.Training(train.parse(["--output", str(folder), "--steps", "6", *options]), train.Ranges(frames=(4, 6)))
+        for _ in range(3):
+            whole.step()
+        whole.save(folder / "checkpoint.pt")
+        for _ in range(3):
+            whole.step()
+        again = train.Training(whole.arguments, whole.ranges)
+        again.load(folder / "checkpoint.pt")
+        for _ in range(3):
+            again.step()
+        same = all(torch.equal(a, b) for a, b in zip(whole.net.state_dict().values(), again.net.state_dict().values()))
+        fixed = train.draw_batch(5, 4, 48, 5, whole.ranges)
+        loss = lambda: float(train.loss_of(again.net(fixed.reference, fixed.sample), fixed))
+        first = loss()
+        for group in again.optimizer.param_groups:
+            group["lr"] = 1e-3
+        for _ in range(12):
+            value = train.loss_of(again.net(fixed.reference, fixed.sample), fixed)
+            again.optimizer.zero_grad()
+            value.backward()
+            again.optimizer.step()
+        last = loss()
+    print(f"resumed to the same weights: {same}; loss on one batch {first:.3f} -> {last:.3f}")
+    return same and last < first - 0.02
+
+
+def main():
+    program, source = sys.argv[1], pathlib.Path(sys.argv[2])
+    sys.path.insert(0, str(source / "plugins/recon_specklenet/train"))
+    checks = {"parity": lambda: check_parity(program), "training": check_training}
+    return 0 if all([checks[name]() for name in sys.argv[3:] or checks]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

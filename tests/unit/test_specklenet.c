@@ -1,0 +1,344 @@
+/* recon_specklenet without a service: its rows against the C library and plain definitions, and known answers with the weights
+ * that are shipped (first argument). check_specklenet.py holds the whole to train/model.py. */
+#include "allocations.h"
+#include "test.h"
+
+#include "internal.h"
+
+#include <speckled/num_image.h>
+
+#include <string.h>
+
+enum { WAVES = 24, H = 90, W = 77, PIXELS = H * W };
+
+static struct spk_team *team;
+
+static double uniform(void)
+{
+    static uint64_t state = 7;
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(state >> 11) / (double)(1ull << 53);
+}
+
+static void fill(float *values, size_t count, double low, double high)
+{
+    for (size_t i = 0; i < count; i++)
+        values[i] = (float)(low + (high - low) * uniform());
+}
+
+static void test_exponential_and_logarithm(const struct spk_net_rows *rows)
+{
+    enum { COUNT = 997 };
+    float in[COUNT], out[COUNT];
+    fill(in, COUNT, -80, 80);
+    rows->exponent(out, in, 1, COUNT);
+    for (unsigned i = 0; i < COUNT; i++)
+        CHECK_NEAR(out[i] / exp((double)in[i]), 1, 1e-6);
+    for (unsigned i = 0; i < COUNT; i++)
+        in[i] = (float)exp(-18 + 36 * uniform());
+    rows->ratio_log(out, in, 2, 0.5f, -1e9f, 1e9f, COUNT);
+    for (unsigned i = 0; i < COUNT; i++)
+        CHECK_NEAR(out[i], 0.5 * log(fmax((double)in[i], 1e-8) / 2), 2e-6);
+}
+
+/* The spline of cubic polynomials is exact (away from the mirrored edges); beyond the edge the edge's value is meant. */
+static void test_warp(const struct spk_net_rows *rows)
+{
+    enum { SIDE = 45 };
+    static float image[SIDE * SIDE], line[SIDE * SIDE], ux[SIDE], uy[SIDE], out[SIDE];
+    for (unsigned i = 0; i < SIDE * SIDE; i++) {
+        double x = (i % SIDE) / 20.0 - 1, y = (i / SIDE) / 20.0 - 1;
+        image[i] = (float)(x * x * x - y * y * x + y);
+        line[i] = (float)(x - 2 * y);
+    }
+    for (unsigned y = 0; y < SIDE; y++)
+        spk_spline_prefilter(image + y * SIDE, SIDE, 1, 1);
+    spk_spline_prefilter(image, SIDE, SIDE, SIDE);
+    fill(ux, SIDE, -3, 3);
+    fill(uy, SIDE, -3, 3);
+    struct spk_net_warp row = {image, 0, SIDE, 1, SIDE, SIDE, 21, ux, uy, out, 0};
+    rows->warp(&row);
+    for (unsigned i = 16; i < SIDE - 16; i++) {
+        double x = (i - (double)ux[i]) / 20 - 1, y = (21 - (double)uy[i]) / 20 - 1;
+        CHECK_NEAR(out[i], x * x * x - y * y * x + y, 2e-5);
+    }
+    row.image = line;
+    rows->warp_linear(&row);
+    for (unsigned i = 6; i < SIDE - 6; i++)
+        CHECK_NEAR(out[i], (i - (double)ux[i]) / 20 - 1 - 2 * ((21 - (double)uy[i]) / 20 - 1), 2e-5);
+    for (unsigned i = 0; i < SIDE; i++)
+        ux[i] = 1e6f, uy[i] = NAN;
+    rows->warp_linear(&row);
+    for (unsigned i = 0; i < SIDE; i++)
+        CHECK_NEAR(out[i], line[0], 1e-6);
+    row.image = image;
+    rows->warp(&row);
+    for (unsigned i = 0; i < SIDE; i++)
+        CHECK_NEAR(out[i], -1.0 + 1.0 - 1.0, 1e-5);
+}
+
+static double box_at(const float *in, int y, int x, int size)
+{
+    double sum = 0;
+    for (int j = -(size / 2); j <= size / 2; j++)
+        for (int i = -(size / 2); i <= size / 2; i++) {
+            int v = y + j < 0 ? 0 : y + j < H ? y + j : H - 1, u = x + i < 0 ? 0 : x + i < W ? x + i : W - 1;
+            sum += (double)in[v * W + u];
+        }
+    return sum / (size * size);
+}
+
+static void test_box(const struct spk_net_rows *rows)
+{
+    static float in[PIXELS], out[PIXELS], line[W + 2 * LINE_MARGIN];
+    fill(in, PIXELS, -1, 1);
+    for (unsigned k = 0; k < SPK_NET_SUPPORTS - 1; k++) {
+        box_plane(rows, out, in, H, W, box_side[k], line);
+        for (int y = 0; y < H; y += 5)
+            for (int x = 0; x < W; x += 3)
+                CHECK_NEAR(out[y * W + x], box_at(in, y, x, (int)box_side[k]), 2e-6);
+    }
+}
+
+/* A fit of data that obey the model exactly gives back what they were made with, but for the ridge. */
+static void test_solve(const struct spk_net_rows *rows)
+{
+    enum { SAMPLES = 200 };
+    const double t = 0.7, d = 0.6, dx = 0.31, dy = -0.22;
+    double sum[SPK_NET_SUMS] = {0};
+    for (unsigned i = 0; i < SAMPLES; i++) {
+        double r = 0.3 * (uniform() - 0.5), x = 0.2 * (uniform() - 0.5), y = 0.2 * (uniform() - 0.5);
+        double s = t * (1 + d * (r + dx * x + dy * y)) - 1;
+        const double value[SPK_NET_SUMS] = {r,     x,     y,     s,     r * r, r * x, r * y,
+                                            x * x, x * y, y * y, r * s, x * s, y * s, s * s};
+        for (unsigned k = 0; k < SPK_NET_SUMS; k++)
+            sum[k] += value[k] / SAMPLES;
+    }
+    float in[SPK_NET_SUMS], out[SPK_FITS], joint;
+    struct spk_net_solve row = {
+        .ridge_r = 1e-9f, .ridge_g = 1e-9f, .noise = 1e-4f, .samples = SAMPLES, .width = 1};
+    struct spk_net_joint other = {
+        .dx = out + SPK_FIT_X, .dy = out + SPK_FIT_Y, .d = out + SPK_FIT_D, .t = &joint, .width = 1};
+    for (unsigned k = 0; k < SPK_NET_SUMS; k++) {
+        in[k] = (float)sum[k];
+        row.sum[k] = other.sum[k] = in + k;
+    }
+    for (unsigned k = 0; k < SPK_FITS; k++)
+        row.out[k] = out + k;
+    rows->solve(&row);
+    rows->joint(&other);
+    CHECK_NEAR(out[SPK_FIT_T], t, 1e-5);
+    CHECK_NEAR(out[SPK_FIT_D], d, 1e-4);
+    CHECK_NEAR(out[SPK_FIT_X], dx, 1e-3);
+    CHECK_NEAR(out[SPK_FIT_Y], dy, 1e-3);
+    CHECK_NEAR(joint, t, 1e-5);
+}
+
+struct scene {
+    struct spk_stack reference, sample;
+    float map[6][PIXELS];
+    uint8_t valid[PIXELS];
+};
+
+static void make_stack(struct spk_stack *stack, uint32_t count)
+{
+    *stack = (struct spk_stack){.count = count, .height = H, .width = W, .version = 1};
+    stack->data = calloc((size_t)count * PIXELS, sizeof(float));
+    stack->mask = malloc(PIXELS);
+    stack->present = malloc(count);
+    memset(stack->mask, 1, PIXELS);
+    memset(stack->present, 1, count);
+}
+
+static const double T = 0.8, D = 0.7, UX = 3.37, UY = -1.61;
+
+/* Plane waves 5 to 12 px long, so that the shift is exact. */
+static void make_scene(struct scene *scene, uint32_t count)
+{
+    make_stack(&scene->reference, count);
+    make_stack(&scene->sample, count);
+    for (uint32_t k = 0; k < count; k++) {
+        double fx[WAVES], fy[WAVES], phase[WAVES];
+        for (unsigned i = 0; i < WAVES; i++) {
+            double f = 2 * M_PI / (5 + 7 * uniform()), angle = 2 * M_PI * uniform();
+            fx[i] = f * cos(angle), fy[i] = f * sin(angle), phase[i] = 2 * M_PI * uniform();
+        }
+        for (unsigned at = 0; at < PIXELS; at++) {
+            double here = 0, moved = 0, a = 0.3 * sqrt(2.0 / WAVES), x = at % W, y = at / W;
+            for (unsigned i = 0; i < WAVES; i++) {
+                here += cos(fx[i] * x + fy[i] * y + phase[i]);
+                moved += cos(fx[i] * (x - UX) + fy[i] * (y - UY) + phase[i]);
+            }
+            scene->reference.data[k * PIXELS + at] = (float)(1 + a * here + 0.01 * (uniform() - 0.5));
+            scene->sample.data[k * PIXELS + at] = (float)(T * (1 + D * a * moved) + 0.01 * (uniform() - 0.5));
+        }
+    }
+}
+
+static void drop_scene(struct scene *scene)
+{
+    struct spk_stack *const stack[] = {&scene->reference, &scene->sample};
+    for (unsigned i = 0; i < 2; i++) {
+        free(stack[i]->data);
+        free(stack[i]->mask);
+        free(stack[i]->present);
+    }
+}
+
+static spk_status reconstruct(struct scene *scene, const struct spk_nn_weights *weights, enum spk_isa isa,
+                              struct spk_error *error)
+{
+    const struct spk_specklenet_config config = {.network = {.backend = SPK_NN_C}, .max_error = 0.5};
+    const struct spk_specklenet_maps maps = {scene->map[0], scene->map[1], scene->map[2], scene->map[3],
+                                             scene->map[4], scene->map[5], scene->valid};
+    struct spk_specklenet *net = NULL;
+    memset(scene->valid, 1, sizeof scene->valid);
+    spk_status status =
+        spk_specklenet_create(&net, &config, weights, scene->sample.count, H, W, team, isa, error);
+    unsigned long before = atomic_load(&allocations);
+    if (!status)
+        status = spk_specklenet_reference(net, &scene->reference, error);
+    if (!status)
+        status = spk_specklenet_process(net, &scene->sample, &maps, error);
+    if (allocations_counted)
+        CHECK(atomic_load(&allocations) == before, "allocated while processing");
+    spk_specklenet_destroy(&net);
+    return status;
+}
+
+static double rms(const float *map, double truth)
+{
+    const unsigned rim = 14;
+    double sum = 0, count = 0;
+    for (unsigned y = rim; y < H - rim; y++)
+        for (unsigned x = rim; x < W - rim; x++, count++)
+            sum += ((double)map[y * W + x] - truth) * ((double)map[y * W + x] - truth);
+    return sqrt(sum / count);
+}
+
+static double difference(const float *a, const float *b)
+{
+    double most = 0;
+    for (unsigned i = 0; i < PIXELS; i++)
+        most = fmax(most, fabs((double)a[i] - (double)b[i]));
+    return most;
+}
+
+/* The shift, T and D come back at every number of positions; a pattern moved right and up is positive x, negative y. */
+static void test_known_answer(const struct spk_nn_weights *weights)
+{
+    static const uint32_t counts[] = {1, 2, 3, 5, 20};
+    static struct scene scene;
+    for (unsigned i = 0; i < sizeof counts / sizeof *counts; i++) {
+        struct spk_error error = {0};
+        const double allowed = counts[i] == 1 ? 0.06 : 0.03;
+        make_scene(&scene, counts[i]);
+        CHECK(!reconstruct(&scene, weights, spk_isa_best(), &error), "%s", error.text);
+        CHECK_NEAR(rms(scene.map[2], UX), 0, allowed);
+        CHECK_NEAR(rms(scene.map[3], UY), 0, allowed);
+        CHECK_NEAR(rms(scene.map[0], T), 0, 0.4 * allowed);
+        CHECK_NEAR(rms(scene.map[1], D), 0, allowed);
+        CHECK(scene.valid[(H / 2) * W + W / 2] == 1, "the middle is not valid");
+        CHECK(scene.valid[(H / 2) * W] == 0, "a pixel whose pattern came from outside is valid");
+        drop_scene(&scene);
+    }
+}
+
+static void test_same_answer(const struct spk_nn_weights *weights)
+{
+    static struct scene scene, other;
+    struct spk_error error = {0};
+    make_scene(&scene, 5);
+    CHECK(!reconstruct(&scene, weights, SPK_ISA_C, &error), "%s", error.text);
+    memcpy(other.map, scene.map, sizeof other.map);
+    for (enum spk_isa isa = SPK_ISA_AVX2; isa <= spk_isa_best(); isa++) {
+        CHECK(!reconstruct(&scene, weights, isa, &error), "%s", error.text);
+        for (unsigned k = 0; k < 4; k++)
+            CHECK(difference(scene.map[k], other.map[k]) < 2e-3, "%s: map %u differs by %g",
+                  spk_isa_name(isa), k, difference(scene.map[k], other.map[k]));
+    }
+    /* detector gain, and a source that flickers from frame to frame of the reference */
+    for (size_t i = 0; i < 5 * (size_t)PIXELS; i++) {
+        scene.reference.data[i] *= 100 * (1 + 0.1f * (float)(i / PIXELS));
+        scene.sample.data[i] *= 100 * (1 + 0.1f * (float)(i / PIXELS));
+    }
+    CHECK(!reconstruct(&scene, weights, SPK_ISA_C, &error), "%s", error.text);
+    for (unsigned k = 0; k < 4; k++)
+        CHECK(difference(scene.map[k], other.map[k]) < 5e-3, "gain changes map %u by %g", k,
+              difference(scene.map[k], other.map[k]));
+    drop_scene(&scene);
+}
+
+/* A position that is missing on either side counts as if the stack had been taken without it. */
+static void test_missing_position(const struct spk_nn_weights *weights)
+{
+    static struct scene scene, other;
+    struct spk_error error = {0};
+    make_scene(&scene, 6);
+    scene.sample.present[2] = 0;
+    for (unsigned i = 0; i < PIXELS; i++)
+        scene.sample.data[2 * PIXELS + i] = NAN;
+    CHECK(!reconstruct(&scene, weights, spk_isa_best(), &error), "%s", error.text);
+    memcpy(other.map, scene.map, sizeof other.map);
+    for (unsigned k = 2; k < 5; k++) {
+        memcpy(scene.sample.data + k * PIXELS, scene.sample.data + (k + 1) * PIXELS, PIXELS * sizeof(float));
+        memcpy(scene.reference.data + k * PIXELS, scene.reference.data + (k + 1) * PIXELS,
+               PIXELS * sizeof(float));
+    }
+    scene.sample.present[2] = 1;
+    scene.sample.count = scene.reference.count = 5;
+    CHECK(!reconstruct(&scene, weights, spk_isa_best(), &error), "%s", error.text);
+    for (unsigned k = 0; k < 4; k++)
+        CHECK(difference(scene.map[k], other.map[k]) < 1e-6, "map %u differs by %g", k,
+              difference(scene.map[k], other.map[k]));
+    memset(scene.sample.present, 0, 5);
+    CHECK(reconstruct(&scene, weights, spk_isa_best(), &error) == SPK_INVALID,
+          "a stack without frames passed");
+    drop_scene(&scene);
+}
+
+/* Masked, hot, dead and NaN pixels leave the rest as it was; a dark frame is refused with a reason. */
+static void test_damaged_frames(const struct spk_nn_weights *weights)
+{
+    static struct scene scene;
+    struct spk_error error = {0};
+    make_scene(&scene, 8);
+    for (unsigned k = 0; k < 8; k++) {
+        scene.sample.data[k * PIXELS + 30 * W + 40] = 60000;
+        scene.reference.data[k * PIXELS + 50 * W + 35] = 60000;
+        scene.sample.data[k * PIXELS + 60 * W + 30] = NAN;
+        scene.reference.data[k * PIXELS + 44 * W + 44] = 0;
+        scene.sample.data[k * PIXELS + 40 * W + 20] = -1e30f;
+    }
+    scene.sample.mask[40 * W + 20] = 0;
+    CHECK(!reconstruct(&scene, weights, spk_isa_best(), &error), "%s", error.text);
+    CHECK_NEAR(rms(scene.map[2], UX), 0, 0.06);
+    CHECK_NEAR(rms(scene.map[0], T), 0, 0.02);
+    memset(scene.sample.data + 3 * PIXELS, 0, PIXELS * sizeof(float));
+    CHECK(reconstruct(&scene, weights, spk_isa_best(), &error) == SPK_INVALID, "a dark frame passed");
+    CHECK(strstr(error.text, "sample frame 3"), "%s", error.text);
+    drop_scene(&scene);
+}
+
+int main(int argc, char **argv)
+{
+    struct spk_error error = {0};
+    struct spk_nn_weights *weights = NULL;
+    REQUIRE(argc == 2, "usage: test_specklenet WEIGHTS.h5");
+    REQUIRE(!spk_team_create(&team, 3, &error), "%s", error.text);
+    for (enum spk_isa isa = SPK_ISA_C; isa <= spk_isa_best(); isa++) {
+        const struct spk_net_rows *rows = spk_net_rows(isa);
+        test_exponential_and_logarithm(rows);
+        test_warp(rows);
+        test_box(rows);
+        test_solve(rows);
+    }
+    REQUIRE(!spk_specklenet_load(&weights, argv[1], &error), "%s", error.text);
+    test_known_answer(weights);
+    test_same_answer(weights);
+    test_missing_position(weights);
+    test_damaged_frames(weights);
+    spk_nn_weights_destroy(&weights);
+    spk_team_destroy(&team);
+    return test_end();
+}
