@@ -10,7 +10,7 @@ struct nn_rows_form {
     unsigned factor, radius;
     bool flag; /* maximum, corners, unbiased */
     float gain, slope;
-    uint32_t height; /* of the whole result, where a scale follows from it: resize */
+    uint32_t height;      /* of the whole result, where a scale follows from it: resize */
     const float *weight;  /* depthwise: [channels][9], then [channels] */
     spk_nn_rows function; /* of the caller's own */
     void *context;
