@@ -13,7 +13,39 @@ def fold(weight, gamma, beta, mean, variance, epsilon=1e-5):
     return weight * gain.reshape(-1, 1, 1, 1), beta - mean * gain
 
 
-def write(path, architecture, layers, trained, training="", validation="", licence="BSD-3-Clause", provenance="", variant="",
+def block(state, prefix):
+    """Weight and bias of the convolution `prefix`.0 of a PyTorch state: with its normalisation `prefix`.1 folded in, if it has one."""
+    weight = state[f"{prefix}.0.weight"]
+    if f"{prefix}.1.running_mean" in state:
+        return fold(weight, *(state[f"{prefix}.1.{part}"] for part in ("weight", "bias", "running_mean", "running_var")))
+    return weight, state[f"{prefix}.0.bias"]
+
+
+def stack(state, name, prefix):
+    """Layers name.0, name.1, ... of blocks prefix.0, prefix.1, ... and the plain convolution at the end."""
+    layers = {}
+    while f"{prefix}.{len(layers)}.0.weight" in state:
+        layers[f"{name}.{len(layers)}"] = block(state, f"{prefix}.{len(layers)}")
+    last = f"{prefix}.{len(layers)}"
+    layers[f"{name}.{len(layers)}"] = state[f"{last}.weight"], state[f"{last}.bias"]
+    return layers
+
+
+def state_of(checkpoint):
+    """Arrays of a checkpoint of PyTorch: a state, or a dictionary with `model_state_dict`; "module." of parallel training left out."""
+    state = checkpoint.get("model_state_dict", checkpoint)
+    return {name.removeprefix("module."): value.double().cpu().numpy() for name, value in state.items()}
+
+
+def add_options(parser):
+    """What write() is told, as options of a converter."""
+    parser.add_argument("--trained", choices=TRAINED, required=True)
+    parser.add_argument("--half", action="store_true", help="store float16")
+    for text in ("training", "validation", "licence", "provenance"):
+        parser.add_argument(f"--{text}", default="")
+
+
+def write(path, architecture, layers, trained, training="", validation="", licence="", provenance="", variant="",
           half=False):
     """`layers`: {name: (weight [out, in, k, k], bias [out])}. `half` stores float16."""
     if trained not in TRAINED:

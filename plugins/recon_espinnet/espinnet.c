@@ -1,185 +1,179 @@
-/* An instance of ESPINNet: its memory, the order of its steps, and maps from its outputs. */
-#include "internal.h"
+/* The structure of ESPINNet as a list of layers. */
+#include "espinnet.h"
 
-#include <math.h>
-#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
 
-static const float ceiling = 1.5f; /* of T and D, as published */
+enum { LEVELS = 6, STACK = 6, RADIUS = 3, QUALITY_RADIUS = 2 };
 
-static uint32_t padded(uint32_t side)
+static const float slope = 0.1f, cost_slope = 0.01f;
+
+static int conv(struct spk_nn *nn, int x, const char *name, unsigned number, uint32_t channels,
+                uint32_t stride)
 {
-    return (side + SPK_ESPINNET_SIDE - 1) / SPK_ESPINNET_SIDE * SPK_ESPINNET_SIDE;
+    char full[2 * SPK_NN_NAME_SIZE];
+    snprintf(full, sizeof full, "%s.%u", name, number);
+    return spk_nn_conv(nn, x, &(struct spk_nn_layer){full, channels, 3, stride, 1, slope});
 }
 
-/* Pixels of the stack a pixel of the resized image: corners stay corners. */
-static float pixel_gain(uint32_t side)
+/* Features of one side, coarsest first; the last are of full resolution. */
+static void features(struct spk_nn *nn, int image, int level[LEVELS])
 {
-    return side > 1 ? (float)(side - 1) / (float)(padded(side) - 1) : 1;
-}
-
-static spk_status build(struct spk_espinnet *net, const struct spk_nn_weights *weights,
-                        struct spk_error *error)
-{
-    bool pad = net->config.fit == SPK_ESPINNET_PAD;
-    net->in_height = pad ? padded(net->height) : net->height;
-    net->in_width = pad ? padded(net->width) : net->width;
-    net->gain_x = pad ? 1 : pixel_gain(net->width);
-    net->gain_y = pad ? 1 : pixel_gain(net->height);
-    net->used = calloc(net->count, sizeof *net->used);
-    net->row_sum = calloc(net->height, sizeof *net->row_sum);
-    net->row_most = calloc(net->height, sizeof *net->row_most);
-    net->row_count = calloc(net->height, sizeof *net->row_count);
-    if (!net->used || !net->row_sum || !net->row_most || !net->row_count)
-        return spk_fail(error, SPK_NOMEM, "espinnet: no memory");
-    spk_status status = spk_nn_create(&net->nn, "espinnet", error);
-    if (status)
-        return status;
-    espinnet_build(net->nn, net->in_height, net->in_width, espinnet_has_refiners(weights), &net->graph);
-    struct spk_nn_config config = spk_nn_config_of(&net->config.network, net->team);
-    return spk_nn_prepare(net->nn, weights, &config, error);
-}
-
-spk_status spk_espinnet_create(struct spk_espinnet **out, const struct spk_espinnet_config *config,
-                               const struct spk_nn_weights *weights, uint32_t count, uint32_t height,
-                               uint32_t width, struct spk_team *team, struct spk_error *error)
-{
-    *out = NULL;
-    if (!count || count > SPK_ESPINNET_COUNT_MAX || !height || !width)
-        return spk_fail(error, SPK_INVALID, "espinnet: %u frames of %u x %u pixels: out of range", count,
-                        height, width);
-    struct spk_espinnet *net = calloc(1, sizeof *net);
-    if (!net)
-        return spk_fail(error, SPK_NOMEM, "espinnet: no memory");
-    net->config = *config;
-    net->team = team;
-    net->count = count;
-    net->height = height;
-    net->width = width;
-    spk_status status = build(net, weights, error);
-    if (status)
-        spk_espinnet_destroy(&net);
-    *out = net;
-    return status;
-}
-
-void spk_espinnet_destroy(struct spk_espinnet **address)
-{
-    struct spk_espinnet *net = *address;
-    if (!net)
-        return;
-    spk_nn_destroy(&net->nn);
-    free(net->used);
-    free(net->row_sum);
-    free(net->row_most);
-    free(net->row_count);
-    free(net);
-    *address = NULL;
-}
-
-static spk_status check_stack(const struct spk_espinnet *net, const struct spk_stack *stack, const char *what,
-                              struct spk_error *error)
-{
-    if (stack->count == net->count && stack->height == net->height && stack->width == net->width)
-        return SPK_OK;
-    return spk_fail(error, SPK_INVALID, "espinnet: the %s is %u x %u x %u, expected %u x %u x %u", what,
-                    stack->count, stack->height, stack->width, net->count, net->height, net->width);
-}
-
-/* Lists the positions that are in the reference and, unless it is NULL, in the sample; true when none of the reference's is
- * missing there. */
-static bool list_used(struct spk_espinnet *net, const struct spk_stack *sample)
-{
-    bool all = true;
-    net->used_count = 0;
-    for (unsigned k = 0; k < net->count; k++) {
-        bool both = net->reference->present[k] && (!sample || sample->present[k]);
-        if (both)
-            net->used[net->used_count++] = k;
-        else
-            all = all && !net->reference->present[k];
+    static const uint32_t channels[LEVELS - 1] = {32, 64, 96, 128, 192};
+    int x = image;
+    for (unsigned i = 0; i + 1 < LEVELS; i++) {
+        char name[SPK_NN_NAME_SIZE];
+        snprintf(name, sizeof name, "features.%u", i);
+        x = conv(nn, x, name, 0, channels[i], 2);
+        x = conv(nn, x, name, 1, channels[i], 1);
+        level[LEVELS - 2 - i] = x;
     }
-    return all;
+    x = conv(nn, image, "last", 0, SPK_ESPINNET_FRAMES, 1);
+    level[LEVELS - 1] = conv(nn, x, "last", 1, SPK_ESPINNET_FRAMES, 1);
 }
 
-static spk_status take_features(struct spk_espinnet *net, bool all, struct spk_error *error)
+/* The stack of convolutions that all estimators and refiners are. */
+static int estimate(struct spk_nn *nn, int x, const char *name, uint32_t outputs)
 {
-    net->featured_all = all;
-    espinnet_fill(net, net->reference, net->graph.reference);
-    return spk_nn_run(net->nn, ESPINNET_PART_REFERENCE, error);
+    static const uint32_t channels[STACK - 1] = {64, 128, 96, 64, 32};
+    for (unsigned i = 0; i + 1 < STACK; i++)
+        x = conv(nn, x, name, i, channels[i], 1);
+    char last[2 * SPK_NN_NAME_SIZE];
+    snprintf(last, sizeof last, "%s.%u", name, STACK - 1);
+    return spk_nn_conv(nn, x, &(struct spk_nn_layer){last, outputs, 1, 1, 1, 1});
 }
 
-spk_status spk_espinnet_reference(struct spk_espinnet *net, const struct spk_stack *reference,
-                                  struct spk_error *error)
+static int coarse_to_fine(struct spk_nn *nn, const int first[LEVELS], const int second[LEVELS])
 {
-    net->reference = NULL;
-    spk_status status = check_stack(net, reference, "reference", error);
-    if (status)
-        return status;
-    net->reference = reference;
-    list_used(net, NULL);
-    status = net->used_count ? espinnet_measure(net, error)
-                             : spk_fail(error, SPK_INVALID, "espinnet: the reference holds no frame");
-    if (!status)
-        status = take_features(net, true, error);
-    if (status)
-        net->reference = NULL;
-    return status;
+    struct spk_nn_shape shape = spk_nn_shape_of(nn, first[0]);
+    shape.channels = 2;
+    int flow = spk_nn_input(nn, &shape); /* zeros: there is nothing coarser */
+    for (unsigned i = 0; i < LEVELS; i++) {
+        char name[SPK_NN_NAME_SIZE];
+        snprintf(name, sizeof name, "flow.%u", i);
+        if (i) /* the doubling of displacements is in the kernel */
+            flow = spk_nn_depthwise(nn, spk_nn_upsample(nn, flow, 2, 1), "upsample");
+        int warped = i ? spk_nn_warp(nn, first[i], flow) : first[i];
+        int cost = spk_nn_cost_volume(nn, second[i], warped, RADIUS, cost_slope);
+        flow = estimate(nn, spk_nn_join(nn, (const int[]){flow, cost}, 2), name, 2);
+    }
+    return flow;
 }
 
-struct storing {
-    struct spk_espinnet *net;
-    const struct spk_espinnet_maps *maps;
-    const float *flow_x, *flow_y, *transmission, *dark_field, *quality;
+/* T (mean + D (image - mean)) with the mean over channels: the reference as the sample should show it. */
+static void recompose_rows(void *context, const struct spk_nn_rows_job *job)
+{
+    (void)context;
+    const struct spk_nn_view *image = &job->in[0], *out = job->out;
+    for (uint32_t y = job->y0; y < job->y1; y++) {
+        const float *mean = spk_nn_row(&job->in[1], 0, y);
+        const float *t = spk_nn_row(&job->in[2], 0, y), *d = spk_nn_row(&job->in[3], 0, y);
+        for (uint32_t c = 0; c < out->channels; c++) {
+            const float *from = spk_nn_row(image, c, y);
+            float *to = spk_nn_row(out, c, y);
+            for (uint32_t x = 0; x < out->width; x++)
+                to[x] = t[x] * (mean[x] + d[x] * (from[x] - mean[x]));
+        }
+    }
+}
+
+static int recompose(struct spk_nn *nn, int image, int flow, int t, int d)
+{
+    struct spk_nn_shape shape = spk_nn_shape_of(nn, image);
+    int warped = spk_nn_warp(nn, image, flow);
+    return spk_nn_custom(nn, (const int[]){warped, spk_nn_mean(nn, warped), t, d}, 4, &shape, recompose_rows,
+                         NULL);
+}
+
+struct sides {
+    int reference, sample, first, second; /* images, features of full resolution */
 };
 
-static void store_row(void *context, unsigned y, unsigned worker)
+static void refine(struct spk_nn *nn, const struct sides *s, struct spk_nn_ports *ports)
 {
-    (void)worker;
-    const struct storing *s = context;
-    const struct spk_espinnet *net = s->net;
-    const struct spk_espinnet_maps *maps = s->maps;
-    for (uint32_t x = 0; x < net->width; x++) {
-        size_t from = (size_t)y * net->in_width + x, to = (size_t)y * net->width + x;
-        float t = s->transmission[from], d = s->dark_field[from];
-        float ux = net->gain_x * s->flow_x[from], uy = net->gain_y * s->flow_y[from];
-        float at_x = (float)x - ux, at_y = (float)y - uy;
-        bool good = isfinite(t) && isfinite(d) && at_x >= 0 && at_x <= (float)(net->width - 1) && at_y >= 0 &&
-                    at_y <= (float)(net->height - 1);
-        maps->transmission[to] = t < ceiling ? t : ceiling;
-        maps->dark_field[to] = d < ceiling ? d : ceiling;
-        maps->displacement_x[to] = ux;
-        maps->displacement_y[to] = uy;
-        maps->quality[to] = s->quality[from];
-        maps->valid[to] = maps->valid[to] && good;
-    }
+    int flow = ports->flow, t = ports->transmission, d = ports->dark_field;
+    int image = recompose(nn, s->first, flow, t, d);
+    int in = spk_nn_join(nn, (const int[]){image, s->second, flow, t, d}, 5);
+    flow = spk_nn_add(nn, flow, estimate(nn, in, "refine_flow", 2));
+    image = recompose(nn, s->reference, flow, t, d);
+    in = spk_nn_join(
+        nn, (const int[]){image, s->sample, spk_nn_mean(nn, s->sample), spk_nn_mean(nn, image), flow, t, d},
+        7);
+    t = spk_nn_add(nn, t, estimate(nn, in, "refine_t", 1));
+    image = recompose(nn, s->reference, flow, t, d);
+    in = spk_nn_join(nn,
+                     (const int[]){image, s->sample, spk_nn_deviation(nn, s->sample, false),
+                                   spk_nn_deviation(nn, image, false), flow, t, d},
+                     7);
+    d = spk_nn_add(nn, d, estimate(nn, in, "refine_d", 1));
+    ports->flow = flow;
+    ports->transmission = t;
+    ports->dark_field = d;
 }
 
-spk_status spk_espinnet_process(struct spk_espinnet *net, const struct spk_stack *sample,
-                                const struct spk_espinnet_maps *maps, struct spk_error *error)
+static void estimate_contrasts(struct spk_nn *nn, const struct sides *s, struct spk_nn_ports *ports)
 {
-    if (!net->reference)
-        return spk_fail(error, SPK_STATE, "espinnet: no reference has been taken");
-    spk_status status = check_stack(net, sample, "sample", error);
-    if (status)
-        return status;
-    bool all = list_used(net, sample);
-    if (!net->used_count)
-        return spk_fail(error, SPK_INVALID, "espinnet: no scan position is in both reference and sample");
-    if (!all || !net->featured_all) /* other frames than last time: their features anew */
-        status = take_features(net, all, error);
-    espinnet_fill(net, sample, net->graph.sample);
-    if (!status)
-        status = spk_nn_run(net->nn, ESPINNET_PART_SAMPLE, error);
-    if (status)
-        return status;
-    const float *flow = spk_nn_data(net->nn, net->graph.flow);
-    struct storing storing = {.net = net,
-                              .maps = maps,
-                              .flow_x = flow,
-                              .flow_y = flow + (size_t)net->in_height * net->in_width,
-                              .transmission = spk_nn_data(net->nn, net->graph.transmission),
-                              .dark_field = spk_nn_data(net->nn, net->graph.dark_field),
-                              .quality = spk_nn_data(net->nn, net->graph.quality)};
-    spk_team_run(net->team, store_row, &storing, net->height);
-    return SPK_OK;
+    int warped = spk_nn_warp(nn, s->reference, ports->flow);
+    int means = spk_nn_join(nn, (const int[]){spk_nn_mean(nn, s->sample), spk_nn_mean(nn, warped)}, 2);
+    ports->transmission = estimate(nn, means, "t", 1);
+    int expected = spk_nn_multiply(nn, spk_nn_deviation(nn, warped, true), ports->transmission);
+    int spreads = spk_nn_join(nn, (const int[]){spk_nn_deviation(nn, s->sample, true), expected}, 2);
+    ports->dark_field = estimate(nn, spreads, "d", 1);
 }
+
+static int fit_to(struct spk_nn *nn, int tensor, uint32_t height, uint32_t width)
+{
+    struct spk_nn_shape shape = spk_nn_shape_of(nn, tensor);
+    if (shape.height == height && shape.width == width)
+        return tensor;
+    return spk_nn_resize(nn, tensor, height, width, true, 1);
+}
+
+static int keep(struct spk_nn *nn, int tensor, uint32_t height, uint32_t width)
+{
+    tensor = fit_to(nn, tensor, height, width);
+    spk_nn_keep(nn, tensor);
+    return tensor;
+}
+
+static bool has_refiners(const struct spk_nn_weights *weights)
+{
+    const char *variant = spk_nn_weights_text(weights, "variant");
+    return variant && strcmp(variant, "refiners") == 0;
+}
+
+static void build(struct spk_nn *nn, const struct spk_nn_weights *weights, uint32_t height, uint32_t width,
+                  struct spk_nn_ports *ports)
+{
+    const struct spk_nn_shape shape = {SPK_ESPINNET_FRAMES, height, width, 1};
+    uint32_t side = SPK_ESPINNET_SIDE, net_height = (height + side - 1) / side * side,
+             net_width = (width + side - 1) / side * side;
+    int first[LEVELS], second[LEVELS];
+    spk_nn_part(nn, SPK_NN_PART_REFERENCE);
+    ports->reference = spk_nn_input(nn, &shape);
+    struct sides sides = {.reference = fit_to(nn, ports->reference, net_height, net_width)};
+    features(nn, sides.reference, first);
+    spk_nn_part(nn, SPK_NN_PART_SAMPLE);
+    ports->sample = spk_nn_input(nn, &shape);
+    sides.sample = fit_to(nn, ports->sample, net_height, net_width);
+    features(nn, sides.sample, second);
+    sides.first = first[LEVELS - 1];
+    sides.second = second[LEVELS - 1];
+    ports->flow = coarse_to_fine(nn, first, second);
+    estimate_contrasts(nn, &sides, ports);
+    if (has_refiners(weights))
+        refine(nn, &sides, ports);
+    int warped = spk_nn_warp(nn, sides.reference, ports->flow);
+    ports->quality = keep(nn, spk_nn_correlation(nn, sides.sample, warped, QUALITY_RADIUS), height, width);
+    ports->flow = keep(nn, ports->flow, height, width);
+    ports->transmission = keep(nn, ports->transmission, height, width);
+    ports->dark_field = keep(nn, ports->dark_field, height, width);
+}
+
+const struct spk_nn_method spk_espinnet = {.name = "espinnet",
+                                           .plugin = "recon_espinnet",
+                                           .architecture = "espinnet",
+                                           .images = SPK_ESPINNET_FRAMES,
+                                           .side = SPK_ESPINNET_SIDE,
+                                           .dark_field = true,
+                                           .build = build};

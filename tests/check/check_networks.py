@@ -36,7 +36,7 @@ def run(program, folder, plugin, reference, sample, options):
     np.concatenate([reference, sample]).astype(np.float32).tofile(folder / "in")
     command = [program, plugin, count, height, width, folder / "in", folder / "out", *options]
     subprocess.run([str(word) for word in command], check=True, capture_output=True)
-    t, d, x, y, quality, valid = np.fromfile(folder / "out", np.float32).reshape(6, height, width)
+    t, d, x, y = np.fromfile(folder / "out", np.float32).reshape(6, height, width)[:4]
     return {"flow x": x, "flow y": y, "T": t, "D": d}
 
 
@@ -74,6 +74,28 @@ def check_espinnet(program, folder, module, convert):
             for backend in ("auto", "c") if count == 23 else ("auto",):
                 got = run(program, folder, "recon_espinnet", reference, sample, options + [f"backend={backend}"])
                 good &= compare(f"{title}, {backend}", got, expected, 1e-4)
+    return good
+
+
+def check_spinnet(program, folder, module, convert):
+    generator, random = torch.Generator().manual_seed(6), np.random.default_rng(6)
+    good = True
+    for levels, refiners, radius, height, width, fit in ((5, True, 3, 128, 192, "pad"), (5, False, 4, 100, 150, "resize"),
+                                                         (4, True, 3, 64, 64, "pad"), (4, False, 3, 129, 65, "pad")):
+        model = module.SPINNet(levels, refiners, radius).eval()
+        assert 3.8e6 < sum(p.numel() for p in model.parameters()) < 5.5e6
+        randomise(model, generator)
+        for last in [stack[-1] for name, stack in model.named_modules() if isinstance(stack, torch.nn.Sequential) and len(stack) == 6]:
+            last.weight.data.mul_(0.2)
+        path = folder / "weights.h5"
+        convert.convert(model.state_dict(), path, "random")
+        reference, sample = images(random, 2, height, width)
+        expected = module.estimate(model, reference, sample, fit)
+        for backend in ("auto", "c") if height == 64 else ("auto",):
+            options = [f"weights={path}", f"fit={fit}", "bulk_shift=0", f"backend={backend}"]
+            got = run(program, folder, "recon_spinnet", reference, sample, options)
+            title = f"spinnet 6-{7 - levels}{' with refiners' if refiners else ''}, range {radius}, {height} x {width}, {fit}, {backend}"
+            good &= compare(title, got, expected, 1e-4)
     return good
 
 

@@ -1,5 +1,5 @@
 /* recon_espinnet where its result is known without training: weights of zero leave the last biases as its maps. */
-#include "internal.h"
+#include "espinnet.h"
 #include "test.h"
 
 #include <string.h>
@@ -103,13 +103,17 @@ static void make_scene(void)
             }
 }
 
-static spk_status process(struct spk_espinnet *net, struct spk_error *error)
+static spk_status process(struct spk_nn_recon *net, struct spk_error *error)
 {
-    const struct spk_espinnet_maps maps = {scene.map[0], scene.map[1], scene.map[2],
-                                           scene.map[3], scene.map[4], scene.valid};
+    const struct spk_nn_recon_maps maps = {.transmission = scene.map[0],
+                                           .dark_field = scene.map[1],
+                                           .displacement_x = scene.map[2],
+                                           .displacement_y = scene.map[3],
+                                           .quality = scene.map[4],
+                                           .valid = scene.valid};
     struct spk_stack sample = stack_of(scene.sample, scene.present);
     memset(scene.valid, 1, sizeof scene.valid);
-    return spk_espinnet_process(net, &sample, &maps, error);
+    return spk_nn_recon_process(net, &sample, &maps, error);
 }
 
 static void check_maps(double gain_x, double gain_y)
@@ -136,21 +140,22 @@ static void check_quality(void)
                   y, x);
 }
 
-static void test_maps(struct spk_team *team, enum spk_espinnet_fit fit, bool refiners)
+static void test_maps(struct spk_team *team, enum spk_nn_fit fit, bool refiners)
 {
     struct spk_error error = {0};
     struct spk_nn_weights *weights = make_weights(refiners);
-    const struct spk_espinnet_config config = {.fit = fit};
-    struct spk_espinnet *net;
-    REQUIRE(spk_espinnet_check(weights, &error) == SPK_OK, "%s", error.text);
-    REQUIRE(spk_espinnet_create(&net, &config, weights, COUNT, HEIGHT, WIDTH, team, &error) == SPK_OK, "%s",
-            error.text);
+    const struct spk_nn_recon_config config = {.fit = fit};
+    struct spk_nn_recon *net;
+    REQUIRE(spk_nn_recon_check(&spk_espinnet, weights, &error) == SPK_OK, "%s", error.text);
+    REQUIRE(spk_nn_recon_create(&net, &spk_espinnet, &config, weights, COUNT, HEIGHT, WIDTH, team, &error) ==
+                SPK_OK,
+            "%s", error.text);
     spk_nn_weights_destroy(&weights);
     CHECK(process(net, &error) == SPK_STATE);
     struct spk_stack reference = stack_of(scene.reference, scene.all);
-    REQUIRE(spk_espinnet_reference(net, &reference, &error) == SPK_OK, "%s", error.text);
+    REQUIRE(spk_nn_recon_reference(net, &reference, &error) == SPK_OK, "%s", error.text);
     REQUIRE(process(net, &error) == SPK_OK, "%s", error.text);
-    bool pad = fit == SPK_ESPINNET_PAD;
+    bool pad = fit == SPK_NN_FIT_PAD;
     check_maps(pad ? 1 : (WIDTH - 1) / 127.0, pad ? 1 : (HEIGHT - 1) / 127.0);
     if (pad)
         check_quality();
@@ -167,7 +172,7 @@ static void test_maps(struct spk_team *team, enum spk_espinnet_fit fit, bool ref
     memset(scene.present, 0, sizeof scene.present);
     CHECK(process(net, &error) == SPK_INVALID);
     memset(scene.present, 1, sizeof scene.present);
-    spk_espinnet_destroy(&net);
+    spk_nn_recon_destroy(&net);
     CHECK(net == NULL);
 }
 
@@ -176,9 +181,11 @@ static void test_parameters(void)
 {
     struct spk_error error = {0};
     struct spk_nn *nn;
-    struct espinnet_graph graph;
+    struct spk_nn_ports ports;
     REQUIRE(spk_nn_create(&nn, "espinnet", &error) == SPK_OK);
-    espinnet_build(nn, 64, 64, true, &graph);
+    struct spk_nn_weights *weights = make_weights(true);
+    spk_espinnet.build(nn, weights, 64, 64, &ports);
+    spk_nn_weights_destroy(&weights);
     const unsigned stack = 64 + 128 + 96 + 64 + 32;
     const unsigned normalised = 2 * (32 + 64 + 96 + 128 + 192) + 2 * 20 + 11 * stack;
     CHECK(spk_nn_parameters(nn) + normalised == 4133334, "%llu", (unsigned long long)spk_nn_parameters(nn));
@@ -189,22 +196,25 @@ static void test_refusals(void)
 {
     struct spk_error error = {0};
     struct spk_nn_weights *plain = make_weights(false);
-    struct spk_espinnet *net;
-    const struct spk_espinnet_config config = {0};
-    CHECK(spk_espinnet_create(&net, &config, plain, 0, HEIGHT, WIDTH, NULL, &error) == SPK_INVALID);
+    struct spk_nn_recon *net;
+    const struct spk_nn_recon_config config = {0};
+    CHECK(spk_nn_recon_create(&net, &spk_espinnet, &config, plain, 0, HEIGHT, WIDTH, NULL, &error) ==
+          SPK_INVALID);
     spk_nn_weights_set_text(plain, "variant", "refiners", &error);
-    CHECK(spk_espinnet_check(plain, &error) == SPK_INVALID && strstr(error.text, "refine_flow.0/weight"),
+    CHECK(spk_nn_recon_check(&spk_espinnet, plain, &error) == SPK_INVALID &&
+              strstr(error.text, "refine_flow.0/weight"),
           "%s", error.text);
     spk_nn_weights_destroy(&plain);
     struct spk_nn_weights *good = make_weights(false);
-    REQUIRE(spk_espinnet_create(&net, &config, good, COUNT, HEIGHT, WIDTH, NULL, &error) == SPK_OK);
+    REQUIRE(spk_nn_recon_create(&net, &spk_espinnet, &config, good, COUNT, HEIGHT, WIDTH, NULL, &error) ==
+            SPK_OK);
     struct spk_stack dark = stack_of(scene.reference, scene.all);
     for (size_t i = 0; i < COUNT * HEIGHT * WIDTH; i++)
         scene.reference[i] = 0;
-    CHECK(spk_espinnet_reference(net, &dark, &error) == SPK_INVALID && strstr(error.text, "light"), "%s",
+    CHECK(spk_nn_recon_reference(net, &dark, &error) == SPK_INVALID && strstr(error.text, "light"), "%s",
           error.text);
     CHECK(process(net, &error) == SPK_STATE);
-    spk_espinnet_destroy(&net);
+    spk_nn_recon_destroy(&net);
     spk_nn_weights_destroy(&good);
 }
 
@@ -214,9 +224,9 @@ int main(void)
     struct spk_team *team;
     REQUIRE(spk_team_create(&team, 2, &error) == SPK_OK);
     make_scene();
-    test_maps(team, SPK_ESPINNET_PAD, false);
-    test_maps(NULL, SPK_ESPINNET_RESIZE, false);
-    test_maps(team, SPK_ESPINNET_PAD, true);
+    test_maps(team, SPK_NN_FIT_PAD, false);
+    test_maps(NULL, SPK_NN_FIT_RESIZE, false);
+    test_maps(team, SPK_NN_FIT_PAD, true);
     test_parameters();
     test_refusals();
     spk_team_destroy(&team);

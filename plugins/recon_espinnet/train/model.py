@@ -2,24 +2,21 @@
 
 Names of parameters are those of the public code, so that its checkpoints load without a table."""
 
+import pathlib
+import sys
+
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "pipeline" / "nn"))
+import torch_layers  # noqa: E402
+from torch_layers import block, cost_volume, warp  # noqa: E402
 
 FRAMES = 20
 CHANNELS = (20, 32, 64, 96, 128, 192)
 STACK = (64, 128, 96, 64, 32)
 RADIUS = 3
-SLOPE = 0.1
-
-
-def block(inputs, outputs, stride=1):
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(SLOPE))
-
-
-def stack(inputs, outputs):
-    widths = (inputs, *STACK)
-    return nn.Sequential(*(block(a, b) for a, b in zip(widths, widths[1:])), nn.Conv2d(STACK[-1], outputs, 1))
 
 
 class Pyramid(nn.Module):
@@ -67,26 +64,10 @@ class Estimator(nn.Module):
     def __init__(self, name, inputs, outputs):
         super().__init__()
         self.name = name
-        self.add_module(name, stack(inputs, outputs))
+        self.add_module(name, torch_layers.stack((inputs, *STACK), outputs))
 
     def forward(self, x):
         return getattr(self, self.name)(x)
-
-
-def warp(image, flow):
-    """image(x - flow), bilinear, border pixels beyond the edge."""
-    height, width = image.shape[-2:]
-    y, x = torch.meshgrid(torch.arange(height, dtype=flow.dtype, device=flow.device),
-                          torch.arange(width, dtype=flow.dtype, device=flow.device), indexing="ij")
-    grid = torch.stack([2 * (x - flow[:, 0]) / (width - 1) - 1, 2 * (y - flow[:, 1]) / (height - 1) - 1], -1)
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
-
-
-def cost_volume(sample, warped, radius=RADIUS):
-    height, width = sample.shape[-2:]
-    padded = F.pad(warped, (radius,) * 4)
-    return torch.stack([(sample * padded[..., y:y + height, x:x + width]).mean(1)
-                        for y in range(2 * radius + 1) for x in range(2 * radius + 1)], 1)
 
 
 def recompose(image, t, d):
@@ -123,7 +104,7 @@ class ESPINNet(nn.Module):
         for level, (f1, f2) in enumerate(zip(first, second)):
             if level:
                 flow = 2 * self.Upsample(flow)
-            cost = F.leaky_relu(cost_volume(f2, warp(f1, flow)), 0.01)
+            cost = cost_volume(f2, warp(f1, flow), RADIUS)
             flow = self.flow_estimators[level](torch.cat([flow, cost], 1))
             if flows is not None:
                 flows.append(flow)
@@ -143,35 +124,7 @@ class ESPINNet(nn.Module):
         return flow, t, d + self.d_refiner(torch.cat([image, sample, *deviations, flow, t, d], 1))
 
 
-def frames_for(stack):
-    """20 frames of a stack [n, height, width]: the first 20, or fewer resampled linearly."""
-    count = stack.shape[0]
-    if count >= FRAMES:
-        return stack[:FRAMES]
-    place = torch.arange(FRAMES, dtype=stack.dtype) * (count - 1) / (FRAMES - 1)
-    first = place.long().clamp(max=max(count - 2, 0))
-    second = (first + 1).clamp(max=count - 1)
-    weight = (place - first).view(-1, 1, 1)
-    return (1 - weight) * stack[first] + weight * stack[second]
-
-
-def estimate(model, reference, sample, fit="resize"):
-    """Maps of one stack (arrays [n, height, width]) as recon_espinnet makes them, without clipping at the frame."""
-    scale = 1 / reference.mean(dtype="float64")
-    pair = [frames_for(torch.from_numpy(stack * stack.dtype.type(scale)))[None] for stack in (reference, sample)]
-    height, width = reference.shape[1:]
-    size = tuple((side + 63) // 64 * 64 for side in (height, width))
-    if fit == "pad":
-        pair = [F.pad(stack, (0, size[1] - width, 0, size[0] - height), mode="reflect") for stack in pair]
-        gain = 1, 1
-    else:
-        pair = [F.interpolate(stack, size, mode="bilinear", align_corners=True) for stack in pair]
-        gain = tuple((side - 1) / (net - 1) for side, net in zip((width, height), size[::-1]))
-    with torch.no_grad():
-        maps = torch.cat(model(*pair), 1)
-    if fit == "pad":
-        maps = maps[..., :height, :width]
-    else:
-        maps = F.interpolate(maps, (height, width), mode="bilinear", align_corners=True)
-    x, y, t, d = maps[0].numpy()
-    return {"flow x": x * gain[0], "flow y": y * gain[1], "T": t.clip(max=1.5), "D": d.clip(max=1.5)}
+def estimate(model, reference, sample, fit):
+    """Maps of one stack (arrays [n, height, width]) as recon_espinnet makes them."""
+    x, y, t, d = torch_layers.estimate(model, reference, sample, FRAMES, fit)
+    return {"flow x": x, "flow y": y, "T": t.clip(max=1.5), "D": d.clip(max=1.5)}

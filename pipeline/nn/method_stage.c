@@ -1,0 +1,91 @@
+/* Reconstruction by a network as a stage of a lane. */
+#include <speckled/nn_method.h>
+
+#include <stdlib.h>
+
+struct instance {
+    const struct spk_nn_method *method;
+    struct spk_nn_recon_config config;
+    struct spk_nn_weights *weights;
+    struct spk_team *team;
+    struct spk_nn_recon *recon;
+};
+
+void spk_nn_stage_close(void **self)
+{
+    struct instance *instance = *self;
+    if (!instance)
+        return;
+    spk_nn_recon_destroy(&instance->recon);
+    spk_nn_weights_destroy(&instance->weights);
+    free(instance);
+    *self = NULL;
+}
+
+static spk_status load(struct instance *instance, const void *within, struct spk_error *error)
+{
+    const struct spk_nn_method *method = instance->method;
+    char path[4096];
+    spk_nn_weights_path(instance->config.network.weights, method->architecture, within, path, sizeof path);
+    spk_status status = spk_nn_weights_load(&instance->weights, path, method->architecture, error);
+    if (status == SPK_IO)
+        return spk_fail_context(error,
+                                "%s has no weights (make them with plugins/%s/train, or name a file by the "
+                                "option weights)",
+                                method->plugin, method->plugin);
+    if (!status)
+        status = spk_nn_recon_check(method, instance->weights, error);
+    if (status)
+        return spk_fail_context(error, "%s", method->plugin);
+    spk_nn_weights_warn(instance->weights, path);
+    return SPK_OK;
+}
+
+spk_status spk_nn_stage_open(const struct spk_nn_method *method, const void *within,
+                             const struct spk_host *host, const void *config, void **self,
+                             struct spk_error *error)
+{
+    struct instance *instance = calloc(1, sizeof *instance);
+    if (!instance)
+        return spk_fail(error, SPK_NOMEM, "%s: no memory", method->plugin);
+    instance->method = method;
+    instance->config = *(const struct spk_nn_recon_config *)config;
+    instance->team = host->team;
+    *self = instance;
+    spk_status status = load(instance, within, error);
+    if (status)
+        spk_nn_stage_close(self);
+    return status;
+}
+
+static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,
+                          struct spk_error *error)
+{
+    struct instance *instance = self;
+    spk_nn_recon_destroy(&instance->recon);
+    out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DISPLACEMENT_X | 1u << SPK_MAP_DISPLACEMENT_Y |
+                 1u << SPK_MAP_QUALITY;
+    if (instance->method->dark_field)
+        out->maps |= 1u << SPK_MAP_DARK_FIELD;
+    return spk_nn_recon_create(&instance->recon, instance->method, &instance->config, instance->weights,
+                               in->count, in->height, in->width, instance->team, error);
+}
+
+static spk_status reference(void *self, const struct spk_stack *stack, struct spk_error *error)
+{
+    return spk_nn_recon_reference(((struct instance *)self)->recon, stack, error);
+}
+
+static spk_status process(void *self, struct spk_work *work, struct spk_error *error)
+{
+    float *const *map = work->result->map;
+    const struct spk_nn_recon_maps maps = {.transmission = map[SPK_MAP_TRANSMISSION],
+                                           .dark_field = map[SPK_MAP_DARK_FIELD],
+                                           .displacement_x = map[SPK_MAP_DISPLACEMENT_X],
+                                           .displacement_y = map[SPK_MAP_DISPLACEMENT_Y],
+                                           .quality = map[SPK_MAP_QUALITY],
+                                           .valid = work->result->valid};
+    return spk_nn_recon_process(((struct instance *)self)->recon, work->sample, &maps, error);
+}
+
+const struct spk_stage spk_nn_stage = {.prepare = prepare, .reference = reference, .process = process};
