@@ -232,7 +232,8 @@ static void deviation(struct spk_global *g, struct spk_global_report *report)
         if (i > 0)
             forget_draw(g);
         draw(g, SEED + i, inner_steps(g->problem->frames), report);
-        global_spread(g, i == 0, i + 1 == DRAWS ? 1.0f / DRAWS : 0);
+        report->deviation = i + 1 == DRAWS;
+        global_spread(g, i == 0, report->deviation ? 1.0f / DRAWS : 0);
     }
 }
 

@@ -220,10 +220,15 @@ spk_status spk_umpa_reference(struct spk_umpa *u, const struct spk_stack *refere
     return SPK_OK;
 }
 
+/* Windows that grow as long as they agree end up as wrong as agreement allows, and errors that neighbours share do not show in
+ * their own: what the noise alone does times this is the actual error, on simulated scenes of all kinds. */
+#define WINDOW_ERROR 3.5f
+
 /* A displacement is trusted when it is known to half a pixel, comes from inside the frame and not from the rim of the search
  * range, and T is a positive number. */
 static void store_row(const struct spk_umpa *u, unsigned y, const struct spk_umpa_maps *maps)
 {
+    const float error_scale = u->config.window == 0 && !u->report.deviation ? WINDOW_ERROR : 1;
     const float inside = (float)u->search_shift + 0.6f;
     for (unsigned x = 0; x < u->width; x++) {
         size_t from = y * u->pitch + x, to = (size_t)y * u->width + x;
@@ -239,7 +244,7 @@ static void store_row(const struct spk_umpa *u, unsigned y, const struct spk_ump
         maps->displacement_x[to] = ux;
         maps->displacement_y[to] = uy;
         maps->quality[to] = u->quality[from];
-        maps->error[to] = u->error[from];
+        maps->error[to] = error_scale * u->error[from];
         maps->valid[to] = good;
     }
 }

@@ -427,7 +427,7 @@ def test_configuration_of_the_service(scene, expected, tmp_path):
         assert file["entry/maps/phase"].shape == (1, 40, 48)
         shift = file["entry/maps/displacement_x"][INNER]
         assert (shift == np.round(shift)).all(), "the configuration turns refinement off"
-    reconstruct("-c", config, path, "-o", tmp_path / "refined.h5", "--set", "prep_dark_flat.roi=", "--set", "refine=2")
+    reconstruct("-c", config, path, "-o", tmp_path / "refined.h5", "--set", "prep_dark_flat.roi=", "--set", "refine=2", "--set", "quality=best")
     same(check_maps(tmp_path / "refined.h5")["displacement_x"], expected["displacement_x"])
     code, _, err = harness.run("reconstruct", "-c", config, path, "-o", tmp_path / "b.h5", "--method", "xst")
     assert code == 2 and "the method is that of the configuration" in err

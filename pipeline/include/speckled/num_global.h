@@ -63,6 +63,7 @@ struct spk_global_report {
     unsigned iterations; /* linearisations whose step was taken, also in part */
     unsigned inner;      /* conjugate-gradient steps in all */
     float change;        /* px: root-mean-square step of u in the last one */
+    bool deviation;      /* `error` is that of the result */
     bool converged;      /* by itself, not by `iterations` or the deadline */
 };
 
