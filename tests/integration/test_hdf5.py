@@ -498,6 +498,54 @@ def test_live_files_are_read_while_written_and_after_a_kill(start, scene, tmp_pa
             assert subprocess.run(["h5dump", "-H", path], stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
+def texts(path, name):
+    with h5py.File(path, "r", swmr=True) as file:
+        return [text.decode().rstrip("\0") for text in file[f"entry/process/{name}"][()]]
+
+
+@pytest.mark.skipif(harness.run("plugins", "ctl_zmq")[0] != 0, reason="needs ctl_zmq")
+def test_live_changes_are_listed_while_the_file_grows(scene, tmp_path):
+    path = tmp_path / "live.h5"
+    service = harness.Service(replay(scene, tmp_path, path), tmp_path)
+
+    def change(*settings):
+        """Waits until results of the new generation are in the file."""
+        before = service.status()["generation"]
+        for setting in settings:
+            service.command("set", setting)
+
+        def arrived():
+            with h5py.File(path, "r", swmr=True) as file:
+                return file["entry/process/results/generation"][-1] >= before + len(settings)
+
+        harness.wait_for(f"results after {settings}", arrived)
+
+    try:
+        harness.wait_for("the first results", lambda: rows(path, swmr=True) > 1)
+        assert texts(path, "changes") == []
+        change("recon_umpa.refine=0")
+        assert texts(path, "changes") == ["generation 1: recon_umpa.refine: 0"], "seen while the file is written"
+        change("recon_umpa.refine=0")  # a change to the same value is none
+        change("recon_umpa.refine=2", "recon_umpa.dark_field=false")
+        assert service.command("get", "recon_umpa.dark_field") == "false\n"
+        code, _, err = service.ctl("set", "recon_umpa.refine=2000")
+        assert code == 1 and "refine" in err
+        assert service.interrupt() == 0, service.output()
+    finally:
+        service.kill()
+        service.check_sanitizers()
+    changes = texts(path, "changes")
+    assert changes[0] == "generation 1: recon_umpa.refine: 0" and len(changes) == 3, changes
+    assert sorted(text.split(": ", 1)[1] for text in changes[1:]) == ["recon_umpa.dark_field: false", "recon_umpa.refine: 2"], changes
+    with h5py.File(path) as file:
+        results = file["entry/process/results"]
+        assert sorted(set(results["generation"][()]))[:2] == [0, 1] and (np.diff(results["generation"][()].astype(int)) >= 0).all()
+        lines = file["entry/process/configuration"][()].decode().splitlines()
+        assert "recon_umpa.refine: 1" in lines and "recon_umpa.dark_field: true" in lines, "as it was at the start"
+        whole = file["entry/maps/displacement_x"][int(np.flatnonzero(results["generation"][()] == 1)[-1])][INNER]
+        assert (whole == np.round(whole)).all(), "a result belongs to its generation"
+
+
 def test_a_stop_closes_the_file(start, scene, tmp_path):
     path = tmp_path / "live.h5"
     service = start_service(start, tmp_path, replay(scene, tmp_path, path))
