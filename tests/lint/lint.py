@@ -13,7 +13,7 @@ TOP_LEVEL = {
     "CMakeLists.txt", "CMakePresets.json", "README.md", "LICENSE",
     "daemon", "pipeline", "plugins", "config", "deploy", "tests", ".ci",
 }
-DOT_FILES = {".gitignore", ".gitattributes", ".clang-format", ".clang-tidy", ".editorconfig"}
+DOT_FILES = {".dockerignore", ".gitignore", ".gitattributes", ".clang-format", ".clang-tidy", ".editorconfig"}
 MAX_LINES = 800
 MAX_BYTES = 4 << 20
 C_FAMILY = {".c", ".h", ".cpp", ".hpp", ".cc", ".cu", ".cuh"}
@@ -171,6 +171,24 @@ def rule_symbols(root, files, library, plugins):
         for symbol in symbols:
             if symbol != "spk_plugin_entry" and not symbol.startswith(("pvar_", "spk_")):
                 yield f"{plugin}: exports {symbol}"
+
+
+def rule_container(root, files, build):
+    """The container's last stage installs the Debian package of every library that the build links."""
+    libraries = r"lib(?!c6|gcc-s1)[a-z0-9.+-]+"
+    last_stage = (root / "deploy/Containerfile").read_text().split("\nFROM ")[-1]
+    installed = set(re.findall(libraries, re.search(r"apt-get install(.*?)&& rm", last_stage, re.DOTALL).group(1)))
+    linked, needed = {}, set()
+    for file in [Path(build, "bin/speckled"), *Path(build, "lib").rglob("*.so")]:
+        wanted = re.findall(r"NEEDED.*\[(.*)\]", subprocess.run(["readelf", "-d", file], capture_output=True, text=True, check=True).stdout)
+        found = dict(re.findall(r"(\S+) => (/\S+)", subprocess.run(["ldd", file], capture_output=True, text=True, check=True).stdout))
+        linked |= {name: os.path.realpath(found[name]) for name in wanted if name in found}
+    for path in linked.values():
+        paths = {path, path.removeprefix("/usr")}  # packages still name either
+        owner = subprocess.run(["dpkg-query", "-S", *paths], capture_output=True, text=True, check=False).stdout
+        needed |= set(re.findall(f"^({libraries}):", owner, re.MULTILINE))
+    for package in sorted(needed - installed):
+        yield f"deploy/Containerfile: the build links {package}, the container does not have it"
 
 
 def rule_tidy(root, files, build):
