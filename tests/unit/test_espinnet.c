@@ -34,10 +34,10 @@ static void add_stack(struct spk_nn_weights *weights, const char *name, uint32_t
     }
 }
 
-static struct spk_nn_weights *make_weights(bool refiners)
+static struct spk_nn_weights *make_weights(bool refiners, bool still)
 {
     static const uint32_t width[6] = {20, 32, 64, 96, 128, 192};
-    const float flow[2] = {shift_x, shift_y};
+    const float flow[2] = {still ? 0 : shift_x, still ? 0 : shift_y};
     struct spk_error error = {0};
     struct spk_nn_weights *weights;
     char name[32];
@@ -143,7 +143,7 @@ static void check_quality(void)
 static void test_maps(struct spk_team *team, enum spk_nn_fit fit, bool refiners)
 {
     struct spk_error error = {0};
-    struct spk_nn_weights *weights = make_weights(refiners);
+    struct spk_nn_weights *weights = make_weights(refiners, false);
     const struct spk_nn_recon_config config = {.fit = fit};
     struct spk_nn_recon *net;
     REQUIRE(spk_nn_recon_check(&spk_espinnet, weights, &error) == SPK_OK, "%s", error.text);
@@ -176,6 +176,29 @@ static void test_maps(struct spk_team *team, enum spk_nn_fit fit, bool refiners)
     CHECK(net == NULL);
 }
 
+/* A shift of the whole frame that the network does not see is found before it, and the maps lie where the sample is. */
+static void test_bulk_shift(struct spk_team *team)
+{
+    struct spk_error error = {0};
+    struct spk_nn_weights *weights = make_weights(false, true);
+    struct spk_nn_recon_config config = {.fit = SPK_NN_FIT_PAD, .bulk_shift = 40};
+    struct spk_nn_recon *net;
+    CHECK(spk_nn_recon_create(&net, &spk_espinnet, &config, weights, COUNT, HEIGHT, WIDTH, team, &error) ==
+              SPK_INVALID &&
+          net == NULL && strstr(error.text, "bulk_shift"));
+    config.bulk_shift = 7;
+    REQUIRE(spk_nn_recon_create(&net, &spk_espinnet, &config, weights, COUNT, HEIGHT, WIDTH, team, &error) ==
+                SPK_OK,
+            "%s", error.text);
+    spk_nn_weights_destroy(&weights);
+    struct spk_stack reference = stack_of(scene.reference, scene.all);
+    REQUIRE(spk_nn_recon_reference(net, &reference, &error) == SPK_OK, "%s", error.text);
+    REQUIRE(process(net, &error) == SPK_OK, "%s", error.text);
+    check_maps(1, 1);
+    check_quality();
+    spk_nn_recon_destroy(&net);
+}
+
 /* Published: 4,133,334 numbers with refiners, of which normalisation has two a channel where one bias is left of it. */
 static void test_parameters(void)
 {
@@ -183,7 +206,7 @@ static void test_parameters(void)
     struct spk_nn *nn;
     struct spk_nn_ports ports;
     REQUIRE(spk_nn_create(&nn, "espinnet", &error) == SPK_OK);
-    struct spk_nn_weights *weights = make_weights(true);
+    struct spk_nn_weights *weights = make_weights(true, false);
     spk_espinnet.build(nn, weights, 64, 64, &ports);
     spk_nn_weights_destroy(&weights);
     const unsigned stack = 64 + 128 + 96 + 64 + 32;
@@ -195,7 +218,7 @@ static void test_parameters(void)
 static void test_refusals(void)
 {
     struct spk_error error = {0};
-    struct spk_nn_weights *plain = make_weights(false);
+    struct spk_nn_weights *plain = make_weights(false, false);
     struct spk_nn_recon *net;
     const struct spk_nn_recon_config config = {0};
     CHECK(spk_nn_recon_create(&net, &spk_espinnet, &config, plain, 0, HEIGHT, WIDTH, NULL, &error) ==
@@ -205,7 +228,7 @@ static void test_refusals(void)
               strstr(error.text, "refine_flow.0/weight"),
           "%s", error.text);
     spk_nn_weights_destroy(&plain);
-    struct spk_nn_weights *good = make_weights(false);
+    struct spk_nn_weights *good = make_weights(false, false);
     REQUIRE(spk_nn_recon_create(&net, &spk_espinnet, &config, good, COUNT, HEIGHT, WIDTH, NULL, &error) ==
             SPK_OK);
     struct spk_stack dark = stack_of(scene.reference, scene.all);
@@ -227,6 +250,7 @@ int main(void)
     test_maps(team, SPK_NN_FIT_PAD, false);
     test_maps(NULL, SPK_NN_FIT_RESIZE, false);
     test_maps(team, SPK_NN_FIT_PAD, true);
+    test_bulk_shift(team);
     test_parameters();
     test_refusals();
     spk_team_destroy(&team);

@@ -1,4 +1,5 @@
 /* Networks against convolutions and layers written out here in double precision, for every backend, team and strip height. */
+#include "allocations.h"
 #include "test.h"
 
 #include <speckled/nn.h>
@@ -110,6 +111,18 @@ static const struct chain chains[] = {
 /* Mean relative size of bfloat16's rounding, times what a few layers make of it. */
 enum { BF16_LAYERS = 6 };
 
+/* oneDNN makes a map of the arguments of each call, a block an argument: known, bounded and small. Nobody else allocates. */
+static void check_allocations(unsigned long made, const struct chain *chain,
+                              const struct spk_nn_config *config)
+{
+    if (!allocations_counted)
+        return;
+    if (config->backend == SPK_NN_C)
+        CHECK(made == 0, "%lu allocations in a run", made);
+    else if (!config->team && !config->memory) /* one strip */
+        CHECK(made <= 8ul * (chain->layers + 2), "%lu allocations in %u layers", made, chain->layers);
+}
+
 static bool run_chain(const struct chain *chain, const struct spk_nn_weights *weights, const float *image,
                       const float *expected, struct spk_nn_shape out, const struct spk_nn_config *config)
 {
@@ -128,8 +141,10 @@ static bool run_chain(const struct chain *chain, const struct spk_nn_weights *we
     REQUIRE(status == SPK_OK, "%s", error.text);
     memcpy(spk_nn_data(nn, in), image,
            sizeof(float) * chain->in.channels * chain->in.height * chain->in.width);
-    for (int repeat = 0; repeat < 2; repeat++)
-        REQUIRE(spk_nn_run(nn, 0, &error) == SPK_OK, "%s", error.text);
+    REQUIRE(spk_nn_run(nn, 0, &error) == SPK_OK, "%s", error.text);
+    unsigned long before = allocations;
+    REQUIRE(spk_nn_run(nn, 0, &error) == SPK_OK, "%s", error.text);
+    check_allocations(allocations - before, chain, config);
     double most = largest_error(spk_nn_data(nn, x), expected, (size_t)out.channels * out.height * out.width);
     double tolerance = config->precision == SPK_NN_BF16 ? BF16_LAYERS * 0x1p-8 : 3e-6;
     CHECK(most < tolerance, "%s, chain of %u from %u x %u x %u, %u workers, budget %zu: %g",
@@ -186,6 +201,115 @@ static unsigned test_chain(const struct chain *chain, struct spk_team *team)
     return budgeted;
 }
 
+static struct spk_nn_weights *mesh_weights(void)
+{
+    static const struct {
+        const char *name;
+        uint32_t channels, inputs, kernel;
+    } layer[] = {
+        {"in", 12, 3, 3}, {"down", 20, 12, 3}, {"up", 12, 20, 3}, {"both", 5, 24, 1}, {"last", 2, 11, 3}};
+    struct spk_error error = {0};
+    struct spk_nn_weights *weights;
+    REQUIRE(spk_nn_weights_create(&weights, &error) == SPK_OK);
+    for (size_t i = 0; i < sizeof layer / sizeof *layer; i++) {
+        float *weight, *bias;
+        const struct spk_nn_layer form = {layer[i].name, layer[i].channels, layer[i].kernel, 1, 1, 1};
+        give_weights(weights, &form, layer[i].inputs, &weight, &bias);
+        free(weight);
+        free(bias);
+    }
+    return weights;
+}
+
+static int keep_if(struct spk_nn *nn, bool keep, int tensor)
+{
+    if (keep)
+        spk_nn_keep(nn, tensor);
+    return tensor;
+}
+
+/* A network with every kind of branch: what is made in strips, stored for a while, for two readers, for a later part. Returns
+ * its output; with `keep` every tensor is stored for good. */
+static float *run_mesh(bool keep, struct spk_team *team, size_t *memory)
+{
+    struct spk_error error = {0};
+    const struct spk_nn_shape shape = {3, 45, 70, 1};
+    struct spk_nn *nn;
+    struct spk_nn_weights *weights = mesh_weights();
+    REQUIRE(spk_nn_create(&nn, "mesh", &error) == SPK_OK);
+    int in = spk_nn_input(nn, &shape);
+    int a = keep_if(nn, keep, spk_nn_conv(nn, in, &(struct spk_nn_layer){"in", 12, 3, 1, 1, 0.1f}));
+    spk_nn_part(nn, 1);
+    int half = keep_if(nn, keep, spk_nn_pool(nn, a, 2, false));
+    int b = keep_if(nn, keep, spk_nn_conv(nn, half, &(struct spk_nn_layer){"down", 20, 3, 1, 2, 0.1f}));
+    b = keep_if(nn, keep, spk_nn_conv(nn, b, &(struct spk_nn_layer){"up", 12, 3, 1, 1, 0.1f}));
+    b = keep_if(nn, keep, spk_nn_resize(nn, b, shape.height, shape.width, true, 1));
+    int c = keep_if(nn, keep, spk_nn_join(nn, (const int[]){a, b}, 2));
+    c = keep_if(nn, keep, spk_nn_conv(nn, c, &(struct spk_nn_layer){"both", 5, 1, 1, 1, 0.1f}));
+    int mean = keep_if(nn, keep, spk_nn_mean(nn, b)),
+        spread = keep_if(nn, keep, spk_nn_deviation(nn, c, true));
+    int moved = keep_if(nn, keep, spk_nn_multiply(nn, in, mean));
+    int d = spk_nn_join(nn, (const int[]){c, spread, mean, spk_nn_add(nn, moved, in), spread}, 5);
+    d = spk_nn_conv(nn, keep_if(nn, keep, d), &(struct spk_nn_layer){"last", 2, 3, 1, 1, 1});
+    spk_nn_keep(nn, d);
+    const struct spk_nn_config config = {.team = team};
+    REQUIRE(spk_nn_prepare(nn, weights, &config, &error) == SPK_OK, "%s", error.text);
+    spk_nn_weights_destroy(&weights);
+    for (size_t i = 0; i < 3 * 45 * 70; i++)
+        spk_nn_data(nn, in)[i] = uniform();
+    REQUIRE(spk_nn_run(nn, 0, &error) == SPK_OK && spk_nn_run(nn, 1, &error) == SPK_OK, "%s", error.text);
+    REQUIRE(spk_nn_run(nn, 1, &error) == SPK_OK, "%s",
+            error.text); /* the first part's tensors are still there */
+    float *result = malloc(2 * 45 * 70 * sizeof *result);
+    memcpy(result, spk_nn_data(nn, d), 2 * 45 * 70 * sizeof *result);
+    *memory = spk_nn_memory(nn);
+    spk_nn_destroy(&nn);
+    return result;
+}
+
+/* Sharing memory, strips and threads change nothing. */
+static void test_memory(struct spk_team *team)
+{
+    size_t all, shared, threaded;
+    random_state = 4101842887655102017ull;
+    float *expected = run_mesh(true, NULL, &all);
+    random_state = 4101842887655102017ull;
+    float *got = run_mesh(false, NULL, &shared);
+    CHECK(largest_error(got, expected, 2 * 45 * 70) < 3e-6);
+    CHECK(shared < all, "%zu bytes with shared memory, %zu without", shared, all);
+    free(got);
+    random_state = 4101842887655102017ull;
+    got = run_mesh(false, team, &threaded);
+    CHECK(largest_error(got, expected, 2 * 45 * 70) < 3e-6);
+    free(got);
+    free(expected);
+}
+
+/* The first mistake of a building is reported at its end. */
+static void test_mistakes(void)
+{
+    struct spk_error error = {0};
+    struct spk_nn *nn;
+    const struct spk_nn_shape shape = {3, 8, 8, 1}, other = {3, 8, 9, 1};
+    const struct spk_nn_config config = {0};
+    REQUIRE(spk_nn_create(&nn, "wrong", &error) == SPK_OK);
+    int a = spk_nn_input(nn, &shape), b = spk_nn_input(nn, &other);
+    CHECK(spk_nn_join(nn, (const int[]){a, b}, 2) < 0);
+    CHECK(spk_nn_conv(nn, -1, &(struct spk_nn_layer){"later", 1, 3, 1, 1, 1}) < 0);
+    CHECK(spk_nn_prepare(nn, NULL, &config, &error) == SPK_INVALID);
+    CHECK(strstr(error.text, "wrong: ") && strstr(error.text, "8 x 9"), "%s", error.text);
+    spk_nn_destroy(&nn);
+    struct spk_nn_weights *weights;
+    REQUIRE(spk_nn_create(&nn, "hungry", &error) == SPK_OK &&
+            spk_nn_weights_create(&weights, &error) == SPK_OK);
+    spk_nn_keep(nn,
+                spk_nn_conv(nn, spk_nn_input(nn, &shape), &(struct spk_nn_layer){"first", 1, 3, 1, 1, 1}));
+    CHECK(spk_nn_prepare(nn, weights, &config, &error) == SPK_INVALID && strstr(error.text, "first/weight"),
+          "%s", error.text);
+    spk_nn_destroy(&nn);
+    spk_nn_weights_destroy(&weights);
+}
+
 int main(void)
 {
     struct spk_error error = {0};
@@ -196,6 +320,8 @@ int main(void)
     for (size_t i = 0; i < sizeof chains / sizeof chains[0]; i++)
         budgeted += test_chain(&chains[i], team);
     CHECK(budgeted > 30, "only %u runs kept to a budget", budgeted);
+    test_memory(team);
+    test_mistakes();
     spk_team_destroy(&team);
     return test_end();
 }
