@@ -130,8 +130,7 @@ void spk_global_destroy(struct spk_global **global)
 static void equations_band(void *context, unsigned band, unsigned worker)
 {
     const struct spk_global *g = context;
-    for (unsigned y = global_first(band); y < global_last(band, g->height); y++)
-        g->problem->equations(g->problem->context, y, worker);
+    g->problem->equations(g->problem->context, global_first(band), global_last(band, g->height), worker);
 }
 
 static float limit(float value, float low, float high)

@@ -16,6 +16,22 @@ static void cross_row(float *out, size_t out_stride, const float *a, size_t a_pl
         }
 }
 
+static void frames_row(float *sum, float *square, const float *a, size_t plane, unsigned frames,
+                       unsigned width)
+{
+    for (unsigned x = 0; x < width; x++) {
+        float s = 0, q = 0;
+        for (unsigned k = 0; k < frames; k++) {
+            float v = a[k * plane + x];
+            s += v;
+            q += v * v;
+        }
+        sum[x] = s;
+        if (square)
+            square[x] = q;
+    }
+}
+
 static void taps_row(float *out, const float *in, size_t step, const float *weight, unsigned count,
                      unsigned width)
 {
@@ -36,44 +52,40 @@ static void window_rows(float *out, size_t out_pitch, const float *in, size_t in
     }
 }
 
-static void moments_pixel(const struct spk_moments_row *r, int i, float sum[SPK_MOMENTS])
+static void moments_pixel(const struct spk_moments_cell *c, unsigned y, unsigned x, float sum[SPK_MOMENTS])
 {
-    const size_t lanes = r->lanes, row = (r->width + 2 * SPK_MATCH_MARGIN) * lanes;
-    struct spk_spline_place place = spk_spline_place(r, i);
-    for (unsigned k = 0; k < r->lanes; k++) {
+    for (unsigned k = 0; k < c->frames; k++) {
         float v = 0, vx = 0, vy = 0;
         for (unsigned j = 0; j < 4; j++) {
-            const float *c = r->coefficient + place.start + j * row + k;
+            const float *from = c->line[y + j] + c->frame[k] * c->frame_pitch + x;
             float line = 0, slope = 0;
             for (unsigned l = 0; l < 4; l++) {
-                line += place.wx[l] * c[l * lanes];
-                slope += place.dx[l] * c[l * lanes];
+                line += c->wx[l] * from[l];
+                slope += c->dx[l] * from[l];
             }
-            v += place.wy[j] * line;
-            vx += place.wy[j] * slope;
-            vy += place.dy[j] * line;
+            v += c->wy[j] * line;
+            vx += c->wy[j] * slope;
+            vy += c->dy[j] * line;
         }
-        float in = r->lane[k], s = r->sample[(size_t)i * lanes + k];
-        if (r->lane_x) {
-            float x = place.x + r->lane_x[k], y = place.y + r->lane_y[k];
-            in *= x >= 0 && x <= (float)(r->width - 1) && y >= 0 && y <= (float)(r->height - 1);
-        }
-        v *= in, vx *= in, vy *= in, s *= in;
+        size_t at = y * c->sample_row + c->frame[k] * c->sample_frame + x;
+        float in = c->weight ? c->weight[at] : 1, s = in * (c->scale * c->sample[at]);
+        v *= in, vx *= in, vy *= in;
         const float term[SPK_MOMENTS] = {v,       vx,      vy,    s,      v * v,  v * vx, v * vy, vx * vx,
-                                         vx * vy, vy * vy, v * s, vx * s, vy * s, s * s,  in,     0};
+                                         vx * vy, vy * vy, v * s, vx * s, vy * s, s * s,  in};
         for (unsigned q = 0; q < SPK_MOMENTS; q++)
             sum[q] += term[q];
     }
 }
 
-static void moments_row(const struct spk_moments_row *r)
+static void moments_cell(const struct spk_moments_cell *c)
 {
-    for (int i = 0; i < r->count; i++) {
-        float sum[SPK_MOMENTS] = {0};
-        moments_pixel(r, i, sum);
-        for (unsigned q = 0; q < SPK_MOMENTS; q++)
-            r->out[q * r->plane + (size_t)i] = sum[q];
-    }
+    for (unsigned y = 0; y < c->rows; y++)
+        for (unsigned x = 0; x < SPK_MATCH_STEP; x++) {
+            float sum[SPK_MOMENTS] = {0};
+            moments_pixel(c, y, x, sum);
+            for (unsigned q = 0; q < SPK_MOMENTS; q++)
+                c->out[q * c->plane + y * c->pitch + x] = sum[q];
+        }
 }
 
 static bool pack_row(float *to, float *good, const float *from, const uint8_t *mask, const float *base,
@@ -83,16 +95,6 @@ static bool pack_row(float *to, float *good, const float *from, const uint8_t *m
     for (unsigned x = 0; x < width; x++)
         all &= pack_pixel(to + x, good ? good + x : NULL, from[x], mask[x], base[x], scale, limit);
     return all;
-}
-
-static void interleave_rows(float *to, unsigned lanes, const float *const *from, unsigned count, float scale,
-                            float limit, unsigned width)
-{
-    for (unsigned x = 0; x < width; x++)
-        for (unsigned k = 0; k < lanes; k++) {
-            float value = k < count && from[k] ? from[k][x] * scale : 0;
-            to[(size_t)x * lanes + k] = fabsf(value) < limit ? value : 0;
-        }
 }
 
 const struct spk_match_ops spk_match_c = {ROW_TABLE};

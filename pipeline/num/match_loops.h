@@ -146,7 +146,8 @@ static void joint_row(const struct spk_joint_row *r)
     }
 }
 
-static void mean_row(const struct spk_mean_row *r)
+/* `checked`: the reference has pixels that do not count. */
+static inline void mean_pixels(const struct spk_mean_row *r, const bool checked)
 {
     const float *mean = r->mean, *ux = r->ux, *uy = r->uy, y = (float)r->y;
     const float right = (float)(r->width - 1), bottom = (float)(r->height - 1);
@@ -154,8 +155,8 @@ static void mean_row(const struct spk_mean_row *r)
     const int pitch = (int)r->pitch, last_x = (int)r->width - 1, last_y = (int)r->height - 1;
     float *value = r->value, *slope_x = r->slope_x, *slope_y = r->slope_y, *weight = r->weight;
     ROW_LOOP
-    for (int i = 0; i <= last_x; i++) {
-        float x = (float)i - ux[i], v = y - uy[i];
+    for (int i = 0, count = (int)r->count; i < count; i++) {
+        float x = (float)((int)r->x + i) - ux[i], v = y - uy[i];
         int inside = (x >= 0) & (x <= right) & (v >= 0) & (v <= bottom);
         x = inside ? x : 0;
         v = inside ? v : 0;
@@ -167,9 +168,19 @@ static void mean_row(const struct spk_mean_row *r)
         value[i] = top + fy * (low - top);
         slope_x[i] = (1 - fy) * (b - a) + fy * (d - c);
         slope_y[i] = low - top;
-        int good = reference[at] & reference[at + step] & reference[at + down] & reference[at + down + step];
+        int good = 1;
+        if (checked)
+            good = reference[at] & reference[at + step] & reference[at + down] & reference[at + down + step];
         weight[i] = (inside & good & usable[i]) ? 1.0f : 0.0f;
     }
+}
+
+static void mean_row(const struct spk_mean_row *r)
+{
+    if (r->reference_usable)
+        mean_pixels(r, true);
+    else
+        mean_pixels(r, false);
 }
 
 static void centre_row(float *qs, float *ms, const float *means, const float *s, const float *r, float level,
@@ -206,6 +217,88 @@ static void choose_row(float *out, const float *other, const float *weight, floa
     ROW_LOOP
     for (size_t i = 0; i < count; i++)
         out[i] = weight[i] >= least ? other[i] : out[i];
+}
+
+static inline float bounded(float value, float low, float high)
+{
+    return value < low ? low : value > high ? high : value; /* NaN stays */
+}
+
+static void step_row(const struct spk_step_row *r)
+{
+    const float *t = r->best, *k = t + r->plane, *x = k + r->plane, *y = x + r->plane;
+    const float *dx = r->deviation + 2 * r->plane, *dy = dx + r->plane;
+    const float t0 = r->origin[0], k0 = r->origin[1], x0 = r->origin[2], y0 = r->origin[3], range = r->range;
+    float *to_t = r->transmission, *to_k = r->contrast, *to_x = r->x, *to_y = r->y, *error = r->error,
+          *moved = r->moved;
+    ROW_LOOP
+    for (unsigned i = 0, width = r->width; i < width; i++) {
+        float step_x = bounded(x[i] + x0 - to_x[i], -0.7f, 0.7f);
+        float step_y = bounded(y[i] + y0 - to_y[i], -0.7f, 0.7f);
+        to_t[i] = bounded(t[i] + t0, 0.02f, 3);
+        to_k[i] = bounded(k[i] + k0, -0.2f, 3);
+        to_x[i] = bounded(to_x[i] + step_x, x0 - range, x0 + range);
+        to_y[i] = bounded(to_y[i] + step_y, y0 - range, y0 + range);
+        error[i] = sqrtf(dx[i] * dx[i] + dy[i] * dy[i]);
+        float far_x = fabsf(step_x), far_y = fabsf(step_y);
+        moved[i] = far_x > far_y ? far_x : far_y;
+    }
+}
+
+static void correlation_row(const struct spk_correlation_row *r)
+{
+    const float *kk = r->normal + SPK_NORMAL_KK * r->plane, *chi2 = r->normal + SPK_NORMAL_CHI2 * r->plane;
+    const float *contrast = r->contrast;
+    float *quality = r->quality;
+    ROW_LOOP
+    for (unsigned i = 0, width = r->width; i < width; i++) {
+        float k = contrast[i], explained = k * k * kk[i], rest = chi2[i] > 0 ? chi2[i] : 0;
+        float sum = explained + rest, ratio = explained / (sum > 0 ? sum : 1);
+        quality[i] = k > 0 ? sqrtf(ratio > 0 ? ratio : 0) : 0;
+    }
+}
+
+static void judge_row(const struct spk_judge_row *r)
+{
+    const float *t = r->transmission, *k = r->contrast, *ux = r->x, *uy = r->y, *cost = r->cost;
+    const float *error = r->error, gx = r->guess_x, gy = r->guess_y, range = r->range, y = (float)r->row;
+    const float right = (float)(r->width - 1), bottom = (float)(r->height - 1), large = 1e30f;
+    float *dark_field = r->dark_field;
+    uint8_t *valid = r->valid;
+    ROW_LOOP
+    for (int i = 0, width = (int)r->width; i < width; i++) {
+        float at_x = (float)i - ux[i], at_y = y - uy[i];
+        int good = (fabsf(cost[i]) < large) & (fabsf(k[i]) < large) & (t[i] > 0.021f) & (t[i] < large) &
+                   (error[i] < 0.5f) & (fabsf(ux[i] - gx) < range) & (fabsf(uy[i] - gy) < range) &
+                   (at_x >= 0) & (at_x <= right) & (at_y >= 0) & (at_y <= bottom);
+        dark_field[i] = t[i] > 0 ? k[i] / t[i] : 0;
+        valid[i] = (uint8_t)good;
+    }
+}
+
+static void near_cell(struct spk_near_cell *c)
+{
+    enum { PARTS = SPK_MATCH_STEP };
+    const float *ux = c->ux, *uy = c->uy, *open = c->open, x = c->x, y = c->y, reach = c->reach;
+    float *member = c->member, sum[PARTS] = {0}, sum_x[PARTS] = {0}, sum_y[PARTS] = {0};
+    for (unsigned i = 0, count = c->count; i < count; i += PARTS) {
+        ROW_LOOP
+        for (unsigned l = 0; l < PARTS; l++) {
+            float px = ux[i + l], py = uy[i + l];
+            int close = (fabsf(px - x) <= reach) & (fabsf(py - y) <= reach) & (open[i + l] > 0);
+            float in = close ? 1.0f : 0.0f;
+            member[i + l] = in;
+            sum[l] += in;
+            sum_x[l] += in * px;
+            sum_y[l] += in * py;
+        }
+    }
+    c->sum = c->sum_x = c->sum_y = 0;
+    for (unsigned l = 0; l < PARTS; l++) {
+        c->sum += sum[l];
+        c->sum_x += sum_x[l];
+        c->sum_y += sum_y[l];
+    }
 }
 
 static void halve_row(float *out, const float *a, const float *b, size_t count)
@@ -279,7 +372,7 @@ static void normal_row(const struct spk_normal_row *r)
 {
     const size_t p = r->plane, q = r->moment_plane;
     const float *moment = r->moment, *transmission = r->transmission;
-    const float *contrast = r->contrast, *ux = r->ux, *uy = r->uy;
+    const float *contrast = r->contrast, *ux = r->ux, *uy = r->uy, *at_x = r->at_x, *at_y = r->at_y;
     const float *mean = r->mean, *mean_x = r->mean_x, *mean_y = r->mean_y;
     const float *weight = r->weight, *gain = r->spline->gain, *slope = r->spline->slope;
     const float noise_sample = r->noise_sample, noise_reference = r->noise_reference;
@@ -314,6 +407,12 @@ static void normal_row(const struct spk_normal_row *r)
         float bx = -(t * mx * ss + k * vxs) - t * tx - k * kx;
         float by = -(t * my * ss + k * vys) - t * ty - k * ky;
         float chi2 = s[SPK_SUM_SS * q] - 2 * (t * m * ss + k * vs) + t * t * tt + 2 * t * k * tk + k * k * kk;
+        float step_x = at_x[i] - x, step_y = at_y[i] - y;
+        chi2 += step_x * (xx * step_x + 2 * (xy * step_y - bx)) + step_y * (yy * step_y - 2 * by);
+
+        /* the second order of the step, on average: sum q q'' = -sum q' q' */
+        float vxx = s[SPK_SUM_VXVX * q], vxy = s[SPK_SUM_VXVY * q], vyy = s[SPK_SUM_VYVY * q];
+        bk += 0.5f * k * (step_x * (step_x * vxx + 2 * step_y * vxy) + step_y * step_y * vyy);
 
         float noise = n * noise_reference * k;
         bk += noise * cx * cy;
@@ -413,9 +512,9 @@ static void solve_row(const struct spk_solve_row *r)
 
 /* The table of one instruction set: the rows above, and those the including file brings. */
 #define ROW_TABLE                                                                                            \
-    .cross = cross_row, .taps = taps_row, .window = window_rows, .fit = fit_row, .score = score_row,         \
-    .track = track_row, .vertex = vertex_row, .extent = extent_row, .joint = joint_row, .mean = mean_row,    \
-    .moments = moments_row, .normal = normal_row, .solve = solve_row, .narrow = narrow_row,                  \
-    .pack = pack_row, .interleave = interleave_rows, .multiply = multiply_row, .centre = centre_row,         \
-    .choose = choose_row, .accumulate = accumulate_row, .halve = halve_row, .stretch = stretch_row,          \
-    .blend = blend_row
+    .cross = cross_row, .frames = frames_row, .taps = taps_row, .window = window_rows, .fit = fit_row,       \
+    .score = score_row, .track = track_row, .vertex = vertex_row, .extent = extent_row, .joint = joint_row,  \
+    .mean = mean_row, .moments = moments_cell, .near = near_cell, .normal = normal_row, .solve = solve_row,  \
+    .narrow = narrow_row, .step = step_row, .correlation = correlation_row, .judge = judge_row,              \
+    .pack = pack_row, .multiply = multiply_row, .centre = centre_row, .choose = choose_row,                  \
+    .accumulate = accumulate_row, .halve = halve_row, .stretch = stretch_row, .blend = blend_row

@@ -32,8 +32,6 @@ static void set_offsets(struct spk_umpa *u)
             u->offset_x[k] = (int)lround(fmax(-1e6, fmin(1e6, c->offset_x.value[k])));
             u->offset_y[k] = (int)lround(fmax(-1e6, fmin(1e6, c->offset_y.value[k])));
         }
-        u->lane_x[k] = (float)u->offset_x[k];
-        u->lane_y[k] = (float)u->offset_y[k];
         u->stepping |= u->offset_x[k] || u->offset_y[k];
     }
 }
@@ -44,7 +42,7 @@ static void set_search_window(struct spk_umpa *u)
     static const struct {
         unsigned count;
         float sigma;
-    } width[] = {{1, 4}, {2, 3}, {4, 2.5f}, {8, 2}, {SPK_UMPA_FRAMES_MAX, 1.5f}};
+    } width[] = {{1, 4}, {2, 3}, {4, 2.5f}, {8, 2}, {12, 1.5f}, {SPK_UMPA_FRAMES_MAX, 1}};
     if (u->config.window > 0) {
         u->search_radius = spk_window_hamming(u->search_weight, (unsigned)u->config.window);
         return;
@@ -52,7 +50,7 @@ static void set_search_window(struct spk_umpa *u)
     unsigned i = 0;
     while (width[i].count < u->count)
         i++;
-    u->search_radius = spk_window_gauss(u->search_weight, width[i].sigma, 12);
+    u->search_radius = spk_window_gauss(u->search_weight, width[i].sigma, width[i].sigma > 1 ? 12 : 2);
 }
 
 static void *zeroed(size_t count, size_t size)
@@ -66,14 +64,10 @@ static void *zeroed(size_t count, size_t size)
 
 static bool allocate(struct spk_umpa *u)
 {
-    size_t coefficients =
-        (u->width + 2 * SPK_MATCH_MARGIN) * (size_t)(u->height + 2 * SPK_MATCH_MARGIN) * u->lanes;
+    size_t coefficients = (u->height + 2 * UMPA_MIRROR) * u->count * u->c_pitch;
     size_t noise = (size_t)u->count * UMPA_BLOCKS, tasks = umpa_row_tasks(u);
     u->offset_x = zeroed(u->count, sizeof *u->offset_x);
     u->offset_y = zeroed(u->count, sizeof *u->offset_y);
-    u->lane_x = zeroed(u->lanes, sizeof(float));
-    u->lane_y = zeroed(u->lanes, sizeof(float));
-    u->lane = zeroed(u->lanes, sizeof(float));
     u->used = zeroed(u->count, sizeof *u->used);
     u->mean = zeroed(u->plane, sizeof(float));
     u->reference_usable = zeroed(u->plane, 1);
@@ -86,16 +80,17 @@ static bool allocate(struct spk_umpa *u)
     u->quality = zeroed(u->plane, sizeof(float));
     u->noise = zeroed(noise > tasks ? noise : tasks, sizeof(float));
     u->sums = zeroed(tasks, sizeof *u->sums);
-    return u->offset_x && u->offset_y && u->lane_x && u->lane_y && u->lane && u->used && u->mean &&
-           u->reference_usable && u->coefficient && u->usable && u->param[0] && u->param[1] && u->param[2] &&
-           u->param[3] && u->cost && u->error && u->quality && u->noise && u->sums && umpa_levels_create(u);
+    u->moved = zeroed((size_t)umpa_pieces_across(u) * umpa_pieces_down(u), 1);
+    return u->offset_x && u->offset_y && u->used && u->mean && u->reference_usable && u->coefficient &&
+           u->usable && u->param[0] && u->param[1] && u->param[2] && u->param[3] && u->cost && u->error &&
+           u->quality && u->noise && u->sums && u->moved && umpa_levels_create(u);
 }
 
 static bool allocate_scratch(struct spk_umpa *u)
 {
-    size_t search = umpa_search_scratch(u), refine = umpa_refine_scratch(u);
+    size_t search = umpa_search_scratch(u), refine = umpa_equations_scratch(u);
     size_t windows = umpa_windows_scratch(u);
-    size_t rows = 3 * (u->pitch + UMPA_TAPS_MAX + SPK_MATCH_STEP);
+    size_t rows = 3 * (u->pitch + UMPA_TAPS_MAX + 4 * SPK_MATCH_STEP);
     size_t size = search > refine ? search : refine;
     size = size > rows ? size : rows;
     size = size > windows ? size : windows;
@@ -122,9 +117,11 @@ spk_status spk_umpa_create(struct spk_umpa **out, const struct spk_umpa_config *
     u->count = count;
     u->height = height;
     u->width = width;
-    u->lanes = (unsigned)spk_match_round(count, SPK_MATCH_LANES);
     u->pitch = spk_match_round(width, SPK_MATCH_STEP);
     u->plane = u->pitch * height;
+    u->c_pitch = spk_match_round(width + 2 * UMPA_BESIDE, SPK_MATCH_STEP);
+    u->c_pitch +=
+        u->c_pitch / SPK_MATCH_STEP % 2 ? 0 : SPK_MATCH_STEP; /* odd: frames fall on different sets */
     u->guess_x = (int)lround(fmax(-1e6, fmin(1e6, config->guess_x)));
     u->guess_y = (int)lround(fmax(-1e6, fmin(1e6, config->guess_y)));
     u->search_shift = (unsigned)config->max_shift;
@@ -163,9 +160,6 @@ void spk_umpa_destroy(struct spk_umpa **address)
     spk_global_destroy(&u->global);
     free(u->offset_x);
     free(u->offset_y);
-    free(u->lane_x);
-    free(u->lane_y);
-    free(u->lane);
     free(u->used);
     free(u->mean);
     free(u->reference_usable);
@@ -179,6 +173,7 @@ void spk_umpa_destroy(struct spk_umpa **address)
     umpa_levels_destroy(u);
     free(u->noise);
     free(u->sums);
+    free(u->moved);
     free(u->scratch);
     free(u);
     *address = NULL;
@@ -198,7 +193,6 @@ static void use_frames(struct spk_umpa *u, const struct spk_stack *sample)
     u->used_count = 0;
     for (unsigned k = 0; k < u->count; k++) {
         bool both = u->reference->present[k] && (!sample || sample->present[k]);
-        u->lane[k] = both ? 1.0f : 0.0f;
         if (both)
             u->used[u->used_count++] = k;
     }
@@ -224,29 +218,31 @@ spk_status spk_umpa_reference(struct spk_umpa *u, const struct spk_stack *refere
  * their own: what the noise alone does times this is the actual error, on simulated scenes of all kinds. */
 #define WINDOW_ERROR 3.5f
 
-/* A displacement is trusted when it is known to half a pixel, comes from inside the frame and not from the rim of the search
- * range, and T is a positive number. */
 static void store_row(const struct spk_umpa *u, unsigned y, const struct spk_umpa_maps *maps)
 {
+    const size_t from = y * u->pitch, to = (size_t)y * u->width;
+    float *const map[] = {maps->transmission, maps->displacement_x, maps->displacement_y, maps->quality};
+    const float *const plane[] = {u->param[PARAM_T], u->param[PARAM_X], u->param[PARAM_Y], u->quality};
+    for (unsigned i = 0; i < sizeof map / sizeof map[0]; i++)
+        memcpy(map[i] + to, plane[i] + from, u->width * sizeof(float));
+    struct spk_judge_row judge = {.transmission = u->param[PARAM_T] + from,
+                                  .contrast = u->param[PARAM_K] + from,
+                                  .x = u->param[PARAM_X] + from,
+                                  .y = u->param[PARAM_Y] + from,
+                                  .cost = u->cost + from,
+                                  .error = u->error + from,
+                                  .guess_x = (float)u->guess_x,
+                                  .guess_y = (float)u->guess_y,
+                                  .range = (float)u->search_shift + 0.6f,
+                                  .width = u->width,
+                                  .height = u->height,
+                                  .row = y,
+                                  .dark_field = maps->dark_field + to,
+                                  .valid = maps->valid + to};
+    u->ops->judge(&judge);
     const float error_scale = u->config.window == 0 && !u->report.deviation ? WINDOW_ERROR : 1;
-    const float inside = (float)u->search_shift + 0.6f;
-    for (unsigned x = 0; x < u->width; x++) {
-        size_t from = y * u->pitch + x, to = (size_t)y * u->width + x;
-        float t = u->param[PARAM_T][from], k = u->param[PARAM_K][from];
-        float ux = u->param[PARAM_X][from], uy = u->param[PARAM_Y][from];
-        float at_x = (float)x - ux, at_y = (float)y - uy;
-        bool good = isfinite(u->cost[from]) && isfinite(t) && isfinite(k) && isfinite(ux) && isfinite(uy) &&
-                    t > 0.021f && u->error[from] < 0.5f && fabsf(ux - (float)u->guess_x) < inside &&
-                    fabsf(uy - (float)u->guess_y) < inside && at_x >= 0 && at_x <= (float)(u->width - 1) &&
-                    at_y >= 0 && at_y <= (float)(u->height - 1);
-        maps->transmission[to] = t;
-        maps->dark_field[to] = t > 0 ? k / t : 0;
-        maps->displacement_x[to] = ux;
-        maps->displacement_y[to] = uy;
-        maps->quality[to] = u->quality[from];
-        maps->error[to] = error_scale * u->error[from];
-        maps->valid[to] = good;
-    }
+    for (unsigned x = 0; x < u->width; x++)
+        maps->error[to + x] = error_scale * u->error[from + x];
 }
 
 spk_status spk_umpa_process(struct spk_umpa *u, const struct spk_stack *sample,

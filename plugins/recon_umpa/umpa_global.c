@@ -23,10 +23,9 @@ void umpa_clock_stop(struct spk_umpa *u)
     u->stopped_ns = spk_clock_monotonic_ns();
 }
 
-static void equations(void *context, unsigned y, unsigned worker)
+static void equations(void *context, unsigned first, unsigned last, unsigned worker)
 {
-    struct spk_umpa *u = context;
-    umpa_equations_row(u, y, umpa_scratch(u, worker));
+    umpa_equations_rows(context, first, last, worker);
 }
 
 void umpa_global(struct spk_umpa *u)

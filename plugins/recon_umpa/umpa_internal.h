@@ -12,11 +12,17 @@ enum {
     UMPA_ROWS = 16,    /* rows of one task where work goes row by row */
     UMPA_BLOCKS = 256, /* noise blocks a frame at most */
     UMPA_TAPS_MAX = 2 * 128 + 1,
+
     UMPA_SEARCH_TILE = 64,
     UMPA_SEARCH_ROWS = 32,
+    UMPA_PIECE_COLUMNS = 128, /* pixels whose equations are made together */
+    UMPA_PIECE_ROWS = SPK_CELL_ROWS,
     UMPA_LEVELS = 3,  /* of the equations: full, half and quarter size */
-    UMPA_RUNGS = 3,   /* windows a level */
+    UMPA_RUNGS = 2,   /* windows a level */
     UMPA_MARGIN = 16, /* zeros round a level's equations */
+    UMPA_MIRROR = 2,  /* rows and columns of coefficients continued beyond the image */
+    UMPA_BESIDE =
+        32, /* columns of a row of coefficients on either side of the image, read and not looked at */
 };
 
 /* In units of the reference's mean: anything larger is no measurement. */
@@ -48,12 +54,11 @@ struct spk_umpa {
     const struct spk_match_ops *ops;
     struct spk_team *team;
     unsigned workers;
-    unsigned count, height, width, lanes;
-    size_t pitch, plane;           /* floats a row of internal planes, floats a plane */
-    int guess_x, guess_y;          /* px */
-    bool stepping;                 /* frames have different offsets */
-    int *offset_x, *offset_y;      /* [count] */
-    float *lane_x, *lane_y, *lane; /* [lanes] */
+    unsigned count, height, width;
+    size_t pitch, plane;      /* floats a row of internal planes, floats a plane */
+    int guess_x, guess_y;     /* px */
+    bool stepping;            /* frames have different offsets */
+    int *offset_x, *offset_y; /* [count] */
     struct spk_spline_noise spline;
 
     /* integer search and averaging windows */
@@ -66,7 +71,9 @@ struct spk_umpa {
     float noise_reference;     /* variance over intensity */
     float *mean;               /* plane: local mean over frames and mean_width */
     uint8_t *reference_usable; /* plane */
-    float *coefficient;        /* interleaved spline coefficients of reference - mean */
+    bool reference_whole;      /* every pixel of it is */
+    size_t c_pitch;            /* floats a row of one frame's coefficients, margin included */
+    float *coefficient; /* [height + 2 UMPA_MIRROR][count][c_pitch] cubic B-splines of reference - mean */
 
     /* the stack in work */
     const struct spk_stack *sample;
@@ -79,7 +86,8 @@ struct spk_umpa {
     float *cost, *error;  /* planes; error: standard deviation of u, px */
     float *quality;       /* plane */
     struct umpa_level equations[UMPA_LEVELS];
-    float *noise;                /* [max(count * UMPA_BLOCKS, tasks of rows)] values to take a median of */
+    uint8_t *moved; /* [pieces] some pixel of the piece has moved beyond where it was linearised */
+    float *noise;   /* [max(count * UMPA_BLOCKS, tasks of rows)] values to take a median of */
     struct umpa_block_sum *sums; /* [tasks of rows] */
 
     struct spk_global *global; /* NULL: windows of one size, for parity */
@@ -108,6 +116,12 @@ struct umpa_row {
 };
 struct umpa_row umpa_frame_row(const struct spk_umpa *u, const struct spk_stack *stack, unsigned k, int y);
 
+/* Coefficients of frame 0 at row y, from -UMPA_MIRROR, and column 0. */
+static inline float *umpa_coefficient(const struct spk_umpa *u, int y)
+{
+    return u->coefficient + (size_t)(y + UMPA_MIRROR) * u->count * u->c_pitch + UMPA_BESIDE;
+}
+
 /* Typical mean (median over bands of rows, so that a wild pixel does not count) of the used frames of `stack`, 0 when there
  * is nothing usable. Marks `usable`, or (NULL) looks at one row of a band only. */
 float umpa_scan(struct spk_umpa *u, const struct spk_stack *stack, uint8_t *usable, float scale);
@@ -122,21 +136,34 @@ void umpa_prepare_reference(struct spk_umpa *u);
 void umpa_search(struct spk_umpa *u);
 size_t umpa_search_scratch(const struct spk_umpa *u);
 
+static inline unsigned umpa_pieces_across(const struct spk_umpa *u)
+{
+    return (u->width + UMPA_PIECE_COLUMNS - 1) / UMPA_PIECE_COLUMNS;
+}
+
+static inline unsigned umpa_pieces_down(const struct spk_umpa *u)
+{
+    return (u->height + UMPA_PIECE_ROWS - 1) / UMPA_PIECE_ROWS;
+}
+
+/* Makes the equations of all levels for the pieces that have moved, each pixel linearised at param or within a fraction of a
+ * pixel of it. */
+void umpa_equations(struct spk_umpa *u);
+/* Those of level 0 alone, for rows first to last - 1. */
+void umpa_equations_rows(struct spk_umpa *u, unsigned first, unsigned last, unsigned worker);
+size_t umpa_equations_scratch(const struct spk_umpa *u);
+
 /* Improves param by `passes` bounded Gauss-Newton passes; fills error and quality (also with 0 passes). */
 void umpa_refine(struct spk_umpa *u);
-size_t umpa_refine_scratch(const struct spk_umpa *u);
 
 /* Measures and allocates the levels; false when there is no memory. */
 bool umpa_levels_create(struct spk_umpa *u);
 void umpa_levels_destroy(struct spk_umpa *u);
 
-/* Solves the equations of level 0 over windows, fixed or chosen pixel by pixel, and moves param there. The last pass also
- * fills quality and looks at the widest windows. */
-void umpa_windows(struct spk_umpa *u, bool final);
+/* Solves the equations over windows, fixed or chosen pixel by pixel, where pieces have moved; moves param there, fills error and
+ * quality, and marks the pieces that have moved now. */
+void umpa_windows(struct spk_umpa *u);
 size_t umpa_windows_scratch(const struct spk_umpa *u);
-
-/* Fills row y of `normal`, linearised at param. `scratch` is a worker's. */
-void umpa_equations_row(struct spk_umpa *u, unsigned y, float *scratch);
 
 /* Measures the time between stacks, of which the refinement may use what is left. */
 void umpa_clock_start(struct spk_umpa *u);

@@ -188,48 +188,6 @@ static float neighbour_value(const struct spk_umpa *u, unsigned k, int x, int y,
     return count ? sum / (float)count : otherwise;
 }
 
-static float *coefficient_row(const struct spk_umpa *u, unsigned y)
-{
-    size_t row = (u->width + 2 * SPK_MATCH_MARGIN) * (size_t)u->lanes;
-    return u->coefficient + (y + SPK_MATCH_MARGIN) * row + (size_t)SPK_MATCH_MARGIN * u->lanes;
-}
-
-static void interleave_reference(void *context, unsigned task, unsigned worker)
-{
-    (void)worker;
-    struct spk_umpa *u = context;
-    for (unsigned y = task * UMPA_ROWS; y < u->height && y < (task + 1) * UMPA_ROWS; y++) {
-        float *to = coefficient_row(u, y);
-        const float *mean = u->mean + y * u->pitch;
-        memset(to, 0, (size_t)u->width * u->lanes * sizeof *to);
-        for (unsigned i = 0; i < u->used_count; i++) {
-            unsigned k = u->used[i];
-            const struct umpa_row row = umpa_frame_row(u, u->reference, k, (int)y);
-            for (int x = 0; row.data && x < (int)u->width; x++) {
-                if (x < row.first || x > row.last)
-                    continue;
-                float value = row.data[x + row.shift] * u->scale;
-                if (!row.mask[x + row.shift] || !(fabsf(value) < UMPA_LIMIT))
-                    value = neighbour_value(u, k, x, (int)y, mean[x]);
-                to[(size_t)x * u->lanes + k] = value - mean[x];
-            }
-        }
-        spk_spline_prefilter(to, u->width, u->lanes, u->lanes);
-    }
-}
-
-enum { COLUMNS = 16 }; /* of one prefilter task */
-
-static void prefilter_columns(void *context, unsigned task, unsigned worker)
-{
-    (void)worker;
-    struct spk_umpa *u = context;
-    size_t row = (u->width + 2 * SPK_MATCH_MARGIN) * (size_t)u->lanes;
-    unsigned first = task * COLUMNS, rest = u->width - first;
-    spk_spline_prefilter(coefficient_row(u, 0) + (size_t)first * u->lanes, u->height, row,
-                         (size_t)(rest < COLUMNS ? rest : COLUMNS) * u->lanes);
-}
-
 static unsigned mirror(int i, unsigned count)
 {
     if (count == 1)
@@ -239,21 +197,77 @@ static unsigned mirror(int i, unsigned count)
     return (unsigned)(i < (int)count ? i : period - i);
 }
 
+/* One row of one frame, its mean taken out. */
+static void deviation_row(const struct spk_umpa *u, unsigned k, unsigned y, float *to)
+{
+    const float *mean = u->mean + y * u->pitch;
+    const struct umpa_row row = umpa_frame_row(u, u->reference, k, (int)y);
+    memset(to, 0, u->width * sizeof *to);
+    int first = row.first > 0 ? row.first : 0;
+    int last = row.last < (int)u->width - 1 ? row.last : (int)u->width - 1;
+    if (!row.data || first > last)
+        return;
+    if (u->ops->pack(to + first, NULL, row.data + first + row.shift, row.mask + first + row.shift,
+                     mean + first, u->scale, UMPA_LIMIT, (unsigned)(last - first + 1)))
+        return;
+    for (int x = first; x <= last; x++)
+        if (!row.mask[x + row.shift] || !(fabsf(row.data[x + row.shift] * u->scale) < UMPA_LIMIT))
+            to[x] = neighbour_value(u, k, x, (int)y, mean[x]) - mean[x];
+}
+
+enum { REACH = 12 }; /* sqrt(3) |z|^12 is below float rounding */
+
+/* Along x the prefilter is a plain sum over the neighbours: the cardinal spline's coefficients sqrt(3) z^|n|, z = sqrt(3) - 2
+ * (Unser, IEEE SPM 16(6), 22 (1999)). */
+static void prefilter_rows(void *context, unsigned task, unsigned worker)
+{
+    struct spk_umpa *u = context;
+    float *line = umpa_scratch(u, worker) + SPK_MATCH_STEP, weight[2 * REACH + 1];
+    for (int n = -REACH; n <= REACH; n++)
+        weight[n + REACH] = (float)(sqrt(3.0) * pow(sqrt(3.0) - 2, n < 0 ? -n : n));
+    const unsigned wide = (unsigned)spk_match_round(u->width, SPK_MATCH_STEP);
+    for (unsigned y = task * UMPA_ROWS; y < u->height && y < (task + 1) * UMPA_ROWS; y++)
+        for (unsigned i = 0; i < u->used_count; i++) {
+            float *to = umpa_coefficient(u, (int)y) + u->used[i] * u->c_pitch;
+            deviation_row(u, u->used[i], y, line);
+            for (int x = 1; x <= REACH; x++) {
+                line[-x] = line[mirror(-x, u->width)];
+                line[(int)u->width - 1 + x] = line[mirror((int)u->width - 1 + x, u->width)];
+            }
+            u->ops->taps(to, line - REACH, 1, weight, 2 * REACH + 1, wide);
+            if (u->width == 1) /* one value is its own coefficient */
+                to[0] = line[0];
+        }
+}
+
+enum { COLUMNS = 512 }; /* of one prefilter task, frames counted apart */
+
+static void prefilter_columns(void *context, unsigned task, unsigned worker)
+{
+    (void)worker;
+    struct spk_umpa *u = context;
+    size_t row = u->count * u->c_pitch, first = (size_t)task * COLUMNS, rest = row - first;
+    spk_spline_prefilter(umpa_coefficient(u, 0) - UMPA_BESIDE + first, u->height, row,
+                         rest < COLUMNS ? rest : COLUMNS);
+}
+
 /* Mirrors the coefficients into the margin. */
 static void fill_margin(struct spk_umpa *u)
 {
-    size_t lanes = u->lanes, row = (u->width + 2 * SPK_MATCH_MARGIN) * lanes;
-    for (unsigned y = 0; y < u->height; y++)
-        for (int i = 1; i <= SPK_MATCH_MARGIN; i++) {
-            float *line = coefficient_row(u, y);
-            memcpy(line - (size_t)i * lanes, line + mirror(-i, u->width) * lanes, lanes * sizeof *line);
-            size_t right = u->width - 1 + (unsigned)i;
-            memcpy(line + right * lanes, line + mirror((int)right, u->width) * lanes, lanes * sizeof *line);
+    const int width = (int)u->width, height = (int)u->height;
+    for (int y = 0; y < height; y++)
+        for (unsigned k = 0; k < u->count; k++) {
+            float *line = umpa_coefficient(u, y) + k * u->c_pitch;
+            for (int i = 1; i <= UMPA_MIRROR; i++) {
+                line[-i] = line[mirror(-i, u->width)];
+                line[width - 1 + i] = line[mirror(width - 1 + i, u->width)];
+            }
         }
-    for (int i = -SPK_MATCH_MARGIN; i < (int)u->height + SPK_MATCH_MARGIN; i++)
-        if (i < 0 || i >= (int)u->height)
-            memcpy(u->coefficient + (size_t)(i + SPK_MATCH_MARGIN) * row,
-                   u->coefficient + (mirror(i, u->height) + SPK_MATCH_MARGIN) * row, row * sizeof(float));
+    for (int i = -UMPA_MIRROR; i < height + UMPA_MIRROR; i++)
+        if (i < 0 || i >= height)
+            memcpy(umpa_coefficient(u, i) - UMPA_BESIDE,
+                   umpa_coefficient(u, (int)mirror(i, u->height)) - UMPA_BESIDE,
+                   u->count * u->c_pitch * sizeof(float));
 }
 
 void umpa_prepare_reference(struct spk_umpa *u)
@@ -262,13 +276,16 @@ void umpa_prepare_reference(struct spk_umpa *u)
     float mean = umpa_scan(u, u->reference, u->reference_usable, 0);
     u->scale = mean > 0 && isfinite(1 / mean) ? 1 / mean : 1;
     umpa_scan(u, u->reference, u->reference_usable, u->scale);
+    u->reference_whole = true;
+    for (unsigned y = 0; y < u->height; y++)
+        u->reference_whole &= !memchr(u->reference_usable + y * u->pitch, 0, u->width);
     u->noise_reference = umpa_noise(u, u->reference, u->scale);
 
     struct smoothing smoothing = {.u = u};
     smoothing.radius = spk_window_gauss(smoothing.weight, (float)u->config.mean_width, UMPA_TAPS_MAX / 2);
     spk_team_run(u->team, frame_mean_rows, u, umpa_row_tasks(u));
     spk_team_run(u->team, local_mean_rows, &smoothing, umpa_row_tasks(u));
-    spk_team_run(u->team, interleave_reference, u, umpa_row_tasks(u));
-    spk_team_run(u->team, prefilter_columns, u, (u->width + COLUMNS - 1) / COLUMNS);
+    spk_team_run(u->team, prefilter_rows, u, umpa_row_tasks(u));
+    spk_team_run(u->team, prefilter_columns, u, (unsigned)((u->count * u->c_pitch + COLUMNS - 1) / COLUMNS));
     fill_margin(u);
 }

@@ -9,7 +9,7 @@ struct part {
     size_t count;
 };
 
-enum { PARTS = 29 + PRODUCTS + FIT_INPUTS + TRIALS + BESTS };
+enum { PARTS = 30 + PRODUCTS + FIT_INPUTS + TRIALS + BESTS };
 
 unsigned umpa_tile_columns(const struct spk_umpa *u)
 {
@@ -27,7 +27,7 @@ static void measure(struct umpa_tile *t, const struct spk_umpa *u, unsigned widt
     t->out_pitch = (unsigned)spk_match_round(width, SPK_MATCH_STEP);
     t->s_pitch = (unsigned)spk_match_round(width + window, SPK_MATCH_STEP);
     t->s_rows = height + window;
-    t->r_pitch = (unsigned)spk_match_round(t->s_pitch + shifts, SPK_MATCH_STEP) + SPK_MATCH_STEP;
+    t->r_pitch = (unsigned)spk_match_round(t->s_pitch + shifts, SPK_MATCH_STEP);
     t->r_rows = t->s_rows + shifts;
     t->c_rows = height + shifts;
     t->s_plane = (size_t)t->s_rows * t->s_pitch;
@@ -60,6 +60,7 @@ static unsigned list_parts(struct umpa_tile *t, const struct spk_umpa *u, struct
         {&t->one, t->r_pitch},
         {&t->level, t->r_pitch},
         {&t->s_sum, t->s_plane},
+        {&t->ss_sum, t->s_plane},
         {&t->q_sum, t->r_plane},
         {&t->qq_sum, t->r_plane},
         {&t->m_s, t->s_plane},
@@ -169,11 +170,13 @@ static void prefetch_row(const struct spk_umpa *u, const struct block *b, unsign
 /* Frame by frame: the same row of all frames often falls on the same few sets of the cache. */
 static bool pack(const struct spk_umpa *u, const struct block *b)
 {
-    enum { AHEAD = 4 };
+    enum { AHEAD = 12 };
     bool clean = true;
     for (unsigned i = 0; i < u->used_count; i++)
         for (unsigned row = 0; row < b->rows; row++) {
-            prefetch_row(u, b, u->used[i], row + AHEAD);
+            unsigned soon = row + AHEAD, next = soon < b->rows ? i : i + 1;
+            if (next < u->used_count)
+                prefetch_row(u, b, u->used[next], soon < b->rows ? soon : (soon - b->rows) % b->rows);
             clean &= pack_row(u, b, u->used[i], row, b->value + ((size_t)row * u->used_count + i) * b->pitch,
                               NULL);
         }
@@ -237,20 +240,6 @@ static void pack_mean(const struct umpa_tile *t, int x0, int y0)
     }
 }
 
-/* Remembers which output pixels hold a number: in all frames, or with sample stepping in any. */
-static void mark_usable(const struct umpa_tile *t)
-{
-    const struct spk_umpa *u = t->u;
-    for (unsigned y = 0; y < t->height; y++) {
-        uint8_t *to = u->usable + ((size_t)t->y0 + y) * u->pitch + (size_t)t->x0;
-        memset(to, !t->masked, t->width);
-        const float *mask = t->s_mask + (size_t)(y + u->search_radius) * t->mask_frames * t->s_pitch;
-        for (unsigned i = 0; t->masked && i < t->mask_frames; i++, mask += t->s_pitch)
-            for (unsigned x = 0; x < t->width; x++)
-                to[x] |= mask[u->search_radius + x] > 0;
-    }
-}
-
 static void pack_tile(struct umpa_tile *t)
 {
     struct spk_umpa *u = t->u;
@@ -298,25 +287,22 @@ static void pack_tile(struct umpa_tile *t)
     }
 }
 
-/* sum over frames of a b over the rows of a block; b NULL: of a. */
-static void sum_frames(const struct umpa_tile *t, float *out, const float *a, const float *b, unsigned rows,
+/* Sums over frames of a block and of its square (may be NULL). */
+static void sum_frames(const struct umpa_tile *t, float *sum, float *square, const float *a, unsigned rows,
                        unsigned pitch)
 {
-    const struct spk_match_ops *ops = t->u->ops;
-    memset(out, 0, (size_t)rows * pitch * sizeof *out);
-    for (unsigned y = 0; y < rows; y++, out += pitch)
-        for (unsigned i = 0; i < t->u->used_count; i++, a += pitch) {
-            ops->accumulate(out, a, b ? b : t->one, pitch);
-            b = b ? b + pitch : NULL;
-        }
+    const unsigned frames = t->u->used_count;
+    for (unsigned y = 0; y < rows; y++, sum += pitch, a += (size_t)frames * pitch) {
+        t->u->ops->frames(sum, square, a, pitch, frames, pitch);
+        square = square ? square + pitch : NULL;
+    }
 }
 
 /* Window sum of s^2, its level put back; o_s must be there. */
 static void sample_square(struct umpa_tile *t)
 {
     float level = t->u->level, frames = (float)t->u->used_count;
-    sum_frames(t, t->work, t->s, t->s, t->s_rows, t->s_pitch);
-    umpa_tile_blur(t, t->o_ss, t->out_pitch, t->work, t->s_pitch, t->height, t->out_pitch);
+    umpa_tile_blur(t, t->o_ss, t->out_pitch, t->ss_sum, t->s_pitch, t->height, t->out_pitch);
     for (size_t i = 0; i < t->m_plane; i++)
         t->o_ss[i] += level * (2 * t->o_s[i] + frames * level);
 }
@@ -339,9 +325,8 @@ static void parity_sums(struct umpa_tile *t)
         umpa_tile_blur(t, t->r_mean + i * t->r_pitch, (size_t)u->used_count * t->r_pitch,
                        t->r + i * t->r_pitch, (size_t)u->used_count * t->r_pitch, t->c_rows, columns);
     }
-    sum_frames(t, t->c_mm, t->r_mean, t->r_mean, t->c_rows, t->r_pitch); /* of r' = r - 1 */
-    sum_frames(t, t->c_q, t->r_mean, NULL, t->c_rows, t->r_pitch);
-    sum_frames(t, t->o_s, t->s_mean, NULL, t->height, t->out_pitch);
+    sum_frames(t, t->c_q, t->c_mm, t->r_mean, t->c_rows, t->r_pitch); /* of r' = r - 1 */
+    sum_frames(t, t->o_s, NULL, t->s_mean, t->height, t->out_pitch);
     umpa_tile_blur(t, t->c_qq, t->r_pitch, t->qq_sum, t->r_pitch, t->c_rows, columns);
     for (size_t i = 0; i < t->c_plane; i++) {
         t->c_qq[i] -= t->c_mm[i];
@@ -399,10 +384,8 @@ void umpa_tile_load(struct umpa_tile *t, struct spk_umpa *u, struct umpa_span x,
     measure(t, u, x.count, y.count);
     place(t, u, memory);
     pack_tile(t);
-    mark_usable(t);
-    sum_frames(t, t->s_sum, t->s, NULL, t->s_rows, t->s_pitch);
-    sum_frames(t, t->q_sum, t->r, NULL, t->r_rows, t->r_pitch);
-    sum_frames(t, t->qq_sum, t->r, t->r, t->r_rows, t->r_pitch);
+    sum_frames(t, t->s_sum, t->ss_sum, t->s, t->s_rows, t->s_pitch);
+    sum_frames(t, t->q_sum, t->qq_sum, t->r, t->r_rows, t->r_pitch);
     if (t->parity)
         parity_sums(t);
     else if (!t->masked)

@@ -60,7 +60,7 @@ struct umpa_tile {
     float *work;              /* sample block */
     float *row;
     float *one, *level;              /* constant rows */
-    float *s_sum;                    /* sample block: sum over frames */
+    float *s_sum, *ss_sum;           /* sample block: sums over frames of s and s^2 */
     float *q_sum, *qq_sum;           /* reference block: sums over frames of r and r^2 */
     float *m_s;                      /* sample block: sum over frames, its level put back */
     float *mean;                     /* reference block: the local mean */
@@ -82,7 +82,7 @@ struct umpa_span {
     unsigned first, count;
 };
 
-/* Packs the tile over the output pixels x by y into `memory`, marks u->usable under it and fills the sums. */
+/* Packs the tile over the output pixels x by y into `memory` and fills the sums. */
 void umpa_tile_load(struct umpa_tile *t, struct spk_umpa *u, struct umpa_span x, struct umpa_span y,
                     float *memory);
 

@@ -10,30 +10,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rungs of the ladder: radii of binomial kernels, each applied to the result of the one before. Variances along one axis,
- * blocks included, add up to 0.5, 1, 2, then 4.3, 8.3, then 17, 33, 65 px^2. */
+/* Rungs of the ladder: radii of binomial kernels, each applied to the result of the one before, and the most frames for which
+ * a rung is looked at. Variances along one axis, blocks included, add up to 0.5, 2, then 4.3, 8.3, then 17, 65 px^2. */
 static const struct {
-    unsigned rungs, radius[UMPA_RUNGS];
-} ladder[UMPA_LEVELS] = {{3, {1, 1, 2}}, {2, {2, 2}}, {3, {2, 2, 4}}};
-enum { RADIUS_MAX = 4, EARLY_LEVELS = 2 };
+    struct {
+        unsigned radius, frames;
+    } rung[UMPA_RUNGS];
+} ladder[UMPA_LEVELS] = {{{{1, SPK_UMPA_FRAMES_MAX}, {3, SPK_UMPA_FRAMES_MAX}}},
+                         {{{2, SPK_UMPA_FRAMES_MAX}, {2, 4}}},
+                         {{{2, SPK_UMPA_FRAMES_MAX}, {6, SPK_UMPA_FRAMES_MAX}}}};
+enum { RADIUS_MAX = 6 };
 
 /* Fewer equations a window than this make four unknowns that fit the noise. */
 #define EQUATIONS 45.0f
 
-enum { GROUPS = 3, PANE_COLUMNS = 64, PANE_ROWS = 32, FOUND = 2 * PARAMS };
+/* Pixels that moved farther than this (px) are linearised again. */
+#define MOVED 0.3f
+
+enum { GROUPS = 3, PANE_COLUMNS = 256, PANE_ROWS = 16, FOUND = 2 * PARAMS };
 
 struct pane {
     struct spk_umpa *u;
     const struct umpa_level *level;
-    bool final;
-    unsigned x0, y0, width, height;
-    size_t pitch, plane;                  /* of smoothed equations: the output and a margin that shrinks */
-    float *smooth[2];                     /* [SPK_NORMALS][plane], in turn */
-    float *row;                           /* of the widest window */
-    float *found;                         /* [FOUND][PANE_COLUMNS] a row's estimates and their errors */
-    float *line[2];                       /* a row of a coarser level */
-    float *low, *high, *best, *deviation; /* [PARAMS][pane] */
-    float *alive;                         /* [GROUPS][pane] */
+    unsigned x0, y0, width, height, columns; /* columns: width, rounded */
+    size_t pitch, plane;                     /* of smoothed equations: the output and a margin that shrinks */
+    float *smooth[2];                        /* [SPK_NORMALS][plane], in turn */
+    float *row;                              /* of the widest window */
+    float *found;                            /* [FOUND][PANE_COLUMNS] a row's estimates and their errors */
+    float *line[2];                          /* a row of a coarser level */
+    float *low, *high, *best, *deviation;    /* [PARAMS][pane] */
+    float *alive;                            /* [GROUPS][pane] */
 };
 
 enum { PANE = PANE_COLUMNS * PANE_ROWS, LINE = PANE_COLUMNS + 2 * SPK_MATCH_STEP };
@@ -41,7 +47,7 @@ enum { PANE = PANE_COLUMNS * PANE_ROWS, LINE = PANE_COLUMNS + 2 * SPK_MATCH_STEP
 static size_t lay_out(struct pane *p, float *memory)
 {
     p->pitch = PANE_COLUMNS + 2 * SPK_MATCH_STEP;
-    p->plane = p->pitch * (PANE_ROWS + 2 * RADIUS_MAX + RADIUS_MAX);
+    p->plane = p->pitch * (PANE_ROWS + 2 * RADIUS_MAX);
     struct {
         float **array;
         size_t count;
@@ -131,7 +137,7 @@ static float ladder_spread(unsigned level, unsigned rung)
     enum { SIZE = 2 * UMPA_RUNGS * RADIUS_MAX + 1 };
     float kernel[SIZE] = {1}, next[SIZE], weight[2 * RADIUS_MAX + 1], sum = 0;
     for (unsigned r = 0; r <= rung; r++) {
-        unsigned radius = ladder[level].radius[r];
+        unsigned radius = ladder[level].rung[r].radius;
         binomial(weight, radius);
         for (unsigned i = 0; i < SIZE; i++) {
             next[i] = 0;
@@ -151,7 +157,7 @@ static float ladder_spread(unsigned level, unsigned rung)
 static void average(const struct pane *p, const float *from, size_t from_pitch, size_t from_plane, float *to,
                     const float *weight, unsigned radius, unsigned margin)
 {
-    unsigned columns = (unsigned)spk_match_round(PANE_COLUMNS + 2 * margin, SPK_MATCH_STEP);
+    unsigned columns = (unsigned)spk_match_round(p->columns + 2 * margin, SPK_MATCH_STEP);
     for (unsigned q = 0; q < SPK_NORMALS; q++)
         p->u->ops->window(to + q * p->plane, p->pitch, from + q * from_plane, from_pitch, weight,
                           2 * radius + 1, p->height + 2 * margin, columns, p->row);
@@ -167,37 +173,34 @@ static void solve_row(const struct pane *p, const float *normal, float spread)
 {
     struct spk_solve_row row = {.normal = normal,
                                 .plane = p->plane,
-                                .width = PANE_COLUMNS,
+                                .width = p->columns,
                                 .dark_field = p->u->config.dark_field,
                                 .spread = spread,
                                 .frames = (float)p->u->used_count,
                                 .estimate = p->found,
-                                .error = p->found + PARAMS * PANE_COLUMNS};
+                                .error = p->found + PARAMS * p->columns};
     p->u->ops->solve(&row);
 }
 
-/* The correlation of the sample's modulation with the reference's, from the averaged equations. */
 static void store_quality(const struct pane *p, const float *normal, unsigned y)
 {
     const struct spk_umpa *u = p->u;
     size_t at = (size_t)(p->y0 + y) * u->pitch + p->x0;
-    for (unsigned x = 0; x < p->width; x++) {
-        float k = u->param[PARAM_K][at + x];
-        float explained = k * k * normal[SPK_NORMAL_KK * p->plane + x];
-        float rest = normal[SPK_NORMAL_CHI2 * p->plane + x];
-        rest = rest > 0 ? rest : 0;
-        float sum = explained + rest;
-        u->quality[at + x] = k > 0 && sum > 0 ? sqrtf(explained / sum) : 0;
-    }
+    struct spk_correlation_row row = {.normal = normal,
+                                      .plane = p->plane,
+                                      .width = p->width,
+                                      .contrast = u->param[PARAM_K] + at,
+                                      .quality = u->quality + at};
+    u->ops->correlation(&row);
 }
 
 /* The estimate of a row as it stands. */
 static void take_row(const struct pane *p, unsigned y)
 {
     for (unsigned i = 0; i < PARAMS; i++) {
-        size_t at = i * PANE + y * PANE_COLUMNS, from = i * PANE_COLUMNS;
-        memcpy(p->best + at, p->found + from, PANE_COLUMNS * sizeof(float));
-        memcpy(p->deviation + at, p->found + PARAMS * PANE_COLUMNS + from, PANE_COLUMNS * sizeof(float));
+        size_t at = i * PANE + y * PANE_COLUMNS, from = i * p->columns;
+        memcpy(p->best + at, p->found + from, p->columns * sizeof(float));
+        memcpy(p->deviation + at, p->found + PARAMS * p->columns + from, p->columns * sizeof(float));
     }
 }
 
@@ -205,12 +208,12 @@ static void take_row(const struct pane *p, unsigned y)
 static void start_ladder(const struct pane *p, unsigned y)
 {
     for (unsigned i = 0; i < PARAMS; i++)
-        for (unsigned x = 0; x < PANE_COLUMNS; x++) {
+        for (unsigned x = 0; x < p->columns; x++) {
             p->low[i * PANE + y * PANE_COLUMNS + x] = -INFINITY;
             p->high[i * PANE + y * PANE_COLUMNS + x] = INFINITY;
         }
     for (unsigned g = 0; g < GROUPS; g++)
-        for (unsigned x = 0; x < PANE_COLUMNS; x++)
+        for (unsigned x = 0; x < p->columns; x++)
             p->alive[g * PANE + y * PANE_COLUMNS + x] = 1;
     take_row(p, y);
 }
@@ -219,9 +222,9 @@ static void start_ladder(const struct pane *p, unsigned y)
 static void climb_group(const struct pane *p, unsigned y, unsigned group, unsigned first, unsigned count)
 {
     size_t row = y * PANE_COLUMNS, at = first * PANE + row;
-    struct spk_narrow_row narrow = {.value = p->found + first * PANE_COLUMNS,
-                                    .error = p->found + (PARAMS + first) * PANE_COLUMNS,
-                                    .value_plane = PANE_COLUMNS,
+    struct spk_narrow_row narrow = {.value = p->found + first * p->columns,
+                                    .error = p->found + (PARAMS + first) * p->columns,
+                                    .value_plane = p->columns,
                                     .low = p->low + at,
                                     .high = p->high + at,
                                     .best = p->best + at,
@@ -229,7 +232,7 @@ static void climb_group(const struct pane *p, unsigned y, unsigned group, unsign
                                     .plane = PANE,
                                     .alive = p->alive + group * PANE + row,
                                     .count = count,
-                                    .width = PANE_COLUMNS};
+                                    .width = p->columns};
     p->u->ops->narrow(&narrow);
 }
 
@@ -249,36 +252,38 @@ static void keep_row(const struct pane *p, unsigned rung, unsigned y)
     for (unsigned i = 0; i < FOUND; i++)
         memcpy(level->found + (rung * FOUND + i) * level->found_plane + (p->y0 + y) * level->found_pitch +
                    p->x0,
-               p->found + i * PANE_COLUMNS, PANE_COLUMNS * sizeof(float));
+               p->found + i * p->columns, p->columns * sizeof(float));
 }
 
-/* Too few frames make the small windows useless. */
-static bool rung_counts(const struct spk_umpa *u, float spread)
+/* Too few frames make the small windows useless, enough frames some of the others. */
+static bool rung_counts(const struct spk_umpa *u, unsigned level, unsigned rung)
 {
-    return (float)u->used_count >= EQUATIONS * spread;
+    return u->used_count <= ladder[level].rung[rung].frames &&
+           (float)u->used_count >= EQUATIONS * ladder_spread(level, rung);
 }
 
 /* The rungs of one level under a pane; true when the ladder has begun. */
 static bool climb_level(struct pane *p, unsigned l)
 {
     unsigned margin = 0;
-    for (unsigned r = 0; r < ladder[l].rungs; r++)
-        margin += ladder[l].radius[r];
+    for (unsigned r = 0; r < UMPA_RUNGS; r++)
+        margin += ladder[l].rung[r].radius;
     const float *from = umpa_normal(p->level, 0, p->y0, p->x0) - margin * (p->level->pitch + 1);
     size_t pitch = p->level->pitch, plane = p->level->plane;
     bool begun = false;
-    for (unsigned r = 0; r < ladder[l].rungs; r++) {
+    for (unsigned r = 0; r < UMPA_RUNGS; r++) {
         float weight[2 * RADIUS_MAX + 1], spread = ladder_spread(l, r), *to = p->smooth[r & 1];
-        binomial(weight, ladder[l].radius[r]);
-        margin -= ladder[l].radius[r];
-        average(p, from, pitch, plane, to, weight, ladder[l].radius[r], margin);
+        binomial(weight, ladder[l].rung[r].radius);
+        margin -= ladder[l].rung[r].radius;
+        average(p, from, pitch, plane, to, weight, ladder[l].rung[r].radius, margin);
         from = to;
         pitch = p->pitch;
         plane = p->plane;
+        const bool counts = rung_counts(p->u, l, r);
         for (unsigned y = 0; y < p->height; y++) {
-            if (p->final && l == 0 && r + 1 == ladder[0].rungs)
+            if (l == 0 && r + 1 == UMPA_RUNGS)
                 store_quality(p, pane_row(p, to, margin, y), y);
-            if (!rung_counts(p->u, spread))
+            if (!counts)
                 continue;
             solve_row(p, pane_row(p, to, margin, y), spread);
             if (l)
@@ -286,7 +291,7 @@ static bool climb_level(struct pane *p, unsigned l)
             else
                 climb(p, y, !begun);
         }
-        begun |= rung_counts(p->u, spread);
+        begun |= counts;
     }
     return begun;
 }
@@ -299,7 +304,7 @@ static void stretch_row(const struct pane *p, unsigned l, const float *plane, un
     const float block = (float)(1u << l), at = ((float)(p->y0 + y) + 0.5f) / block - 0.5f;
     const int last = (int)level->height - 1, above = (int)floorf(at);
     const int a = above > 0 ? above : 0, b = above + 1 < last ? above + 1 : last;
-    const int x0 = (int)(p->x0 >> l), count = PANE_COLUMNS >> l, right = (int)level->width - x0;
+    const int x0 = (int)(p->x0 >> l), count = (int)(p->columns >> l), right = (int)level->width - x0;
     const float *row[2] = {plane + (size_t)a * level->found_pitch, plane + (size_t)b * level->found_pitch};
     float *from = p->line[0] + SPK_MATCH_STEP, *to = p->line[1] + SPK_MATCH_STEP;
     const int left = x0 > 0 ? 1 : 0, wide = right < count + 1 ? right : count + 1;
@@ -320,29 +325,33 @@ static void stretch_row(const struct pane *p, unsigned l, const float *plane, un
     ops->stretch(out, from, length);
 }
 
-/* The rungs of a coarser level, as it found them. */
-static bool climb_found(const struct pane *p, unsigned l, bool begun)
+/* The rungs of the coarser levels, as they found them. Row by row: the intervals stay in the first cache. */
+static void climb_found(const struct pane *p, unsigned levels, bool begun)
 {
-    const struct umpa_level *level = &p->u->equations[l];
-    for (unsigned r = 0; r < ladder[l].rungs; r++) {
-        if (!rung_counts(p->u, ladder_spread(l, r)))
-            continue;
-        for (unsigned y = 0; y < p->height; y++) {
+    struct {
+        const float *found;
+        unsigned level;
+    } list[UMPA_LEVELS * UMPA_RUNGS];
+    unsigned count = 0;
+    for (unsigned l = 1; l < levels; l++)
+        for (unsigned r = 0; r < UMPA_RUNGS; r++)
+            if (rung_counts(p->u, l, r)) {
+                list[count].found = p->u->equations[l].found + r * FOUND * p->u->equations[l].found_plane;
+                list[count++].level = l;
+            }
+    for (unsigned y = 0; y < p->height; y++)
+        for (unsigned n = 0; n < count; n++) {
+            const size_t plane = p->u->equations[list[n].level].found_plane;
             for (unsigned i = 0; i < FOUND; i++)
-                stretch_row(p, l, level->found + (r * FOUND + i) * level->found_plane, y,
-                            p->found + i * PANE_COLUMNS);
-            climb(p, y, !begun);
+                stretch_row(p, list[n].level, list[n].found + i * plane, y, p->found + i * p->columns);
+            climb(p, y, !begun && n == 0);
         }
-        begun = true;
-    }
-    return begun;
 }
 
 static void adaptive_window(struct pane *p)
 {
     bool begun = climb_level(p, 0);
-    for (unsigned l = 1; l < (p->final ? UMPA_LEVELS : EARLY_LEVELS); l++)
-        begun = climb_found(p, l, begun);
+    climb_found(p, UMPA_LEVELS, begun);
 }
 
 static void fixed_window(struct pane *p)
@@ -358,47 +367,67 @@ static void fixed_window(struct pane *p)
         const float *normal = pane_row(p, p->smooth[0], 0, y);
         solve_row(p, normal, sum * sum);
         take_row(p, y);
-        if (p->final)
-            store_quality(p, normal, y);
+        store_quality(p, normal, y);
     }
 }
 
-static float limit(float value, float low, float high)
+/* Marks the pieces under row y of the pane whose pixels moved too far for their linearisation. */
+static void mark_moved(const struct pane *p, unsigned y, const float *moved)
 {
-    return value < low ? low : value > high ? high : value; /* NaN stays: the pixel is not valid */
+    struct spk_umpa *u = p->u;
+    for (unsigned x = 0; x < p->width; x += UMPA_PIECE_COLUMNS) {
+        unsigned rest = p->width - x;
+        float low = 0, high = 0;
+        u->ops->extent(moved + x, rest < UMPA_PIECE_COLUMNS ? rest : UMPA_PIECE_COLUMNS, &low, &high);
+        if (high > MOVED)
+            u->moved[(p->y0 + y) / UMPA_PIECE_ROWS * umpa_pieces_across(u) +
+                     (p->x0 + x) / UMPA_PIECE_COLUMNS] = 1;
+    }
 }
 
-/* Steps are bounded: displacements move at most 0.7 px a pass and stay where the search has looked. */
 static void store_step(const struct pane *p)
 {
     struct spk_umpa *u = p->u;
-    const float range = (float)u->search_shift + 0.7f;
-    const float origin[PARAMS] = {1, 1, (float)u->guess_x, (float)u->guess_y};
     for (unsigned y = 0; y < p->height; y++) {
         size_t to = (size_t)(p->y0 + y) * u->pitch + p->x0, from = y * PANE_COLUMNS;
-        for (unsigned x = 0; x < p->width; x++) {
-            const float *best = p->best + from + x, *deviation = p->deviation + from + x;
-            float ex = deviation[PARAM_X * PANE], ey = deviation[PARAM_Y * PANE];
-            u->error[to + x] = sqrtf(ex * ex + ey * ey);
-            if (u->config.refine == 0)
-                continue;
-            float t = best[PARAM_T * PANE] + origin[PARAM_T];
-            float k = best[PARAM_K * PANE] + origin[PARAM_K];
-            u->param[PARAM_T][to + x] = limit(t, 0.02f, 3);
-            u->param[PARAM_K][to + x] = limit(k, -0.2f, 3);
-            for (unsigned i = PARAM_X; i <= PARAM_Y; i++) {
-                float *value = &u->param[i][to + x];
-                float step = limit(best[i * PANE] + origin[i] - *value, -0.7f, 0.7f);
-                *value = limit(*value + step, origin[i] - range, origin[i] + range);
-            }
-        }
+        float *trial = p->found; /* takes the step that nobody asked for */
+        float *moved = trial + PARAMS * p->columns;
+        const bool take = u->config.refine > 0;
+        struct spk_step_row row = {.best = p->best + from,
+                                   .deviation = p->deviation + from,
+                                   .plane = PANE,
+                                   .origin = {1, 1, (float)u->guess_x, (float)u->guess_y},
+                                   .range = (float)u->search_shift + 0.7f,
+                                   .width = p->width,
+                                   .transmission = take ? u->param[PARAM_T] + to : trial,
+                                   .contrast = take ? u->param[PARAM_K] + to : trial + p->columns,
+                                   .x = take ? u->param[PARAM_X] + to : trial + 2 * p->columns,
+                                   .y = take ? u->param[PARAM_Y] + to : trial + 3 * p->columns,
+                                   .error = u->error + to,
+                                   .moved = moved};
+        u->ops->step(&row);
+        if (take)
+            mark_moved(p, y, moved);
     }
+}
+
+/* Whether a piece under the pane has moved; takes the marks away. */
+static bool take_marks(const struct pane *p)
+{
+    struct spk_umpa *u = p->u;
+    bool any = false;
+    for (unsigned y = p->y0; y < p->y0 + p->height; y += UMPA_PIECE_ROWS)
+        for (unsigned x = p->x0; x < p->x0 + p->width; x += UMPA_PIECE_COLUMNS) {
+            uint8_t *moved = &u->moved[y / UMPA_PIECE_ROWS * umpa_pieces_across(u) + x / UMPA_PIECE_COLUMNS];
+            any |= *moved;
+            *moved = 0;
+        }
+    return any;
 }
 
 struct windows {
     struct spk_umpa *u;
     unsigned level;
-    bool final;
 };
 
 static unsigned panes_across(const struct umpa_level *level)
@@ -409,7 +438,7 @@ static unsigned panes_across(const struct umpa_level *level)
 static void window_pane(void *context, unsigned task, unsigned worker)
 {
     const struct windows *w = context;
-    struct pane pane = {.u = w->u, .level = &w->u->equations[w->level], .final = w->final}, *p = &pane;
+    struct pane pane = {.u = w->u, .level = &w->u->equations[w->level]}, *p = &pane;
     lay_out(p, umpa_scratch(w->u, worker));
     unsigned across = panes_across(p->level);
     p->x0 = task % across * PANE_COLUMNS;
@@ -417,10 +446,13 @@ static void window_pane(void *context, unsigned task, unsigned worker)
     unsigned right = p->level->width - p->x0, below = p->level->height - p->y0;
     p->width = right < PANE_COLUMNS ? right : PANE_COLUMNS;
     p->height = below < PANE_ROWS ? below : PANE_ROWS;
+    p->columns = (unsigned)spk_match_round(p->width, SPK_MATCH_STEP);
     if (w->level > 0) {
         climb_level(p, w->level);
         return;
     }
+    if (!take_marks(p))
+        return;
     if (w->u->config.window > 0)
         fixed_window(p);
     else
@@ -428,11 +460,10 @@ static void window_pane(void *context, unsigned task, unsigned worker)
     store_step(p);
 }
 
-void umpa_windows(struct spk_umpa *u, bool final)
+void umpa_windows(struct spk_umpa *u)
 {
-    unsigned levels = u->config.window > 0 ? 1 : final ? UMPA_LEVELS : EARLY_LEVELS;
-    for (unsigned l = levels; l-- > 0;) { /* coarse ones first */
-        struct windows windows = {u, l, final};
+    for (unsigned l = u->config.window > 0 ? 1 : UMPA_LEVELS; l-- > 0;) { /* coarse ones first */
+        struct windows windows = {u, l};
         unsigned down = (u->equations[l].height + PANE_ROWS - 1) / PANE_ROWS;
         spk_team_run(u->team, window_pane, &windows, panes_across(&u->equations[l]) * down);
     }

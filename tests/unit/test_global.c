@@ -30,13 +30,13 @@ struct bench {
     struct spk_global *global;
 };
 
-static void restore_row(void *context, unsigned y, unsigned worker)
+static void restore_rows(void *context, unsigned first, unsigned last, unsigned worker)
 {
     (void)worker;
     struct bench *b = context;
     for (unsigned i = 0; i < SPK_NORMALS; i++)
-        memcpy(b->problem.normal + i * b->plane + y * b->pitch, b->saved + i * b->plane + y * b->pitch,
-               b->pitch * sizeof(float));
+        memcpy(b->problem.normal + i * b->plane + first * b->pitch,
+               b->saved + i * b->plane + first * b->pitch, (last - first) * b->pitch * sizeof(float));
 }
 
 static void bench_create(struct bench *b, unsigned height, unsigned width, enum spk_isa isa)
@@ -49,7 +49,7 @@ static void bench_create(struct bench *b, unsigned height, unsigned width, enum 
     *p = (struct spk_global_problem){.pitch = b->pitch,
                                      .normal_pitch = b->pitch,
                                      .plane = b->plane,
-                                     .equations = restore_row,
+                                     .equations = restore_rows,
                                      .context = b};
     for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++)
         p->param[c] = b->memory + c * b->plane;

@@ -69,6 +69,20 @@ static void test_cross(const struct spk_match_ops *c, const struct spk_match_ops
     check_sentinels("cross", out_v, stride * shifts);
 }
 
+static void test_frames(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
+{
+    unsigned frames = 1 + below(23), width = SPK_MATCH_STEP * (1 + below(7));
+    size_t plane = width + below(9);
+    bool square = below(2) > 0;
+    fill(a, frames * plane, 2);
+    guard(out_c, 2 * width);
+    guard(out_v, 2 * width);
+    c->frames(out_c, square ? out_c + width : NULL, a, plane, frames, width);
+    v->frames(out_v, square ? out_v + width : NULL, a, plane, frames, width);
+    compare("frames", isa, out_v, out_c, 2 * width, 1e-5f);
+    check_sentinels("frames", out_v, 2 * width);
+}
+
 static void test_taps(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
 {
     unsigned count = 1 + below(25), width = SPK_MATCH_STEP * (1 + below(9)), step = 1 + below(40);
@@ -209,42 +223,63 @@ static void test_vertex(const struct spk_match_ops *ops, const char *isa)
 
 static void test_moments(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
 {
-    enum { MAX = 20 };
-    unsigned width = 1 + below(MAX), height = 1 + below(MAX), lanes = SPK_MATCH_LANES * (1 + below(3));
-    float lane[24], lane_x[24], lane_y[24], ux[MAX], uy[MAX];
-    fill(a, (width + 4) * (height + 4) * lanes, 2);
-    fill(b, width * lanes, 2);
-    for (unsigned k = 0; k < lanes; k++) {
-        lane[k] = k + 3 < lanes;
-        lane_x[k] = (float)below(5) - 2;
-        lane_y[k] = (float)below(5) - 2;
-    }
-    fill(ux, width, 12);
-    fill(uy, width, 12);
-    ux[0] = NAN;
-    bool stepping = below(2) > 0;
-    size_t plane = width + 1;
+    enum { FRAMES = 23, WIDE = 48 };
+    unsigned frame[FRAMES], frames = 1 + below(FRAMES), rows = 1 + below(SPK_CELL_ROWS);
+    size_t pitch = SPK_MATCH_STEP + below(7), plane = rows * pitch + below(5);
+    static float weight[SPK_CELL_ROWS * FRAMES * SPK_MATCH_STEP];
+    struct spk_moments_cell cell = {.rows = rows,
+                                    .frames = frames,
+                                    .frame_pitch = WIDE,
+                                    .frame = frame,
+                                    .sample = b,
+                                    .weight = below(2) ? weight : NULL,
+                                    .scale = 0.7f,
+                                    .sample_row = FRAMES * SPK_MATCH_STEP,
+                                    .sample_frame = SPK_MATCH_STEP,
+                                    .pitch = pitch,
+                                    .plane = plane};
+    fill(a, (SPK_CELL_ROWS + 3) * FRAMES * WIDE, 2);
+    fill(b, SPK_CELL_ROWS * FRAMES * SPK_MATCH_STEP, 2);
+    for (unsigned i = 0; i < SPK_CELL_ROWS * FRAMES * SPK_MATCH_STEP; i++)
+        weight[i] = below(3) > 0;
+    for (unsigned k = 0; k < frames; k++)
+        frame[k] = below(FRAMES);
+    for (unsigned r = 0; r < rows + 3; r++)
+        cell.line[r] = a + below(SPK_CELL_ROWS + 3) * FRAMES * WIDE + below(9);
+    spk_spline_weights(uniform(), cell.wx, cell.dx);
+    spk_spline_weights(uniform(), cell.wy, cell.dy);
     guard(out_c, SPK_MOMENTS * plane);
     guard(out_v, SPK_MOMENTS * plane);
-    struct spk_moments_row row = {.coefficient = a,
-                                  .sample = b,
-                                  .lane = lane,
-                                  .lane_x = stepping ? lane_x : NULL,
-                                  .lane_y = lane_y,
-                                  .width = width,
-                                  .height = height,
-                                  .lanes = lanes,
-                                  .y = (int)below(height),
-                                  .count = (int)width,
-                                  .ux = ux,
-                                  .uy = uy,
-                                  .out = out_c,
-                                  .plane = plane};
-    c->moments(&row);
-    row.out = out_v;
-    v->moments(&row);
+    cell.out = out_c;
+    c->moments(&cell);
+    cell.out = out_v;
+    v->moments(&cell);
     compare("moments", isa, out_v, out_c, SPK_MOMENTS * plane, 2e-5f);
     check_sentinels("moments", out_v, SPK_MOMENTS * plane);
+}
+
+/* Members of a cell, some displacements no numbers. */
+static void test_near(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
+{
+    enum { MAX = SPK_CELL_ROWS * SPK_MATCH_STEP };
+    float x[MAX], y[MAX], open[MAX], member[2][MAX];
+    unsigned count = SPK_MATCH_STEP * (1 + below(SPK_CELL_ROWS));
+    fill(x, MAX, 2);
+    fill(y, MAX, 2);
+    x[below(count)] = NAN;
+    y[below(count)] = INFINITY;
+    for (unsigned i = 0; i < MAX; i++)
+        open[i] = below(4) > 0;
+    struct spk_near_cell cell[2];
+    for (unsigned i = 0; i < 2; i++) {
+        cell[i] = (struct spk_near_cell){count, x, y, open, 0.2f, -0.1f, 0.5f, member[i], 0, 0, 0};
+        (i ? v : c)->near(&cell[i]);
+    }
+    compare("near", isa, member[1], member[0], count, 0);
+    CHECK(cell[0].sum == cell[1].sum, "near, %s: %g members, not %g", isa, (double)cell[1].sum,
+          (double)cell[0].sum);
+    if (isfinite(cell[0].sum_x) || isfinite(cell[1].sum_x))
+        CHECK_NEAR(cell[1].sum_x, cell[0].sum_x, 1e-4);
 }
 
 /* Equations of pixels that see a pattern, as `normal` makes them, and their solution. */
@@ -279,6 +314,8 @@ static void test_equations(const struct spk_match_ops *c, const struct spk_match
                                  .contrast = k,
                                  .ux = x,
                                  .uy = y,
+                                 .at_x = x,
+                                 .at_y = slope,
                                  .mean = mean,
                                  .mean_x = slope,
                                  .mean_y = slope,
@@ -331,20 +368,17 @@ static void test_scale(const struct spk_match_ops *c, const struct spk_match_ops
     }
 }
 
-/* Packing and laying side by side of hostile data: any width, NaN, infinity, masked pixels. */
+/* Packing of hostile data: any width, NaN, infinity, masked pixels. */
 static void test_pack(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
 {
     static const float wild[] = {NAN, INFINITY, -INFINITY, 1e30f, 0, -0.0f};
     enum { MAX = 130 };
-    unsigned width = 1 + below(MAX - 1), rows = 1 + below(19), lanes = (rows + 7) / 8 * 8;
+    unsigned width = 1 + below(MAX - 1), rows = 1 + below(19);
     uint8_t mask[MAX];
     float base[MAX], good[2][MAX], *out[2] = {out_c, out_v};
-    const float *row[20];
     bool all[2];
     fill(a, rows * MAX, 4);
     fill(base, MAX, 1);
-    for (unsigned i = 0; i < rows; i++)
-        row[i] = below(9) ? a + i * MAX : NULL;
     for (unsigned i = 0; i < MAX; i++)
         mask[i] = below(8) > 0;
     for (unsigned i = below(20); i < 12; i++)
@@ -359,12 +393,6 @@ static void test_pack(const struct spk_match_ops *c, const struct spk_match_ops 
     compare("pack", isa, out_v, out_c, width, 1e-6f);
     compare("pack, good", isa, good[1], good[0], MAX, 0);
     check_sentinels("pack", out_v, width);
-    for (unsigned i = 0; i < 2; i++) {
-        guard(out[i], width * lanes);
-        (i ? v : c)->interleave(out[i], lanes, row, rows, 0.5f, 1, width);
-    }
-    compare("interleave", isa, out_v, out_c, width * lanes, 0);
-    check_sentinels("interleave", out_v, width * lanes);
 }
 
 /* The cardinal spline is 1 at 0 and 0 at other whole numbers: white noise passes unchanged there, and least half way. */
@@ -396,12 +424,14 @@ int main(int argc, char **argv)
         }
         for (unsigned i = 0; i < 300; i++) {
             test_cross(c, v, spk_isa_name(isa));
+            test_frames(c, v, spk_isa_name(isa));
             test_taps(c, v, spk_isa_name(isa));
             test_window(c, v, spk_isa_name(isa));
             test_fit(c, v, spk_isa_name(isa));
             test_track(v, spk_isa_name(isa));
             test_vertex(v, spk_isa_name(isa));
             test_moments(c, v, spk_isa_name(isa));
+            test_near(c, v, spk_isa_name(isa));
             test_equations(c, v, spk_isa_name(isa));
             test_pack(c, v, spk_isa_name(isa));
             test_scale(c, v, spk_isa_name(isa));

@@ -46,8 +46,8 @@ struct spk_global_problem {
                       trust it; NAN and infinity: not. Out (see `deviation`): of the result */
     float *normal; /* [SPK_NORMALS] planes, SPK_NORMAL_*; what is there afterwards means nothing */
     size_t normal_pitch, plane;
-    /* Fills row y of `normal` at the present `param`; called for all rows, on all workers. */
-    void (*equations)(void *context, unsigned y, unsigned worker);
+    /* Fills rows first to last - 1 of `normal` at the present `param`; called for all rows, on all workers. */
+    void (*equations)(void *context, unsigned first, unsigned last, unsigned worker);
     void *context;
     float origin[SPK_GLOBAL_PARAMS]; /* that the right-hand sides of the equations are relative to */
     float range;                     /* px: ux, uy stay this near their origin */

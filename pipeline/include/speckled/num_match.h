@@ -15,8 +15,7 @@
 
 enum {
     SPK_MATCH_STEP = 16,   /* widths of rows are multiples of this */
-    SPK_MATCH_LANES = 8,   /* frames of interleaved data are padded with zeros to a multiple of this */
-    SPK_MATCH_MARGIN = 2,  /* mirrored pixels round interleaved spline coefficients */
+    SPK_CELL_ROWS = 8,     /* most rows of a cell of `moments`; it has SPK_MATCH_STEP columns */
     SPK_SPLINE_STEPS = 256 /* entries of a struct spk_spline_noise table, less one */
 };
 
@@ -84,12 +83,14 @@ struct spk_joint_row {
 /* The reference's local mean and its slopes at x - u by bilinear interpolation, and whether the pixel counts: it and the
  * four pixels of the reference round x - u are usable. */
 struct spk_mean_row {
-    const float *mean;                        /* plane, rows `pitch` apart */
-    const uint8_t *reference_usable, *usable; /* plane; row */
+    const float *mean;               /* plane, rows `pitch` apart */
+    const uint8_t *reference_usable; /* plane; NULL: all of it */
+    const uint8_t *usable;           /* row */
     size_t pitch;
-    unsigned width, height, y;
-    const float *ux, *uy;                      /* [width] */
-    float *value, *slope_x, *slope_y, *weight; /* [width] */
+    unsigned width, height;
+    unsigned x, y, count;                      /* the pixels: first column, row, how many */
+    const float *ux, *uy;                      /* [count] */
+    float *value, *slope_x, *slope_y, *weight; /* [count] */
 };
 
 /* Names of the sums that `moments` collects over frames: v the interpolated reference (mean taken out), vx and vy its
@@ -110,20 +111,34 @@ enum spk_moment {
     SPK_SUM_VYS,
     SPK_SUM_SS,
     SPK_SUM_COUNT, /* frames that were in view */
-    SPK_MOMENTS = 16
+    SPK_MOMENTS
 };
 
-/* Interpolates the reference at x - u for every pixel of a row and collects the moments over frames. */
-struct spk_moments_row {
-    const float *coefficient; /* [height + 2 margin][width + 2 margin][lanes] cubic B-spline coefficients */
-    const float *sample;      /* [count][lanes], interleaved */
-    const float *lane;        /* [lanes] 1 for a frame, 0 for padding */
-    const float *lane_x, *lane_y; /* [lanes] position of a frame in its image; NULL: all zero */
-    unsigned width, height, lanes;
-    int y, x, count;      /* the row: y, first x, pixels */
-    const float *ux, *uy; /* [count] */
-    float *out;           /* [SPK_MOMENTS][plane] */
-    size_t plane;
+/* Interpolates the reference at one displacement of all pixels of a cell, SPK_MATCH_STEP columns wide, and collects the
+ * moments over frames: cubic B-splines, separably. */
+struct spk_moments_cell {
+    unsigned rows, frames;
+    /* Coefficients of frame 0: `rows` + 3 rows, from the one above, each from the column to the left of the first pixel's
+     * whole position. Frame k of the cell lies frame[k] * frame_pitch further; SPK_MATCH_STEP + 3 columns are read. */
+    const float *line[SPK_CELL_ROWS + 3];
+    size_t frame_pitch;
+    const unsigned *frame;            /* [frames] */
+    float wx[4], dx[4], wy[4], dy[4]; /* spk_spline_weights() of the fraction */
+    const float *sample; /* pixel x of frame k in row y: [y * sample_row + frame[k] * sample_frame + x] */
+    float scale;         /* of the sample */
+    const float *weight; /* the same for 1 or 0; NULL: all 1 */
+    size_t sample_row, sample_frame;
+    float *out; /* [SPK_MOMENTS][rows], rows `pitch` and moments `plane` apart */
+    size_t pitch, plane;
+};
+
+/* Which pixels of a cell go together: those that are `open` and lie within `reach` of (x, y) along both axes. */
+struct spk_near_cell {
+    unsigned count;              /* multiple of SPK_MATCH_STEP */
+    const float *ux, *uy, *open; /* [count] */
+    float x, y, reach;
+    float *member;           /* [count] out: 1 or 0 */
+    float sum, sum_x, sum_y; /* out: number of members and sums of their ux, uy */
 };
 
 /* Planes of the normal equations of one pixel in p = (T, K, ux, uy), each divided by the noise variance. */
@@ -146,16 +161,18 @@ enum spk_normal {
     SPK_NORMALS
 };
 
-/* Makes the normal equations of a row from its moments, linearised at the pixel's own (T, K, ux, uy); the right-hand side
+/* Makes the normal equations of a row from its moments, linearised at the pixel's (T, K, ux, uy); the right-hand side
  * is absolute: it belongs to p - origin. Reference noise is taken out of the right-hand side alone, so that the matrix
  * stays positive semi-definite. Pixels with `weight` 0 get zeros. */
 struct spk_normal_row {
     const float *moment; /* [SPK_MOMENTS][moment_plane] */
     size_t moment_plane;
     unsigned width;
-    const float *transmission, *contrast, *ux, *uy; /* [width] */
-    const float *mean, *mean_x, *mean_y;            /* [width] local mean at x - u and its derivatives */
-    const float *weight;                            /* [width] 0 or 1 */
+    const float *transmission, *contrast; /* [width] */
+    const float *ux, *uy;                 /* [width] displacement for which the moments hold */
+    const float *at_x, *at_y;             /* [width] displacement at which the residual is wanted */
+    const float *mean, *mean_x, *mean_y;  /* [width] local mean at x - u and its derivatives */
+    const float *weight;                  /* [width] 0 or 1 */
     float origin[4];
     float noise_reference, noise_sample; /* variance over intensity */
     const struct spk_spline_noise *spline;
@@ -187,10 +204,43 @@ struct spk_narrow_row {
     unsigned count, width;
 };
 
+/* Takes a bounded step: T and K within sane limits, ux and uy at most 0.7 px from where they are and within `range` of the
+ * origin; NaN stays NaN. error = standard deviation of the displacement. */
+struct spk_step_row {
+    const float *best, *deviation; /* [4][plane]: T, K, ux, uy relative to the origin */
+    size_t plane;
+    float origin[4], range;
+    unsigned width;
+    float *transmission, *contrast, *x, *y; /* [width] */
+    float *error;                           /* [width] */
+    float *moved;                           /* [width] larger of the steps along x and y */
+};
+
+/* The correlation of the sample's modulation with the reference's from equations: sqrt(E / (E + residual)), E = K^2 KK. */
+struct spk_correlation_row {
+    const float *normal; /* [SPK_NORMALS][plane] */
+    size_t plane;
+    unsigned width;
+    const float *contrast; /* [width] */
+    float *quality;        /* [width] */
+};
+
+/* D = K / T, and which pixels to trust: numbers throughout, T positive, the displacement known to half a pixel, within
+ * `range` of the guess and inside the frame. */
+struct spk_judge_row {
+    const float *transmission, *contrast, *x, *y, *cost, *error; /* [width] */
+    float guess_x, guess_y, range;
+    unsigned width, height, row;
+    float *dark_field; /* [width] */
+    uint8_t *valid;    /* [width] */
+};
+
 struct spk_match_ops {
     /* out[j * out_stride + x] = sum over k < frames of a[k * a_plane + x] * b[k * b_plane + x + j], j < shifts. */
     void (*cross)(float *out, size_t out_stride, const float *a, size_t a_plane, const float *b,
                   size_t b_plane, unsigned frames, unsigned width, unsigned shifts);
+    /* sum[x] and square[x] (may be NULL) = sums over k < frames of a[k * plane + x] and of its square. */
+    void (*frames)(float *sum, float *square, const float *a, size_t plane, unsigned frames, unsigned width);
     /* out[x] = sum over j < count of weight[j] * in[x + j * step]; out does not overlap in. */
     void (*taps)(float *out, const float *in, size_t step, const float *weight, unsigned count,
                  unsigned width);
@@ -206,18 +256,18 @@ struct spk_match_ops {
     void (*extent)(const float *values, size_t count, float *low, float *high);
     void (*joint)(const struct spk_joint_row *row);
     void (*mean)(const struct spk_mean_row *row);
-    void (*moments)(const struct spk_moments_row *row);
+    void (*near)(struct spk_near_cell *cell);
+    void (*moments)(const struct spk_moments_cell *cell);
     void (*normal)(const struct spk_normal_row *row);
     void (*solve)(const struct spk_solve_row *row);
     void (*narrow)(const struct spk_narrow_row *row);
+    void (*step)(const struct spk_step_row *row);
+    void (*correlation)(const struct spk_correlation_row *row);
+    void (*judge)(const struct spk_judge_row *row);
     /* to[x] = from[x] * scale - base[x], or 0 where `mask` is 0 or the magnitude of from[x] * scale is not below `limit`; such
      * pixels clear good[x] (may be NULL). Any width. True when every pixel counts. */
     bool (*pack)(float *to, float *good, const float *from, const uint8_t *mask, const float *base,
                  float scale, float limit, unsigned width);
-    /* Lays `count` rows side by side: to[x * lanes + k] = from[k][x] * scale, or 0 where its magnitude is not below `limit`;
-     * lanes from `count` to `lanes` become 0. A NULL row is 0. Any width. */
-    void (*interleave)(float *to, unsigned lanes, const float *const *from, unsigned count, float scale,
-                       float limit, unsigned width);
     /* Window means of each frame put into window sums of packed data (r' = r - 1, s' = s - level), for parity with UMPA:
      * qs[x] -= means[x]; ms[x] = means[x] + s[x] + level * (r[x] + frames), where means, s, r are sums over frames of the
      * products of the means of s' and r', and of each alone. Any count. */

@@ -1,0 +1,397 @@
+/* The normal equations of every pixel in (T, K, ux, uy).
+ *
+ * Interpolation is cheap where many pixels share one displacement: it is separable then, and their places in the reference
+ * lie side by side. So the pixels of a small cell are linearised together, at the mean of those that lie within REACH
+ * of each other; what is left of a step that small is third order in the displacement. */
+#include "umpa_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    COLUMNS = UMPA_PIECE_COLUMNS,
+    ROWS = UMPA_PIECE_ROWS,
+    CELL = SPK_MATCH_STEP * ROWS,
+    PLACES = 16, /* of one cell at most; what is left then shares the last */
+};
+#define REACH 0.25f
+
+/* Displacements beyond are no numbers. */
+#define FARTHEST 20000.0f
+
+struct piece {
+    struct spk_umpa *u;
+    unsigned x0, y0, width, height;
+    const float *sample; /* of the first pixel, frame 0 */
+    size_t sample_row, sample_frame;
+    float scale;
+    float *packed, *weight;                     /* [ROWS][count][COLUMNS]; weight: sample stepping only */
+    float *moment;                              /* [SPK_MOMENTS][ROWS][COLUMNS] */
+    float *x, *y;                               /* [ROWS][COLUMNS] where each pixel is linearised */
+    float *mean, *mean_x, *mean_y, *row_weight; /* [COLUMNS] */
+    float *zero;                                /* [COLUMNS] */
+    float *trial;                               /* [SPK_MOMENTS][CELL] of one place */
+    float *cell_x, *cell_y, *open, *member;     /* [CELL] */
+};
+
+static size_t lay_out(struct piece *p, const struct spk_umpa *u, float *memory)
+{
+    const size_t samples = (size_t)ROWS * u->count * COLUMNS;
+    struct {
+        float **array;
+        size_t count;
+    } part[] = {
+        {&p->packed, samples},
+        {&p->weight, u->stepping ? samples : 0},
+        {&p->moment, SPK_MOMENTS * ROWS * COLUMNS},
+        {&p->x, ROWS * COLUMNS},
+        {&p->y, ROWS * COLUMNS},
+        {&p->mean, COLUMNS},
+        {&p->mean_x, COLUMNS},
+        {&p->mean_y, COLUMNS},
+        {&p->row_weight, COLUMNS},
+        {&p->zero, COLUMNS},
+        {&p->trial, SPK_MOMENTS * CELL},
+        {&p->cell_x, CELL},
+        {&p->cell_y, CELL},
+        {&p->open, CELL},
+        {&p->member, CELL},
+    };
+    size_t total = 0;
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
+        *part[i].array = memory ? memory + total : NULL;
+        total += part[i].count;
+    }
+    return total;
+}
+
+size_t umpa_equations_scratch(const struct spk_umpa *u)
+{
+    struct piece piece;
+    return lay_out(&piece, u, NULL);
+}
+
+/* One row of one frame of the sample; what is not in view or no number becomes 0. */
+static void pack_row(const struct piece *p, unsigned k, unsigned row, float *to, float *good)
+{
+    const struct spk_umpa *u = p->u;
+    const struct umpa_row from = umpa_frame_row(u, u->sample, k, (int)(p->y0 + row));
+    memset(to, 0, COLUMNS * sizeof *to);
+    int first = (int)p->x0, last = first + (int)p->width - 1;
+    int lo = from.first > first ? from.first : first, hi = from.last < last ? from.last : last;
+    if (!from.data)
+        lo = hi + 1;
+    for (int x = first; u->stepping && x <= last; x++)
+        good[x - first] = x >= lo && x <= hi ? 1 : 0;
+    if (lo <= hi)
+        u->ops->pack(to + (lo - first), good + (lo - first), from.data + lo + from.shift,
+                     from.mask + lo + from.shift, p->zero, u->scale, UMPA_LIMIT, (unsigned)(hi - lo + 1));
+}
+
+/* Packs all frames and remembers which pixels hold a number: in all frames, or with sample stepping in any. */
+static void pack_samples(struct piece *p)
+{
+    struct spk_umpa *u = p->u;
+    const bool stepping = u->stepping;
+    p->sample = p->packed;
+    p->sample_row = (size_t)u->count * COLUMNS;
+    p->sample_frame = COLUMNS;
+    p->scale = 1;
+    for (unsigned row = 0; row < p->height; row++) {
+        float *good = p->row_weight;
+        for (unsigned x = 0; x < COLUMNS; x++)
+            good[x] = stepping ? 0 : 1;
+        for (unsigned i = 0; i < u->used_count; i++) {
+            size_t at = ((size_t)row * u->count + u->used[i]) * COLUMNS;
+            pack_row(p, u->used[i], row, p->packed + at, stepping ? p->weight + at : good);
+            for (unsigned x = 0; stepping && x < p->width; x++)
+                good[x] = p->weight[at + x] > good[x] ? p->weight[at + x] : good[x];
+        }
+        uint8_t *usable = u->usable + (size_t)(p->y0 + row) * u->pitch + p->x0;
+        for (unsigned x = 0; x < p->width; x++)
+            usable[x] = good[x] > 0;
+    }
+}
+
+/* Where no pixel is masked the sample can be read where it is; false when some are. Cells are whole or the row ends behind
+ * the last frame's, so a last partial cell is packed. */
+static bool read_in_place(struct piece *p)
+{
+    struct spk_umpa *u = p->u;
+    const size_t at = (size_t)p->y0 * u->width + p->x0;
+    if (u->stepping || p->width % SPK_MATCH_STEP)
+        return false;
+    for (unsigned row = 0; row < p->height; row++)
+        if (memchr(u->sample->mask + at + (size_t)row * u->width, 0, p->width))
+            return false;
+    p->sample = u->sample->data + at;
+    p->sample_row = u->width;
+    p->sample_frame = (size_t)u->height * u->width;
+    p->scale = u->scale;
+    for (unsigned row = 0; row < p->height; row++)
+        memset(u->usable + (size_t)(p->y0 + row) * u->pitch + p->x0, 1, p->width);
+    return true;
+}
+
+/* Whether every sum of squares is that of numbers. */
+static bool sums_are_sane(const struct piece *p)
+{
+    const float limit = UMPA_LIMIT * UMPA_LIMIT;
+    unsigned bad = 0;
+    for (unsigned row = 0; row < p->height; row++) {
+        const float *square = p->moment + (SPK_SUM_SS * ROWS + row) * COLUMNS;
+        for (unsigned x = 0; x < p->width; x++)
+            bad += square[x] < limit ? 0 : 1;
+    }
+    return !bad;
+}
+
+static float sane(float value, float otherwise)
+{
+    return fabsf(value) < FARTHEST ? value : otherwise;
+}
+
+/* Takes the displacements of a cell; pixels that do not count are not open. */
+static void open_cell(const struct piece *p, unsigned column)
+{
+    const struct spk_umpa *u = p->u;
+    for (unsigned row = 0; row < ROWS; row++)
+        for (unsigned i = 0; i < SPK_MATCH_STEP; i++) {
+            unsigned at = row * SPK_MATCH_STEP + i, x = column + i;
+            size_t from = (size_t)(p->y0 + row) * u->pitch + p->x0 + x;
+            bool inside = row < p->height && x < p->width;
+            p->cell_x[at] = inside ? sane(u->param[PARAM_X][from], (float)u->guess_x) : 0;
+            p->cell_y[at] = inside ? sane(u->param[PARAM_Y][from], (float)u->guess_y) : 0;
+            p->open[at] = inside && u->usable[from] ? 1 : 0;
+        }
+}
+
+static int clamp_int(int value, int low, int high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+/* Moments of a whole cell linearised at one displacement. Pixels whose place is outside the reference have no weight later, so
+ * theirs may come from anywhere. */
+static void collect(const struct piece *p, unsigned column, float ux, float uy, float *out, size_t pitch,
+                    size_t plane)
+{
+    const struct spk_umpa *u = p->u;
+    const int left = (int)floorf(-ux), top = (int)floorf(-uy);
+    struct spk_moments_cell cell = {.rows = p->height,
+                                    .frames = u->used_count,
+                                    .frame_pitch = u->c_pitch,
+                                    .frame = u->used,
+                                    .sample = p->sample + column,
+                                    .weight = u->stepping ? p->weight + column : NULL,
+                                    .scale = p->scale,
+                                    .sample_row = p->sample_row,
+                                    .sample_frame = p->sample_frame,
+                                    .out = out,
+                                    .pitch = pitch,
+                                    .plane = plane};
+    spk_spline_weights(-ux - (float)left, cell.wx, cell.dx);
+    spk_spline_weights(-uy - (float)top, cell.wy, cell.dy);
+    const int x = clamp_int((int)(p->x0 + column) + left - 1, -UMPA_BESIDE, (int)u->width);
+    for (unsigned row = 0; row < p->height + 3; row++) {
+        int y = clamp_int((int)(p->y0 + row) + top - 1, -UMPA_MIRROR, (int)u->height + UMPA_MIRROR - 1);
+        cell.line[row] = umpa_coefficient(u, y) + x;
+    }
+    u->ops->moments(&cell);
+}
+
+/* Members of the next place of a cell, round the first open pixel; false when none is open. */
+static bool next_place(const struct piece *p, unsigned *first, bool last, float *x, float *y)
+{
+    while (*first < CELL && !(p->open[*first] > 0))
+        ++*first;
+    if (*first == CELL)
+        return false;
+    struct spk_near_cell near = {.count = CELL,
+                                 .ux = p->cell_x,
+                                 .uy = p->cell_y,
+                                 .open = p->open,
+                                 .x = p->cell_x[*first],
+                                 .y = p->cell_y[*first],
+                                 .reach = REACH,
+                                 .member = p->member};
+    p->u->ops->near(&near);
+    *x = near.x = near.sum_x / near.sum;
+    *y = near.y = near.sum_y / near.sum;
+    near.reach = last ? 2 * FARTHEST : REACH;
+    p->u->ops->near(&near);
+    return true;
+}
+
+/* Moves the members' moments from the trial to their place. */
+static void take_members(const struct piece *p, unsigned column)
+{
+    const unsigned rows = p->height;
+    for (unsigned q = 0; q < SPK_MOMENTS; q++)
+        for (unsigned row = 0; row < rows; row++)
+            p->u->ops->choose(p->moment + (q * ROWS + row) * COLUMNS + column,
+                              p->trial + (q * ROWS + row) * SPK_MATCH_STEP, p->member + row * SPK_MATCH_STEP,
+                              1, SPK_MATCH_STEP);
+}
+
+/* Linearises the members at (x, y) and closes them. */
+static void close_members(const struct piece *p, unsigned column, float x, float y)
+{
+    for (unsigned row = 0; row < ROWS; row++)
+        for (unsigned i = 0; i < SPK_MATCH_STEP; i++) {
+            unsigned from = row * SPK_MATCH_STEP + i, to = row * COLUMNS + column + i;
+            bool member = p->member[from] > 0;
+            p->x[to] = member ? x : p->x[to];
+            p->y[to] = member ? y : p->y[to];
+            p->open[from] = member ? 0 : p->open[from];
+        }
+}
+
+/* The first place serves all pixels of the cell, until a better one comes for some. */
+static void moments_of_cell(const struct piece *p, unsigned column)
+{
+    unsigned first = 0;
+    float x = (float)p->u->guess_x, y = (float)p->u->guess_y;
+    open_cell(p, column);
+    bool open = next_place(p, &first, false, &x, &y);
+    collect(p, column, x, y, p->moment + column, COLUMNS, ROWS * COLUMNS);
+    for (unsigned row = 0; row < ROWS; row++)
+        for (unsigned i = 0; i < SPK_MATCH_STEP; i++) {
+            p->x[row * COLUMNS + column + i] = x;
+            p->y[row * COLUMNS + column + i] = y;
+        }
+    if (!open)
+        return;
+    close_members(p, column, x, y);
+    for (unsigned n = 1; n < PLACES && next_place(p, &first, n + 1 == PLACES, &x, &y); n++) {
+        collect(p, column, x, y, p->trial, SPK_MATCH_STEP, CELL);
+        take_members(p, column);
+        close_members(p, column, x, y);
+    }
+}
+
+static void moments_of_piece(const struct piece *p)
+{
+    for (unsigned column = 0; column < p->width; column += SPK_MATCH_STEP)
+        moments_of_cell(p, column);
+}
+
+static void equations_row(const struct piece *p, unsigned row)
+{
+    struct spk_umpa *u = p->u;
+    const size_t y = p->y0 + row, at = y * u->pitch + p->x0, in = (size_t)row * COLUMNS;
+    struct spk_mean_row local = {.mean = u->mean,
+                                 .reference_usable = u->reference_whole ? NULL : u->reference_usable,
+                                 .usable = u->usable + at,
+                                 .pitch = u->pitch,
+                                 .width = u->width,
+                                 .height = u->height,
+                                 .x = p->x0,
+                                 .y = (unsigned)y,
+                                 .count = p->width,
+                                 .ux = p->x + in,
+                                 .uy = p->y + in,
+                                 .value = p->mean,
+                                 .slope_x = p->mean_x,
+                                 .slope_y = p->mean_y,
+                                 .weight = p->row_weight};
+    u->ops->mean(&local);
+    struct spk_normal_row normal = {.moment = p->moment + in,
+                                    .moment_plane = ROWS * COLUMNS,
+                                    .width = p->width,
+                                    .transmission = u->param[PARAM_T] + at,
+                                    .contrast = u->param[PARAM_K] + at,
+                                    .ux = p->x + in,
+                                    .uy = p->y + in,
+                                    .at_x = u->param[PARAM_X] + at,
+                                    .at_y = u->param[PARAM_Y] + at,
+                                    .mean = p->mean,
+                                    .mean_x = p->mean_x,
+                                    .mean_y = p->mean_y,
+                                    .weight = p->row_weight,
+                                    .origin = {1, 1, (float)u->guess_x, (float)u->guess_y},
+                                    .noise_reference = u->noise_reference,
+                                    .noise_sample = u->noise_sample,
+                                    .spline = &u->spline,
+                                    .out = umpa_normal(&u->equations[0], 0, y, p->x0),
+                                    .plane = u->equations[0].plane};
+    u->ops->normal(&normal);
+}
+
+/* Frames that do not see a pixel's place in the reference do not count for it. */
+static void weigh_frames(const struct piece *p)
+{
+    const struct spk_umpa *u = p->u;
+    const float right = (float)(u->width - 1), bottom = (float)(u->height - 1);
+    for (unsigned row = 0; row < p->height; row++)
+        for (unsigned i = 0; i < u->used_count; i++) {
+            float *weight = p->weight + ((size_t)row * u->count + u->used[i]) * COLUMNS;
+            float shift_x = (float)u->offset_x[u->used[i]], shift_y = (float)u->offset_y[u->used[i]];
+            const size_t at = (size_t)(p->y0 + row) * u->pitch + p->x0;
+            for (unsigned x = 0; x < p->width; x++) {
+                float px = (float)(p->x0 + x) - u->param[PARAM_X][at + x] + shift_x;
+                float py = (float)(p->y0 + row) - u->param[PARAM_Y][at + x] + shift_y;
+                weight[x] *= px >= 0 && px <= right && py >= 0 && py <= bottom ? 1.0f : 0.0f;
+            }
+        }
+}
+
+/* The equations of each coarser level are means over 2 x 2 of those of the finer. */
+static void halve_piece(const struct piece *p)
+{
+    const struct spk_umpa *u = p->u;
+    for (unsigned l = 0; l + 1 < UMPA_LEVELS; l++) {
+        const struct umpa_level *from = &u->equations[l], *to = &u->equations[l + 1];
+        unsigned first = p->x0 >> (l + 1), rest = to->width - first, count = COLUMNS >> (l + 1);
+        for (unsigned y = p->y0 >> l; y < from->height && y < (p->y0 + ROWS) >> l; y += 2)
+            for (unsigned q = 0; q < SPK_NORMALS; q++)
+                u->ops->halve(umpa_normal(to, q, y / 2, first), umpa_normal(from, q, y, 2 * first),
+                              umpa_normal(from, q, y + 1, 2 * first), rest < count ? rest : count);
+    }
+}
+
+/* The equations of the rows from y0 under one column of pieces. */
+static void make_piece(struct spk_umpa *u, unsigned x0, unsigned y0, unsigned rows, bool halve,
+                       unsigned worker)
+{
+    struct piece piece = {.u = u, .x0 = x0, .y0 = y0, .height = rows}, *p = &piece;
+    lay_out(p, u, umpa_scratch(u, worker));
+    p->width = u->width - x0 < COLUMNS ? u->width - x0 : COLUMNS;
+    memset(p->zero, 0, COLUMNS * sizeof *p->zero);
+    bool done = false;
+    if (read_in_place(p)) {
+        moments_of_piece(p);
+        done = sums_are_sane(p);
+    }
+    if (!done) {
+        pack_samples(p);
+        if (u->stepping)
+            weigh_frames(p);
+        moments_of_piece(p);
+    }
+    for (unsigned row = 0; row < rows; row++)
+        equations_row(p, row);
+    if (halve)
+        halve_piece(p);
+}
+
+void umpa_equations_rows(struct spk_umpa *u, unsigned first, unsigned last, unsigned worker)
+{
+    for (unsigned y = first; y < last; y += ROWS)
+        for (unsigned x = 0; x < u->width; x += COLUMNS)
+            make_piece(u, x, y, last - y < ROWS ? last - y : ROWS, false, worker);
+}
+
+static void piece_task(void *context, unsigned task, unsigned worker)
+{
+    struct spk_umpa *u = context;
+    if (!u->moved[task])
+        return;
+    unsigned x0 = task % umpa_pieces_across(u) * COLUMNS, y0 = task / umpa_pieces_across(u) * ROWS;
+    make_piece(u, x0, y0, u->height - y0 < ROWS ? u->height - y0 : ROWS, u->config.window == 0, worker);
+}
+
+void umpa_equations(struct spk_umpa *u)
+{
+    spk_team_run(u->team, piece_task, u, umpa_pieces_across(u) * umpa_pieces_down(u));
+}
