@@ -64,11 +64,11 @@ def errors(maps, truth):
     return np.sqrt([np.mean(squares[0] + squares[1]), np.mean(squares[2]), np.mean(squares[3])])
 
 
-def run_speckled(build, folder, reference, sample, options=()):
+def run_speckled(build, folder, reference, sample, options=(), plugin="recon_umpa"):
     count, height, width = reference.shape
     source, target = folder / "in.raw", folder / "out.raw"
     np.concatenate([reference, sample]).astype(np.float32).tofile(source)
-    command = [build / "bench" / "stage_raw", "recon_umpa", count, height, width, source, target, "repeat=3", *options]
+    command = [build / "bench" / "stage_raw", plugin, count, height, width, source, target, "repeat=3", *options]
     done = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
     t, d, x, y = np.fromfile(target, np.float32).reshape(6, height, width)[:4].astype(float)
     return (x, y, t, d), json.loads(done.stdout)["cpu_s"] / (height * width)
