@@ -206,19 +206,29 @@ static void down_row(float *out, const float *const *in, unsigned count, unsigne
     }
 }
 
+enum { ALONG_BLOCK = 256, ALONG_MAX = 64 };
+
+/* `count` is a power of two and one: sums of 2, 4, 8 ... neighbours, then the last. */
 static void along_row(float *out, const float *in, unsigned count, unsigned width, float scale)
 {
-    ROW_LOOP
-    for (unsigned i = 0; i < width; i++)
-        out[i] = in[i] + in[i + 1] + in[i + 2];
-    for (unsigned j = 3; j < count; j += 2) {
+    float sum[ALONG_BLOCK + ALONG_MAX];
+    for (unsigned first = 0; first < width; first += ALONG_BLOCK) {
+        const unsigned rest = width - first, block = rest < ALONG_BLOCK ? rest : ALONG_BLOCK;
+        const float *from = in + first, *last = from + count - 1;
+        float *to = out + first;
+        unsigned length = block + count - 2;
         ROW_LOOP
-        for (unsigned i = 0; i < width; i++)
-            out[i] += in[i + j] + in[i + j + 1];
+        for (unsigned i = 0; i < length; i++)
+            sum[i] = from[i] + from[i + 1];
+        for (unsigned span = 2; span < count - 1; span *= 2) {
+            length -= span;
+            for (unsigned i = 0; i < length; i++)
+                sum[i] += sum[i + span];
+        }
+        ROW_LOOP
+        for (unsigned i = 0; i < block; i++)
+            to[i] = scale * (sum[i] + last[i]);
     }
-    ROW_LOOP
-    for (unsigned i = 0; i < width; i++)
-        out[i] *= scale;
 }
 
 static void taps_row(float *out, const float *in, const float *weight, unsigned count, unsigned width)
@@ -435,23 +445,46 @@ static void ratio_log_row(float *out, const float *a, float divisor, float facto
         out[i] = factor * clampf(log_of((a[i] > 1e-8f ? a[i] : 1e-8f) * inverse), low, high);
 }
 
+static void softmax_block(float *logit, size_t plane, unsigned count, const float *const *error, float trust,
+                          unsigned first, unsigned width)
+{
+    float most[EXPECT_BLOCK], total[EXPECT_BLOCK] = {0};
+    for (unsigned i = 0; i < width; i++)
+        most[i] = -1e30f;
+    for (unsigned k = 0; k < count; k++) {
+        float *row = logit + k * plane + first;
+        if (error) {
+            const float *own = error[k] + first;
+            ROW_LOOP
+            for (unsigned i = 0; i < width; i++)
+                row[i] -= trust * own[i];
+        }
+        ROW_LOOP
+        for (unsigned i = 0; i < width; i++)
+            most[i] = row[i] > most[i] ? row[i] : most[i];
+    }
+    for (unsigned k = 0; k < count; k++) {
+        float *row = logit + k * plane + first;
+        ROW_LOOP
+        for (unsigned i = 0; i < width; i++) {
+            row[i] = exp_of(row[i] - most[i]);
+            total[i] += row[i];
+        }
+    }
+    for (unsigned k = 0; k < count; k++) {
+        float *row = logit + k * plane + first;
+        ROW_LOOP
+        for (unsigned i = 0; i < width; i++)
+            row[i] /= total[i];
+    }
+}
+
 static void softmax_row(float *logit, size_t plane, unsigned count, const float *const *error, float trust,
                         unsigned width)
 {
-    for (unsigned i = 0; i < width; i++) {
-        float most = -1e30f, total = 0;
-        for (unsigned k = 0; k < count; k++) {
-            float value = logit[k * plane + i] - (error ? trust * error[k][i] : 0);
-            logit[k * plane + i] = value;
-            most = value > most ? value : most;
-        }
-        for (unsigned k = 0; k < count; k++) {
-            float weight = exp_of(logit[k * plane + i] - most);
-            logit[k * plane + i] = weight;
-            total += weight;
-        }
-        for (unsigned k = 0; k < count; k++)
-            logit[k * plane + i] /= total;
+    for (unsigned first = 0; first < width; first += EXPECT_BLOCK) {
+        unsigned rest = width - first;
+        softmax_block(logit, plane, count, error, trust, first, rest < EXPECT_BLOCK ? rest : EXPECT_BLOCK);
     }
 }
 

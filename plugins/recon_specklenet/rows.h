@@ -92,9 +92,9 @@ struct spk_net_rows {
                     unsigned frames, unsigned width);
     /* Means over frames of a and of a^2. */
     void (*power)(float *mean, float *square, const float *a, size_t plane, unsigned frames, unsigned width);
-    /* out[x] = sum over j < count of in[j][x]. */
+    /* out[x] = sum over j < count of in[j][x]; count is odd, 3 or more. */
     void (*down)(float *out, const float *const *in, unsigned count, unsigned width);
-    /* out[x] = scale * sum over j < count of in[x + j]. */
+    /* out[x] = scale * sum over j < count of in[x + j]; count is 2^k + 1, 3 to 33. */
     void (*along)(float *out, const float *in, unsigned count, unsigned width, float scale);
     /* out[x] = sum over j < count of weight[j] in[x + j]. */
     void (*taps)(float *out, const float *in, const float *weight, unsigned count, unsigned width);
