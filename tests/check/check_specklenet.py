@@ -81,24 +81,27 @@ def check_parity(program):
 
 def check_training():
     """A few steps lower the loss, and a run that was stopped and started again ends where one without a stop does."""
+    import scenes
     import train
 
     torch.set_num_threads(2)
     options = ["--batch", "2", "--size", "48", "--rate", "1e-3", "--device", "cpu", "--save", "1000"]
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        whole = train.Training(train.parse(["--output", str(folder), "--steps", "6", *options]), train.Ranges(frames=(4, 6)))
+        (folder / "ranges.json").write_text('{"frames": [4, 6]}')
+        words = ["--output", name, "--steps", "6", "--ranges", str(folder / "ranges.json"), *options]
+        whole = train.make_training(words)
         for _ in range(3):
             whole.step()
         whole.save(folder / "checkpoint.pt")
         for _ in range(3):
             whole.step()
-        again = train.Training(whole.arguments, whole.ranges)
+        again = train.make_training(words)
         again.load(folder / "checkpoint.pt")
         for _ in range(3):
             again.step()
         same = all(torch.equal(a, b) for a, b in zip(whole.net.state_dict().values(), again.net.state_dict().values()))
-        fixed = train.draw_batch(5, 4, 48, 5, whole.ranges)
+        fixed = scenes.draw_batch(5, 4, 48, 5, whole.ranges)
         loss = lambda: float(train.loss_of(again.net(fixed.reference, fixed.sample), fixed))
         first = loss()
         for group in again.optimizer.param_groups:
@@ -115,7 +118,7 @@ def check_training():
 
 def main():
     program, source = sys.argv[1], pathlib.Path(sys.argv[2])
-    sys.path.insert(0, str(source / "plugins/recon_specklenet/train"))
+    sys.path[:0] = [str(source / "plugins/recon_specklenet/train"), str(source / "pipeline/nn")]
     checks = {"parity": lambda: check_parity(program), "training": check_training}
     return 0 if all([checks[name]() for name in sys.argv[3:] or checks]) else 1
 

@@ -9,14 +9,17 @@ import argparse
 import json
 import math
 import pathlib
+import sys
 
 import h5py
 import numpy as np
 import torch
 
-import validate
-from model import ARCHITECTURE, SpeckleNet
-from scenes import Ranges, draw_batch
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "pipeline" / "nn"))
+import weights  # noqa: E402
+from model import ARCHITECTURE, SpeckleNet  # noqa: E402
+from scenes import Ranges, draw_batch  # noqa: E402
+from validate import judge  # noqa: E402
 
 NOISE_BINS = 8
 CALIBRATION_SEED = 1 << 41
@@ -69,7 +72,7 @@ def write(path, state, edges, factors, saved, table, note, trained):
         file["weights/calibration/edge"], file["weights/calibration/factor"] = edges, factors
         done = (f"{saved['step']} of {options['steps']} steps of {options['batch']} scenes of {options['size']} x {options['size']} px, "
                 f"{saved['seconds'] / 60:.0f} minutes on {options['device']}")
-        texts = {"format": "speckled-network-1", "architecture": ARCHITECTURE, "trained": trained, "licence": LICENCE,
+        texts = {"format": weights.FORMAT, "architecture": ARCHITECTURE, "trained": trained, "licence": LICENCE,
                  "training": f"{command_of(options)}; {done}; ranges {json.dumps(saved['ranges'])}", "validation": table,
                  "provenance": note}
         for name, text in texts.items():
@@ -90,7 +93,7 @@ def main():
     net = SpeckleNet()
     net.load_state_dict(state)
     edges, factors = calibrate(net, ranges, arguments.batches)
-    table = validate.text(validate.table(net, validate.scenes(ranges, "cpu")))
+    table = judge.text(judge.table(net, judge.scenes(ranges, "cpu")))
     write(arguments.file, state, edges, factors, saved, table, arguments.note, arguments.trained)
     print(table)
     print("noise", [round(math.exp(e / 2), 4) for e in edges], "factors of u", factors[:, 0].round(2).tolist())

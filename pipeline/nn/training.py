@@ -1,0 +1,131 @@
+"""What training a network takes whatever the network: scenes as they are needed, checkpoints to go on from, a table at the end.
+
+A network's own train.py gives make(), a loss and a judge; everything random in a step follows from the seed and the step's
+number, so that a run that was stopped ends where one without a stop does."""
+import argparse
+import copy
+import dataclasses
+import json
+import math
+import pathlib
+import random
+import sys
+import time
+
+import torch
+
+from scenes import Ranges, draw_batch
+
+WARM_UP = 100  # steps
+
+
+def options(description, steps, batch, size, rate):
+    """The command line that all networks share, with a network's own defaults."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=pathlib.Path, required=True, help="folder of checkpoint and table")
+    parser.add_argument("--steps", type=int, default=steps, help="of training in all; the rate of learning falls to the end")
+    parser.add_argument("--batch", type=int, default=batch, help="scenes a step")
+    parser.add_argument("--size", type=int, default=size, help="px, side of a scene")
+    parser.add_argument("--rate", type=float, default=rate, help="of learning, at its highest")
+    parser.add_argument("--keep", type=float, default=0.995, help="of the running mean of the weights, a step")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--save", type=int, default=500, help="steps between two checkpoints")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--start", type=pathlib.Path, help="weights.pt to begin with, else at random")
+    parser.add_argument("--ranges", type=pathlib.Path, help="JSON file of scene ranges that differ from scenes.Ranges")
+    parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0 = as many as there are")
+    return parser
+
+
+def ranges_of(path, **own):
+    """scenes.Ranges with a network's own values, then those of a file."""
+    values = own | (json.loads(path.read_text()) if path else {})
+    if "kinds" in values:
+        values["kinds"] = tuple((name, share) for name, share in values["kinds"])
+    return Ranges(**values)
+
+
+class Training:
+    """`make()` gives the network, `loss(net, batch, chance)` what a step lowers, `frames(chance, least, most)` how many frames its
+    scenes have; `judge` is a judging.Judge. Beside checkpoint.pt there is weights.pt: their running mean alone."""
+
+    def __init__(self, architecture, arguments, ranges, make, loss, frames, judge):
+        torch.manual_seed(arguments.seed)
+        if arguments.threads:
+            torch.set_num_threads(arguments.threads)
+        self.architecture, self.arguments, self.ranges = architecture, arguments, ranges
+        self.loss, self.frames, self.judge = loss, frames, judge
+        self.net = make().to(arguments.device)
+        if arguments.start:
+            self.net.load_state_dict(torch.load(arguments.start, map_location=arguments.device))
+        self.mean = copy.deepcopy(self.net)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), arguments.rate)
+        self.step_number, self.seconds, self.history = 0, 0.0, []
+
+    def load(self, path):
+        saved = torch.load(path, map_location=self.arguments.device)
+        if saved["architecture"] != self.architecture:
+            sys.exit(f"{path} holds a {saved['architecture']}, this is {self.architecture}: choose another --output")
+        self.net.load_state_dict(saved["net"])
+        self.mean.load_state_dict(saved["mean"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.step_number, self.seconds, self.history = saved["step"], saved["seconds"], saved["history"]
+
+    def save(self, path):
+        part = path.with_suffix(".part")
+        given = {k: str(v) if isinstance(v, pathlib.Path) else v for k, v in vars(self.arguments).items()}
+        torch.save({"architecture": self.architecture, "net": self.net.state_dict(), "mean": self.mean.state_dict(),
+                    "optimizer": self.optimizer.state_dict(), "step": self.step_number, "seconds": self.seconds, "history": self.history,
+                    "options": given, "ranges": dataclasses.asdict(self.ranges)}, part)
+        part.replace(path)
+        torch.save(self.mean.state_dict(), path.with_name("weights.pt"))
+
+    def rate(self):
+        part = min(1, self.step_number / self.arguments.steps)
+        return self.arguments.rate * min(1, (self.step_number + 1) / WARM_UP) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * part)))
+
+    def follow(self):
+        """Running means of the weights; what layers count themselves is copied."""
+        keep = min(self.arguments.keep, self.step_number / (self.step_number + 20))
+        with torch.no_grad():
+            for slow, fast in zip(self.mean.parameters(), self.net.parameters()):
+                slow.mul_(keep).add_(fast, alpha=1 - keep)
+            for slow, fast in zip(self.mean.buffers(), self.net.buffers()):
+                slow.copy_(fast)
+
+    def step(self):
+        arguments, seed = self.arguments, self.arguments.seed * 1_000_003 + self.step_number
+        chance = random.Random(seed)
+        frames = self.frames(chance, *self.ranges.frames)
+        batch = draw_batch(seed, arguments.batch, arguments.size, frames, self.ranges, arguments.device)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate()
+        loss = self.loss(self.net, batch, chance)
+        self.optimizer.zero_grad()
+        loss.backward()
+        if torch.isfinite(torch.nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)):
+            self.optimizer.step()
+        self.step_number += 1
+        self.follow()
+        return float(loss)
+
+    def checkpoint(self, folder, batches, losses):
+        table = self.judge.table(self.mean.eval(), batches)
+        self.history.append({"step": self.step_number, "loss": sum(losses) / len(losses), "table": table})
+        self.save(folder / "checkpoint.pt")
+        (folder / "table.txt").write_text(self.judge.text(table))
+        print(f"step {self.step_number}  {self.seconds / 60:.1f} min  loss {self.history[-1]['loss']:.4f}  {self.judge.line(table)}", flush=True)
+
+    def run(self):
+        folder = self.arguments.output
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "checkpoint.pt").exists():
+            self.load(folder / "checkpoint.pt")
+        batches, losses, last = self.judge.scenes(self.ranges, self.arguments.device), [], time.monotonic()
+        while self.step_number < self.arguments.steps:
+            losses.append(self.step())
+            if self.step_number % self.arguments.save == 0 or self.step_number == self.arguments.steps:
+                self.seconds, last = self.seconds + time.monotonic() - last, time.monotonic()
+                self.checkpoint(folder, batches, losses)
+                losses = []
+        print(self.judge.text(self.judge.table(self.mean.eval(), batches)))
