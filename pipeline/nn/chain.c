@@ -108,9 +108,10 @@ static double strip_bytes(const struct nn_chain *chain, const struct nn_span *sp
 {
     double most = 0, gathered = (double)chain->layer[0].inputs * span[0].in_rows * chain->width[0];
     for (unsigned i = 0; i < chain->layers; i++) {
-        double in = (double)((chain->layer[i].inputs + 15) / 16 * 16) * span[i].in_rows * chain->width[i];
-        double out =
-            (double)((chain->layer[i].channels + 15) / 16 * 16) * span[i].out_rows * chain->width[i + 1];
+        uint32_t inputs = (chain->layer[i].inputs + 15) / 16 * 16;
+        uint32_t outputs = (chain->layer[i].channels + 15) / 16 * 16;
+        double in = (double)inputs * span[i].in_rows * chain->width[i];
+        double out = (double)outputs * span[i].out_rows * chain->width[i + 1];
         most = in > most ? in : most;
         most = out > most ? out : most;
     }
@@ -134,7 +135,8 @@ static uint32_t choose_rows(const struct nn_chain *chain, unsigned workers, size
         if (strips > workers * STRIPS_A_WORKER && best)
             break;
         uint32_t count = (height + rows - 1) / rows;
-        double time = strip_work(chain, span) * ((count + workers - 1) / workers);
+        uint32_t turns = (count + workers - 1) / workers;
+        double time = strip_work(chain, span) * turns;
         if (fits && (!best || time < 0.99 * best_time)) {
             best = rows;
             best_time = time;

@@ -191,10 +191,11 @@ spk_status spk_nn_run(struct spk_nn *nn, unsigned part, struct spk_error *error)
         const struct nn_step *step = &nn->step[i];
         if (step->part != part)
             continue;
-        if (step->chain)
-            nn_chain_run(nn, step->chain);
-        else
+        if (!step->chain) {
             run_rows(nn, &nn->node[step->node]);
+            continue;
+        }
+        nn_chain_run(nn, step->chain);
         if (atomic_load_explicit(&nn->failed, memory_order_relaxed))
             return spk_fail(error, SPK_DEVICE, "%s: %s failed at layer %s", nn->name, nn->backend->name,
                             step->chain->layer[0].name);

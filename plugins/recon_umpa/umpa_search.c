@@ -202,8 +202,9 @@ static void fill_constant(float *to, size_t count, float value)
 static void start_search(const struct umpa_tile *t, const struct umpa_range *range)
 {
     const struct spk_umpa *u = t->u;
-    const float middle_x = (float)((int)u->search_shift - (int)(range->x0 + range->x1) / 2 + u->guess_x);
-    const float middle_y = (float)((int)u->search_shift - (int)(range->y0 + range->y1) / 2 + u->guess_y);
+    const int column = (int)(range->x0 + range->x1) / 2, row = (int)(range->y0 + range->y1) / 2;
+    const float middle_x = (float)((int)u->search_shift - column + u->guess_x);
+    const float middle_y = (float)((int)u->search_shift - row + u->guess_y);
     const float start[BESTS] = {
         t->masked ? -INFINITY : 0, 0, 0, middle_x, middle_y, -INFINITY, -INFINITY, -INFINITY, -INFINITY};
     for (unsigned i = 0; i < BESTS; i++)

@@ -35,5 +35,7 @@ def test_unknown_argument_names_the_nearest():
 def test_plugins_are_listed():
     code, out, _ = run("plugins")
     assert code == 0
-    names = re.findall(r"^  (\S+) ", out, re.MULTILINE)
+    plugins, devices = out.split("devices:")
+    assert re.search(r"^  cpu ", devices, re.MULTILINE), out
+    names = re.findall(r"^  (\S+) ", plugins, re.MULTILINE)
     assert all(re.match(r"(source|prep|recon|post|ctl|sink)_", name) for name in names), out
