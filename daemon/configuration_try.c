@@ -54,8 +54,9 @@ static void try_source(struct trial *trial, bool is_there)
         if (graph->source.plugin->source->describe && !graph->source.plugin->check)
             trial->check.settled = false;
     }
+    bool known = trial->check.settled || trial->check.info.format.count;
     spk_status status = spk_graph_settle(graph, &trial->check.info.format, &error);
-    if (status && trial->check.settled && !pipeline->wrong) {
+    if (status && known && !pipeline->wrong) {
         struct spk_mark mark = spk_configuration_mark(configuration, &graph->options, "count");
         spk_problems_add(trial->problems, mark.line ? mark : pipeline->mark, "pipeline: %s", error.text);
         note(trial, status);

@@ -72,8 +72,8 @@ static spk_status fail_unknown(const char *name, struct spk_error *error)
     size_t count = found ? spk_plugin_list(found, PLUGINS_MAX) : 0;
     const char *near = suggest(name, found, count);
     spk_status status =
-        spk_fail(error, SPK_INVALID, "there is no plugin \"%.100s\"%s%s%s; `speckled plugins` lists them",
-                 name, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        spk_fail(error, SPK_INVALID, "there is no plugin \"%.100s\"; %s%s%s`speckled plugins` lists them",
+                 name, near ? "did you mean " : "", near ? near : "", near ? "? " : "");
     free(found);
     return status;
 }

@@ -24,8 +24,8 @@ static void finish(struct assembler *assembler, enum spk_role role, uint64_t las
                                      .role = role,
                                      .frames = gathering->frames});
     account_add(taken_counter(&assembler->pipeline->account, role), 1);
-    graph_say(assembler->pipeline, SPK_LOG_INFO, "%s taken from %u frames", spk_role_name(role),
-              gathering->frames);
+    graph_say(assembler->pipeline, SPK_LOG_INFO, "%s taken from %u frame%s", spk_role_name(role),
+              gathering->frames, gathering->frames == 1 ? "" : "s");
     gathering->frames = 0;
     if (role == SPK_ROLE_REFERENCE) {
         memset(gathering->has, 0, assembler->count * sizeof *gathering->has);

@@ -102,6 +102,7 @@ struct lane {
     uint32_t stages;
     void *stage[SPK_STAGES_MAX];
     const struct spk_plugin *plugin[SPK_STAGES_MAX];
+    void *config[SPK_STAGES_MAX]; /* live values that the stage took last; NULL: those it was opened with */
     struct spk_format raw, corrected, output;
     struct slot slot[SLOTS];
     struct spk_stack reference[2];

@@ -101,6 +101,37 @@ static spk_status find_target(struct spk_pipeline *pipeline, const char *key, st
     return SPK_OK;
 }
 
+static void keep_first(void *context, const char *key, const struct spk_error *error)
+{
+    struct spk_error *first = context;
+    (void)key;
+    if (!first->status)
+        *first = *error;
+}
+
+/* What the plugin would refuse, as far as it can tell without its stage: options that contradict each other. It may read
+ * files, so this is before the lock is taken for the change. */
+static spk_status try_value(struct spk_pipeline *pipeline, const struct target *target, const char *value,
+                            struct spk_error *error)
+{
+    const struct section *section = &target->section;
+    const struct spk_plugin *plugin = pipeline->graph->stage[section->stage].plugin;
+    struct spk_error first = {0};
+    struct spk_check check = {.size = sizeof check, .context = &first, .problem = keep_first};
+    check.info.format.count = pipeline->info.format.count;
+    void *copy = malloc(section->size);
+    if (!copy)
+        return spk_fail(error, SPK_NOMEM, "no memory for new options");
+    pthread_mutex_lock(&pipeline->lock);
+    memcpy(copy, section->config, section->size);
+    pthread_mutex_unlock(&pipeline->lock);
+    spk_status status = spk_option_parse(target->option, value, copy, error);
+    if (!status && plugin->check)
+        plugin->check(copy, &check);
+    free(copy);
+    return first.status ? spk_fail(error, first.status, "%s: %s", section->name, first.text) : status;
+}
+
 static spk_status change(struct spk_pipeline *pipeline, const struct target *target, const char *value,
                          struct spk_error *error)
 {
@@ -131,6 +162,9 @@ spk_status spk_pipeline_set(struct spk_pipeline *pipeline, const char *key, cons
         return status;
     if (!target.option->live || target.section.stage < 0)
         return spk_fail(error, SPK_STATE, "%s: needs restart: change it in the configuration file", key);
+    status = try_value(pipeline, &target, value, error);
+    if (status)
+        return status;
     pthread_mutex_lock(&pipeline->lock);
     status = change(pipeline, &target, value, error);
     pthread_mutex_unlock(&pipeline->lock);

@@ -42,6 +42,8 @@ void lane_destroy(struct lane *lane)
     lane_device_close(lane);
     for (uint32_t i = 0; i < lane->stages; i++)
         lane->plugin[i]->close(&lane->stage[i]);
+    for (uint32_t i = 0; i < SPK_STAGES_MAX; i++)
+        free(lane->config[i]);
     spk_team_destroy(&lane->team);
     spk_ring_destroy(&lane->inbox);
     spk_ring_destroy(&lane->outbox);
@@ -82,15 +84,31 @@ static void prepare(struct lane *lane, const struct lane_message *message)
         graph_fail(pipeline, &error);
 }
 
+/* A stage that refuses keeps its values; what others read and change next are then those again. */
+static void take_back(struct lane *lane, uint32_t stage)
+{
+    struct spk_pipeline *pipeline = lane->pipeline;
+    const struct spk_node *node = &pipeline->graph->stage[stage];
+    const void *kept = lane->config[stage] ? lane->config[stage] : node->config;
+    pthread_mutex_lock(&pipeline->lock);
+    memcpy(pipeline->stage_config[stage], kept, node->plugin->config_size);
+    pthread_mutex_unlock(&pipeline->lock);
+}
+
 static void set_options(struct lane *lane, const struct lane_message *message)
 {
     struct spk_error error = {0};
     const struct spk_plugin *plugin = lane->plugin[message->stage];
     spk_status status =
         lane_stage(lane, message->stage)->set(lane->stage[message->stage], message->config, &error);
-    if (status)
-        graph_say(lane->pipeline, SPK_LOG_ERROR, "%s: %s", plugin->name, error.text);
-    free(message->config);
+    if (status) {
+        graph_say(lane->pipeline, SPK_LOG_ERROR, "%s: %s; the former values stay", plugin->name, error.text);
+        take_back(lane, message->stage);
+        free(message->config);
+    } else {
+        free(lane->config[message->stage]);
+        lane->config[message->stage] = message->config;
+    }
     lane->generation++;
 }
 

@@ -60,14 +60,19 @@ static double first_known(double preferred, double fallback)
 spk_status spk_graph_settle(const struct spk_graph *graph, struct spk_format *format, struct spk_error *error)
 {
     const struct spk_geometry *configured = &graph->geometry;
-    struct spk_geometry *known = &format->geometry;
-    known->energy_kev = first_known(configured->energy_kev, known->energy_kev);
-    known->pixel_size_m = first_known(configured->pixel_size_m, known->pixel_size_m);
-    known->distance_m = first_known(configured->distance_m, known->distance_m);
-    if (graph->options.mode == SPK_MODE_SINGLE)
-        format->count = 1;
-    else if (graph->options.count)
-        format->count = (uint32_t)graph->options.count;
+    struct spk_geometry *geometry = &format->geometry;
+    geometry->energy_kev = first_known(configured->energy_kev, geometry->energy_kev);
+    geometry->pixel_size_m = first_known(configured->pixel_size_m, geometry->pixel_size_m);
+    geometry->distance_m = first_known(configured->distance_m, geometry->distance_m);
+    bool single = graph->options.mode == SPK_MODE_SINGLE;
+    uint32_t wanted = single ? 1 : (uint32_t)graph->options.count, known = format->count;
+    if (wanted && known && wanted != known)
+        return spk_fail(error, SPK_INVALID,
+                        "%s means stacks of %u, but those of the source have %u frames: %s",
+                        single ? "mode single" : "count", wanted, known,
+                        single ? "choose another mode, or a count of 1 at the source"
+                               : "leave it out, or set the count at the source");
+    format->count = wanted ? wanted : known;
     if (!format->count)
         return spk_fail(error, SPK_INVALID,
                         "count is not set and the source does not know it: set the number of "

@@ -36,6 +36,25 @@ def test_phase_is_there_and_finite(bench):
     assert np.isfinite(maps["phase"][maps["valid"] == 1]).all()
 
 
+def test_a_value_that_a_stage_refuses_leaves_the_former_one(service, detector):
+    """What contradicts itself is refused at once; what only the frames can tell, when the stage hears of it."""
+    config = configuration()
+    config["stages"].insert(0, {"plugin": "prep_dark_flat"})
+    scene, running = Scene(COUNT), service(config)
+    code, _, err = running.ctl("set", "prep_dark_flat.normalise=region")
+    assert code == 1 and "prep_dark_flat: normalise: region needs region" in err and err.count("\n") == 1, err
+    detector(source_of(config)).send_stack(scene.reference, "reference")
+    running.wait_status("the reference", lambda status: status["references"] == 1)
+    running.command("set", "prep_dark_flat.region=0,0,1000,1000")
+    running.command("set", "prep_dark_flat.normalise=region")
+    running.wait_status("the refusal", lambda status: "the former values stay" in status["message"])
+    assert running.command("get", "prep_dark_flat.normalise") == "none\n"
+    running.command("set", "prep_dark_flat.hot_sigma=7")
+    assert running.command("get", "prep_dark_flat.hot_sigma") == "7\n"
+    running.wait_status("the change", lambda status: status["generation"] == 3)
+    assert running.output().count("the former values stay") == 1
+
+
 def test_rolling_makes_a_result_each_frame(bench):
     """The first as soon as every position is filled; a frame that comes after the result of the one before makes one."""
     scene = Scene(COUNT)

@@ -148,7 +148,7 @@ static const struct wrong wrong_graphs[] = {
     {SOURCE "stages:\n  - plugin: recon_absent\n" SINKS,
      "f:4:13: plugin recon_absent is not available: no device of this kind\n"},
     {SOURCE "stages:\n  - plugin: recon_fixtrue\n" SINKS,
-     "f:4:13: there is no plugin \"recon_fixtrue\"; did you mean recon_fixture?; `speckled plugins` lists "
+     "f:4:13: there is no plugin \"recon_fixtrue\"; did you mean recon_fixture? `speckled plugins` lists "
      "them\n"},
     {SOURCE "stages:\n  - plugin: fixture\n" SINKS, "f:4:13: there is no plugin \"fixture\"; did you mean ~"},
     {SOURCE "stages:\n  - plugin: ../../evil\n" SINKS, "f:4:13: there is no plugin \"../../evil\"~"},

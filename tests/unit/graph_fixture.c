@@ -147,9 +147,17 @@ static unsigned averager_count;
 
 static spk_status averager_set(void *self, const void *config, struct spk_error *error)
 {
-    (void)error;
-    ((struct averager *)self)->gain = ((const struct averager_config *)config)->gain;
+    double gain = ((const struct averager_config *)config)->gain;
+    if (gain == FIXTURE_REFUSED_LATE)
+        return spk_fail(error, SPK_INVALID, "told to refuse");
+    ((struct averager *)self)->gain = gain;
     return SPK_OK;
+}
+
+static void averager_check(const void *config, struct spk_check *check)
+{
+    if (((const struct averager_config *)config)->gain == FIXTURE_REFUSED_AT_ONCE)
+        spk_check_problem(check, "gain", SPK_INVALID, "told to refuse");
 }
 
 static spk_status averager_open(const struct spk_host *host, const void *config, void **self,
@@ -277,6 +285,7 @@ static const struct spk_plugin averager_plugin = {.abi = SPK_PLUGIN_ABI,
                                                   .version = "1",
                                                   .options = averager_options,
                                                   .config_size = sizeof(struct averager_config),
+                                                  .check = averager_check,
                                                   .open = averager_open,
                                                   .close = forget,
                                                   .stage = &averager_stage};

@@ -10,6 +10,9 @@ enum { SCRIPT_MAX = 4096, HEIGHT = 3, WIDTH = 5 };
 /* Values to which the stage's correction answers: the mark and what follows mask one pixel each; the other makes it fail. */
 enum { FIXTURE_MARK = 40000, FIXTURE_BROKEN = 50000 };
 
+/* Values of the stage's gain that its check() and its set() refuse. */
+enum { FIXTURE_REFUSED_AT_ONCE = 98, FIXTURE_REFUSED_LATE = 99 };
+
 /* One step of the source. */
 enum step_kind {
     STEP_FRAME,

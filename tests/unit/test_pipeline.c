@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 static struct fixture fixture;
 
@@ -281,9 +282,14 @@ static void live_options(void)
     set->key = "recon_mean.gain";
     set->text = "3";
     fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 1, 10);
+    set = fixture_step(&fixture, STEP_SET);
+    set->key = "gain";
+    set->text = "99"; /* FIXTURE_REFUSED_LATE: the former value stays */
+    fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 1, 10);
     fixture_run(&fixture, 0);
     CHECK_NEAR(result(0)->transmission, 1, 1e-6);
     CHECK_NEAR(result(1)->transmission, 3, 1e-6);
+    CHECK_NEAR(result(2)->transmission, 3, 1e-6);
     CHECK(result(0)->generation == 0 && result(1)->generation == 1);
 
     fixture_init(&fixture, 1);
@@ -291,6 +297,8 @@ static void live_options(void)
     REQUIRE(spk_pipeline_create(&fixture.pipeline, &fixture.graph, &error) == SPK_OK, "%s", error.text);
     CHECK(spk_pipeline_set(fixture.pipeline, "fixed", "2", &error) == SPK_STATE, "%s", error.text);
     CHECK(spk_pipeline_set(fixture.pipeline, "gain", "0.1", &error) == SPK_INVALID, "%s", error.text);
+    CHECK(spk_pipeline_set(fixture.pipeline, "gain", "98", &error) == SPK_INVALID, "FIXTURE_REFUSED_AT_ONCE");
+    CHECK(strcmp(error.text, "recon_mean: told to refuse") == 0, "%s", error.text);
     CHECK(spk_pipeline_set(fixture.pipeline, "gian", "1", &error) == SPK_INVALID, "%s", error.text);
     spk_pipeline_destroy(&fixture.pipeline);
 }

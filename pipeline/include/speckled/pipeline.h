@@ -75,8 +75,8 @@ struct spk_graph {
     struct spk_node control[SPK_CONTROLS_MAX];
 };
 
-/* Puts what is configured over what the source knows: count and geometry of `format`. SPK_INVALID: nobody knows the count.
- * Any thread. */
+/* Puts what is configured over what the source knows: count and geometry of `format`. SPK_INVALID: nobody knows the count, or
+ * the two disagree. Any thread. */
 SPK_API spk_status spk_graph_settle(const struct spk_graph *graph, struct spk_format *format,
                                     struct spk_error *error);
 
