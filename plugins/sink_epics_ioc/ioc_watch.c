@@ -81,6 +81,7 @@ static void value_text(char *text, size_t size, const asTrapWriteMessage *messag
 
 static void log_put(asTrapWriteMessage *message, int after)
 {
+    const struct dbChannel *channel = message->serverSpecific; /* dbChannelName() may be a macro */
     char text[128];
     if (after)
         return;
@@ -89,7 +90,7 @@ static void log_put(asTrapWriteMessage *message, int after)
         if (!isprint((unsigned char)*c))
             *c = ' ';
     spk_log(SPK_LOG_INFO, "epics", "%s@%s puts %s to %s", message->userid, message->hostid, text,
-            message->serverSpecific ? dbChannelName(message->serverSpecific) : "?");
+            channel ? dbChannelName(channel) : "?");
 }
 
 void spk_ioc_watch_quietly(bool quiet)

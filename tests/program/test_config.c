@@ -188,7 +188,7 @@ static void test_all_at_once(void)
         "f:2:9: mode: \"stak\" is none of stack|rolling|single|tomo; did you mean stack?\n"
         "f:3:10: count: -1 is outside 0 .. 4096; expected a whole number, 0 .. 4096\n"
         "f:4:3: unknown key lnes in pipeline; did you mean lanes?\n"
-        "f:6:11: there is no plugin \"source_fixtur\"; did you mean source_fixture?; `speckled plugins` "
+        "f:6:11: there is no plugin \"source_fixtur\"; did you mean source_fixture? `speckled plugins` "
         "lists "
         "them\n"
         "f:9:13: window: 99 is outside 0 .. 16 px; expected a whole number, 0 .. 16 px\n"
