@@ -399,7 +399,8 @@ static void expect_block(const struct spk_net_expect *q, unsigned first, unsigne
     for (unsigned o = 0; o < offsets; o++) {
         const float *logit = q->weight + o * q->width;
         /* looking at reference(x + o) is a displacement of -o */
-        const float x = (float)q->radius - (float)(o % side), y = (float)q->radius - (float)(o / side);
+        const unsigned row = o / side;
+        const float x = (float)q->radius - (float)(o % side), y = (float)q->radius - (float)row;
         ROW_LOOP
         for (unsigned i = 0; i < width; i++) {
             float weight = exp_of(logit[i] - most[i]);

@@ -308,7 +308,8 @@ static void stretch_row(const struct pane *p, unsigned l, const float *plane, un
     const float *row[2] = {plane + (size_t)a * level->found_pitch, plane + (size_t)b * level->found_pitch};
     float *from = p->line[0] + SPK_MATCH_STEP, *to = p->line[1] + SPK_MATCH_STEP;
     const int left = x0 > 0 ? 1 : 0, wide = right < count + 1 ? right : count + 1;
-    ops->blend(from - left, row[0] + x0 - left, row[1] + x0 - left, at - (float)above, (size_t)(wide + left));
+    ops->blend(from - left, row[0] + x0 - left, row[1] + x0 - left, at - (float)above,
+               (size_t)wide + (size_t)left);
     if (!left)
         from[-1] = from[0];
     for (int x = wide; x <= count; x++)
