@@ -188,6 +188,7 @@ void *lane_main(void *argument)
             doorbell_wait(&lane->bell, 1000);
         doorbell_leave(&lane->bell);
     }
+    lane_device_idle(lane);
     atomic_fetch_sub(&lane->pipeline->lanes_running, 1);
     doorbell_ring(&lane->pipeline->publisher_bell);
     return NULL;

@@ -1,5 +1,5 @@
 /* Options and glue of recon_umpa. */
-#include "umpa.h"
+#include "umpa_device.h"
 
 #include <speckled/plugin.h>
 
@@ -43,8 +43,9 @@ static const struct spk_option options[] = {
 
 struct instance {
     struct spk_umpa_config config;
-    struct spk_team *team;
+    const struct spk_host *host;
     struct spk_umpa *umpa;
+    struct spk_umpa_device *there; /* NULL: the lane is on the processor */
 };
 
 static void check_config(const void *config, struct spk_check *check)
@@ -65,7 +66,7 @@ static spk_status open_instance(const struct spk_host *host, const void *config,
     if (!instance)
         return spk_fail(error, SPK_NOMEM, "recon_umpa: no memory");
     instance->config = *(const struct spk_umpa_config *)config;
-    instance->team = host->team;
+    instance->host = host;
     *self = instance;
     return SPK_OK;
 }
@@ -87,7 +88,7 @@ static spk_status prepare(void *self, const struct spk_format *in, struct spk_fo
     spk_umpa_destroy(&instance->umpa);
     out->maps |= SPK_MAPS_MATCHED | 1u << SPK_MAP_DISPLACEMENT_ERROR;
     return spk_umpa_create(&instance->umpa, &instance->config, in->count, in->height, in->width,
-                           instance->team, spk_isa_best(), error);
+                           instance->host->team, spk_isa_best(), error);
 }
 
 static spk_status reference(void *self, const struct spk_stack *stack, struct spk_error *error)
@@ -96,17 +97,21 @@ static spk_status reference(void *self, const struct spk_stack *stack, struct sp
     return spk_umpa_reference(instance->umpa, stack, error);
 }
 
+static struct spk_umpa_maps maps_of(const struct spk_result *result)
+{
+    return (struct spk_umpa_maps){.transmission = result->map[SPK_MAP_TRANSMISSION],
+                                  .dark_field = result->map[SPK_MAP_DARK_FIELD],
+                                  .displacement_x = result->map[SPK_MAP_DISPLACEMENT_X],
+                                  .displacement_y = result->map[SPK_MAP_DISPLACEMENT_Y],
+                                  .quality = result->map[SPK_MAP_QUALITY],
+                                  .error = result->map[SPK_MAP_DISPLACEMENT_ERROR],
+                                  .valid = result->valid};
+}
+
 static spk_status process(void *self, struct spk_work *work, struct spk_error *error)
 {
     struct instance *instance = self;
-    float *const *map = work->result->map;
-    const struct spk_umpa_maps maps = {.transmission = map[SPK_MAP_TRANSMISSION],
-                                       .dark_field = map[SPK_MAP_DARK_FIELD],
-                                       .displacement_x = map[SPK_MAP_DISPLACEMENT_X],
-                                       .displacement_y = map[SPK_MAP_DISPLACEMENT_Y],
-                                       .quality = map[SPK_MAP_QUALITY],
-                                       .error = map[SPK_MAP_DISPLACEMENT_ERROR],
-                                       .valid = work->result->valid};
+    const struct spk_umpa_maps maps = maps_of(work->result);
     spk_status status = spk_umpa_process(instance->umpa, work->sample, &maps, error);
     const struct spk_global_report report = spk_umpa_report(instance->umpa);
     work->result->provenance.iterations = report.iterations;
@@ -116,13 +121,54 @@ static spk_status process(void *self, struct spk_work *work, struct spk_error *e
 
 static spk_status set(void *self, const void *config, struct spk_error *error)
 {
-    (void)error;
     struct instance *instance = self;
+    spk_status status = instance->there ? spk_umpa_device_check(config, error) : SPK_OK;
+    if (status)
+        return status;
     instance->config = *(const struct spk_umpa_config *)config;
     if (instance->umpa)
         spk_umpa_set(instance->umpa, &instance->config);
+    if (instance->there)
+        spk_umpa_device_set(instance->there, &instance->config);
     return SPK_OK;
 }
+
+static void release_there(void *self)
+{
+    struct instance *instance = self;
+    spk_umpa_device_destroy(&instance->there);
+}
+
+static spk_status prepare_there(void *self, const struct spk_format *in, struct spk_format *out,
+                                struct spk_error *error)
+{
+    struct instance *instance = self;
+    const struct spk_host *host = instance->host;
+    release_there(self);
+    spk_umpa_destroy(&instance->umpa);
+    out->maps |= SPK_MAPS_MATCHED | 1u << SPK_MAP_DISPLACEMENT_ERROR;
+    return spk_umpa_device_create(&instance->there, &instance->config, in->count, in->height, in->width,
+                                  host->device, host->stream, error);
+}
+
+static spk_status reference_there(void *self, const struct spk_stack *stack, struct spk_error *error)
+{
+    struct instance *instance = self;
+    return spk_umpa_device_reference(instance->there, stack, error);
+}
+
+static spk_status process_there(void *self, struct spk_work *work, struct spk_error *error)
+{
+    struct instance *instance = self;
+    const struct spk_umpa_maps maps = maps_of(work->result);
+    return spk_umpa_device_process(instance->there, work->sample, &maps, error);
+}
+
+static const struct spk_stage device_stage = {.prepare = prepare_there,
+                                              .reference = reference_there,
+                                              .process = process_there,
+                                              .set = set,
+                                              .release = release_there};
 
 static const struct spk_stage stage = {
     .prepare = prepare, .reference = reference, .process = process, .set = set};
@@ -139,6 +185,7 @@ static const struct spk_plugin plugin = {
     .open = open_instance,
     .close = close_instance,
     .stage = &stage,
+    .device_stage = &device_stage,
 };
 
 const struct spk_plugin *spk_plugin_entry(void)

@@ -1,0 +1,315 @@
+/* The host's side of UMPA on a device: memory, and which frames are in use. */
+#include "umpa_device.h"
+#include "umpa_internal.h"
+#include "umpa_there.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct spk_umpa_device {
+    struct spk_device *device;
+    struct spk_stream *stream;
+    spk_device_operation reference, sums, process;
+    struct umpa_there there;
+    void *memory; /* all of the device's, cut into the addresses of `there` */
+    int *used;    /* host: [count] as the device has them, then [count] to fill */
+    bool has_reference, sums_stale;
+    const struct spk_stack *reference_stack; /* borrowed */
+};
+
+struct part {
+    void **address;
+    size_t bytes;
+};
+
+enum { PARTS_MAX = 64, ALIGNMENT = 256 };
+
+static size_t level_plane(const struct umpa_there *t, int level)
+{
+    size_t height = (size_t)t->height, width = (size_t)t->width;
+    for (; level > 0; level--) {
+        height = (height + 1) / 2;
+        width = (width + 1) / 2;
+    }
+    return height * width;
+}
+
+/* Everything the operations need; returns the number of parts. */
+static size_t list_parts(struct umpa_there *t, struct part part[PARTS_MAX])
+{
+    const size_t plane = level_plane(t, 0) * sizeof(float), frames = (size_t)t->count;
+    const size_t margin = 2 * UMPA_THERE_MARGIN;
+    const size_t coefficients =
+        ((size_t)t->height + margin) * ((size_t)t->width + margin) * frames * sizeof(float);
+    const size_t bands = ((size_t)t->height + UMPA_THERE_BAND - 1) / UMPA_THERE_BAND;
+    const size_t values = bands > frames * UMPA_THERE_BLOCKS ? bands : frames * UMPA_THERE_BLOCKS;
+    const struct part list[] = {
+        {(void **)&t->used, frames * sizeof(int)},
+        {(void **)&t->mean_taps, (2 * (size_t)t->mean_radius + 1) * sizeof(float)},
+        {(void **)&t->search_taps, (2 * (size_t)t->radius + 1) * sizeof(float)},
+        {(void **)&t->spline_taps, (2 * UMPA_THERE_SPLINE + 1) * sizeof(float)},
+        {(void **)&t->spline, sizeof(struct spk_spline_noise)},
+        {(void **)&t->numbers, sizeof(struct umpa_numbers)},
+        {(void **)&t->values, values * sizeof(float)},
+        {(void **)&t->reference_usable, plane / sizeof(float)},
+        {(void **)&t->usable, plane / sizeof(float)},
+        {(void **)&t->packed, frames * plane},
+        {(void **)&t->coefficient, coefficients},
+        {(void **)&t->frame_mean, t->parity ? frames * plane : 0},
+        {(void **)&t->sample_mean, t->parity ? frames * plane : 0},
+        {(void **)&t->mean, plane},
+        {(void **)&t->r1, plane},
+        {(void **)&t->r2, plane},
+        {(void **)&t->window_r, plane},
+        {(void **)&t->s1, plane},
+        {(void **)&t->s2, plane},
+        {(void **)&t->window_s, plane},
+        {(void **)&t->window_ss, plane},
+        {(void **)&t->cost, plane},
+        {(void **)&t->error, plane},
+        {(void **)&t->quality, plane},
+        {(void **)&t->swap[0], plane},
+        {(void **)&t->swap[1], plane},
+    };
+    size_t count = sizeof list / sizeof list[0];
+    memcpy(part, list, sizeof list);
+    for (int i = 0; i < 3; i++)
+        part[count++] = (struct part){(void **)&t->factor[i], plane};
+    for (int i = 0; i < 4; i++)
+        part[count++] = (struct part){(void **)&t->param[i], plane};
+    for (int l = 0; l < (t->window > 0 ? 1 : UMPA_THERE_LEVELS); l++) {
+        size_t level = level_plane(t, l) * sizeof(float);
+        part[count++] = (struct part){(void **)&t->normal[l], SPK_NORMALS * level};
+        part[count++] =
+            (struct part){(void **)&t->found[l], l ? (size_t)UMPA_THERE_RUNGS * 2 * PARAMS * level : 0};
+    }
+    return count;
+}
+
+static spk_status allocate(struct spk_umpa_device *d, struct spk_error *error)
+{
+    struct part part[PARTS_MAX];
+    size_t count = list_parts(&d->there, part), total = 0, at = 0;
+    for (size_t i = 0; i < count; i++)
+        total += spk_match_round(part[i].bytes, ALIGNMENT);
+    spk_status status = spk_device_allocate(d->device, total, &d->memory, error);
+    for (size_t i = 0; i < count && !status; i++) {
+        *part[i].address = (char *)d->memory + at;
+        at += spk_match_round(part[i].bytes, ALIGNMENT);
+    }
+    d->used = calloc(2 * (size_t)d->there.count, sizeof *d->used);
+    return status || d->used ? status : spk_fail(error, SPK_NOMEM, "no memory for a list of frames");
+}
+
+/* The taps that turn values into spline coefficients: sqrt(3) z^|n| (Unser, IEEE SPM 16(6), 22 (1999)). */
+static void spline_taps(float taps[2 * UMPA_THERE_SPLINE + 1])
+{
+    const double z = sqrt(3.0) - 2;
+    for (int n = -UMPA_THERE_SPLINE; n <= UMPA_THERE_SPLINE; n++)
+        taps[n + UMPA_THERE_SPLINE] = (float)(sqrt(3.0) * pow(z, abs(n)));
+}
+
+/* What the processor's instance of the same options has worked out for its windows. */
+static spk_status take_windows(struct spk_umpa_device *d, const struct spk_umpa_config *config,
+                               struct spk_error *error)
+{
+    struct umpa_there *t = &d->there;
+    struct spk_umpa_config plain = *config;
+    struct spk_umpa *u;
+    plain.offset_x.count = plain.offset_y.count = 0;
+    spk_status status = spk_umpa_create(&u, &plain, (uint32_t)t->count, 1, 1, NULL, SPK_ISA_C, error);
+    if (status)
+        return status;
+    t->guess_x = u->guess_x;
+    t->guess_y = u->guess_y;
+    t->radius = (int)u->search_radius;
+    memcpy(t->search_weight, u->search_weight, sizeof t->search_weight);
+    spk_umpa_destroy(&u);
+    if (t->window > 0)
+        spk_window_hamming(t->window_weight, (unsigned)t->window);
+    return SPK_OK;
+}
+
+spk_status spk_umpa_device_check(const struct spk_umpa_config *config, struct spk_error *error)
+{
+    if (config->quality == SPK_UMPA_BEST)
+        return spk_fail(error, SPK_UNSUPPORTED,
+                        "quality: best (the refinement of the whole field) has no code for a device");
+    for (size_t k = 0; k < config->offset_x.count; k++)
+        if (lround(config->offset_x.value[k]) || lround(config->offset_y.value[k]))
+            return spk_fail(error, SPK_UNSUPPORTED,
+                            "sample stepping (offset_x, offset_y) has no code for a device");
+    return SPK_OK;
+}
+
+static spk_status find_operations(struct spk_umpa_device *d, struct spk_error *error)
+{
+    d->reference = spk_device_find(d->device, "spk_umpa_reference_there");
+    d->sums = spk_device_find(d->device, "spk_umpa_sums_there");
+    d->process = spk_device_find(d->device, "spk_umpa_process_there");
+    if (d->reference && d->sums && d->process)
+        return SPK_OK;
+    return spk_fail(error, SPK_UNSUPPORTED, "the device's module lacks the operations of recon_umpa");
+}
+
+/* Copies up what never changes, and waits. */
+static spk_status send_constants(struct spk_umpa_device *d, const struct spk_umpa_config *config,
+                                 struct spk_error *error)
+{
+    struct {
+        float mean[UMPA_TAPS_MAX], spline[2 * UMPA_THERE_SPLINE + 1];
+        struct spk_spline_noise noise;
+    } host;
+    const struct umpa_there *t = &d->there;
+    const struct {
+        const void *to, *from;
+        size_t bytes;
+    } copy[] = {
+        {t->mean_taps, host.mean, (2 * (size_t)t->mean_radius + 1) * sizeof(float)},
+        {t->search_taps, t->search_weight, (2 * (size_t)t->radius + 1) * sizeof(float)},
+        {t->spline_taps, host.spline, sizeof host.spline},
+        {t->spline, &host.noise, sizeof host.noise},
+    };
+    spk_window_gauss(host.mean, (float)config->mean_width, UMPA_TAPS_MAX / 2);
+    spline_taps(host.spline);
+    spk_spline_noise_fill(&host.noise);
+    spk_status status = SPK_OK;
+    for (size_t i = 0; i < sizeof copy / sizeof copy[0] && !status; i++)
+        status =
+            spk_stream_copy(d->stream, (void *)(uintptr_t)copy[i].to, copy[i].from, copy[i].bytes, error);
+    return status ? status : spk_stream_wait(d->stream, error);
+}
+
+spk_status spk_umpa_device_create(struct spk_umpa_device **out, const struct spk_umpa_config *config,
+                                  uint32_t count, uint32_t height, uint32_t width, struct spk_device *device,
+                                  struct spk_stream *stream, struct spk_error *error)
+{
+    *out = NULL;
+    spk_status status = spk_umpa_device_check(config, error);
+    if (status)
+        return status;
+    struct spk_umpa_device *d = calloc(1, sizeof *d);
+    if (!d)
+        return spk_fail(error, SPK_NOMEM, "no memory");
+    float mean[UMPA_TAPS_MAX];
+    d->device = device;
+    d->stream = stream;
+    d->there = (struct umpa_there){.count = (int)count,
+                                   .height = (int)height,
+                                   .width = (int)width,
+                                   .shift = (int)config->max_shift,
+                                   .window = (int)config->window,
+                                   .refine = (int)config->refine,
+                                   .dark_field = config->dark_field,
+                                   .parity = config->window > 0};
+    d->there.mean_radius = (int)spk_window_gauss(mean, (float)config->mean_width, UMPA_TAPS_MAX / 2);
+    status = take_windows(d, config, error);
+    status = status ? status : find_operations(d, error);
+    status = status ? status : allocate(d, error);
+    status = status ? status : send_constants(d, config, error);
+    if (status)
+        spk_umpa_device_destroy(&d);
+    *out = d;
+    return status;
+}
+
+void spk_umpa_device_destroy(struct spk_umpa_device **address)
+{
+    struct spk_umpa_device *d = *address;
+    if (!d)
+        return;
+    spk_device_release(d->device, &d->memory);
+    free(d->used);
+    free(d);
+    *address = NULL;
+}
+
+/* Lists the frames in both stacks (`sample` may be NULL) and sends the list when it is another one. */
+static spk_status use_frames(struct spk_umpa_device *d, const struct spk_stack *reference,
+                             const struct spk_stack *sample, struct spk_error *error)
+{
+    int *fresh = d->used + d->there.count, count = 0;
+    for (int k = 0; k < d->there.count; k++)
+        if (reference->present[k] && (!sample || sample->present[k]))
+            fresh[count++] = k;
+    if (!count)
+        return spk_fail(error, SPK_INVALID,
+                        sample ? "no scan position is in both reference and sample"
+                               : "the reference holds no frame");
+    if (count == d->there.used_count && memcmp(fresh, d->used, (size_t)count * sizeof *fresh) == 0)
+        return SPK_OK;
+    /* the list may still be on its way up: it changes only with missing frames, so waiting costs nothing */
+    spk_status status = spk_stream_wait(d->stream, error);
+    if (status)
+        return status;
+    memcpy(d->used, fresh, (size_t)count * sizeof *fresh);
+    d->there.used_count = count;
+    d->sums_stale = true;
+    return spk_stream_copy(d->stream, (void *)(uintptr_t)d->there.used, d->used,
+                           (size_t)count * sizeof *fresh, error);
+}
+
+static spk_status check_stack(const struct spk_umpa_device *d, const struct spk_stack *stack,
+                              const char *what, struct spk_error *error)
+{
+    const struct umpa_there *t = &d->there;
+    if ((int)stack->count != t->count || (int)stack->height != t->height || (int)stack->width != t->width)
+        return spk_fail(error, SPK_INVALID, "the %s is %u x %u x %u, expected %d x %d x %d", what,
+                        stack->count, stack->height, stack->width, t->count, t->height, t->width);
+    return SPK_OK;
+}
+
+spk_status spk_umpa_device_reference(struct spk_umpa_device *d, const struct spk_stack *reference,
+                                     struct spk_error *error)
+{
+    d->has_reference = false;
+    spk_status status = check_stack(d, reference, "reference", error);
+    status = status ? status : use_frames(d, reference, NULL, error);
+    if (status)
+        return status;
+    d->reference_stack = reference;
+    d->there.reference = reference->data;
+    d->there.reference_mask = reference->mask;
+    status = spk_stream_run(d->stream, d->reference, &d->there, error);
+    d->has_reference = !status;
+    d->sums_stale = true;
+    return status;
+}
+
+spk_status spk_umpa_device_process(struct spk_umpa_device *d, const struct spk_stack *sample,
+                                   const struct spk_umpa_maps *maps, struct spk_error *error)
+{
+    struct umpa_there *t = &d->there;
+    if (!d->has_reference)
+        return spk_fail(error, SPK_STATE, "no reference has been taken");
+    spk_status status = check_stack(d, sample, "sample", error);
+    status = status ? status : use_frames(d, d->reference_stack, sample, error);
+    if (!status && d->sums_stale)
+        status = spk_stream_run(d->stream, d->sums, t, error);
+    if (status)
+        return status;
+    d->sums_stale = false;
+    t->sample = sample->data;
+    t->sample_mask = sample->mask;
+    t->transmission = maps->transmission;
+    t->dark_field_map = maps->dark_field;
+    t->displacement_x = maps->displacement_x;
+    t->displacement_y = maps->displacement_y;
+    t->quality_map = maps->quality;
+    t->error_map = maps->error;
+    t->valid = maps->valid;
+    return spk_stream_run(d->stream, d->process, t, error);
+}
+
+void spk_umpa_device_set(struct spk_umpa_device *d, const struct spk_umpa_config *config)
+{
+    d->sums_stale |= d->there.dark_field != config->dark_field;
+    d->there.dark_field = config->dark_field;
+    d->there.refine = (int)config->refine;
+}
+
+const float *spk_umpa_device_cost(const struct spk_umpa_device *d)
+{
+    return d->there.cost;
+}

@@ -1,0 +1,493 @@
+/* What depends on one stack alone, on a device: means, noise, usable pixels, window sums, spline coefficients. */
+#include "umpa_there.h"
+#include "umpa_px.h"
+
+#include <speckled/device_kernel.h>
+#include <speckled/num_image.h>
+
+#include <string.h>
+
+enum { ACROSS = 32, DOWN = 8, THREADS = 256, NOISE_OUT = SPK_NOISE_BLOCK - 6 };
+
+/* In units of the reference's mean: anything larger is no measurement. */
+#define LIMIT 1000.0f
+
+static __device__ inline size_t pixels(const struct umpa_there &u)
+{
+    return (size_t)u.height * (size_t)u.width;
+}
+
+/* Whether a thread of a launch over pixels has one. */
+static __device__ inline bool own_pixel(const struct umpa_there &u, int *x, int *y, size_t *at)
+{
+    *x = (int)(blockIdx.x * ACROSS + threadIdx.x);
+    *y = (int)(blockIdx.y * DOWN + threadIdx.y);
+    *at = (size_t)*y * (size_t)u.width + (size_t)*x;
+    return *x < u.width && *y < u.height;
+}
+
+static dim3 pixel_blocks(int width, int height)
+{
+    return dim3(spk_blocks((unsigned)width, ACROSS), spk_blocks((unsigned)height, DOWN));
+}
+
+static __device__ inline bool counts(float value, float scale, uint8_t mask)
+{
+    return mask && fabsf(value * scale) < LIMIT;
+}
+
+/* Mean of what counts in a band of rows, of every row or the first; NAN when nothing does. */
+__global__ void band_mean(struct umpa_there u, const float *data, const uint8_t *mask, bool scaled, int rows)
+{
+    SPK_SHARED(double, part);
+    const float scale = scaled ? u.numbers->scale : 0;
+    double sum = 0, count = 0;
+    for (int row = 0; row < rows; row++) {
+        int y = (int)blockIdx.x * UMPA_THERE_BAND + row;
+        for (int i = (int)threadIdx.x; y < u.height && i < u.used_count * u.width; i += THREADS) {
+            size_t at = (size_t)y * (size_t)u.width + (size_t)(i % u.width);
+            float value = data[(size_t)u.used[i / u.width] * pixels(u) + at];
+            bool good = counts(value, scale, mask[at]);
+            sum += good ? (double)value : 0;
+            count += good;
+        }
+    }
+    sum = spk_block_sum(sum, part);
+    count = spk_block_sum(count, part);
+    if (threadIdx.x == 0)
+        u.values[blockIdx.x] = count > 0 && isfinite(sum) ? (float)(sum / count) : NAN;
+}
+
+/* The sixth difference of seven values. */
+static __device__ inline float sixth_difference(const float *p, int step)
+{
+    return p[0] - 6 * p[step] + 15 * p[2 * step] - 20 * p[3 * step] + 15 * p[4 * step] - 6 * p[5 * step] +
+           p[6 * step];
+}
+
+static __device__ inline bool any_of_seven(const uint8_t *p, int step)
+{
+    return p[0] | p[step] | p[2 * step] | p[3 * step] | p[4 * step] | p[5 * step] | p[6 * step];
+}
+
+/* As spk_noise_block(), a block of pixels a block of threads; NAN where there is none. */
+__global__ void noise_block(struct umpa_there u, const float *data, const uint8_t *mask)
+{
+    enum { IN = SPK_NOISE_BLOCK, OUT = NOISE_OUT };
+    SPK_SHARED(double, part);
+    float *block = (float *)(part + 32), *line = block + IN * IN;
+    uint8_t *off = (uint8_t *)(line + IN * OUT), *wrong = off + IN * IN;
+    const int thread = (int)threadIdx.x, i = (int)blockIdx.x % 16, j = (int)blockIdx.x / 16;
+    const int across = u.width / IN < 16 ? u.width / IN : 16, down = u.height / IN < 16 ? u.height / IN : 16;
+    float *to = u.values + (size_t)blockIdx.y * UMPA_THERE_BLOCKS + blockIdx.x;
+    if (i >= across || j >= down) {
+        if (thread == 0)
+            *to = NAN;
+        return;
+    }
+    const int x0 = i * (u.width - IN) / (across > 1 ? across - 1 : 1);
+    const int y0 = j * (u.height - IN) / (down > 1 ? down - 1 : 1);
+    for (int t = thread; t < IN * IN; t += THREADS) {
+        size_t at = (size_t)(y0 + t / IN) * (size_t)u.width + (size_t)(x0 + t % IN);
+        block[t] = data[(size_t)u.used[blockIdx.y] * pixels(u) + at];
+        off[t] = !counts(block[t], u.numbers->scale, mask[at]);
+    }
+    __syncthreads();
+    for (int t = thread; t < IN * OUT; t += THREADS) {
+        line[t] = sixth_difference(block + t / OUT * IN + t % OUT, 1);
+        wrong[t] = any_of_seven(off + t / OUT * IN + t % OUT, 1);
+    }
+    __syncthreads();
+    const bool good = !any_of_seven(wrong + thread, OUT);
+    const double value = good ? (double)sixth_difference(line + thread, OUT) : 0;
+    double square = spk_block_sum(value * value, part), count = spk_block_sum(good ? 1.0 : 0.0, part);
+    double mean = spk_block_sum(good ? (double)block[(thread / OUT + 3) * IN + thread % OUT + 3] : 0.0, part);
+    if (thread == 0)
+        *to = count >= OUT && mean > 0 ? (float)(square / (924.0 * 924.0 * mean)) : NAN;
+}
+
+/* Order of floats as order of unsigned numbers. */
+static __device__ inline uint32_t rank_key(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits ^ (bits >> 31 ? 0xffffffffu : 0x80000000u);
+}
+
+static __device__ inline float key_value(uint32_t key)
+{
+    uint32_t bits = key ^ (key >> 31 ? 0x80000000u : 0xffffffffu);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+enum number { SCALE, NOISE_REFERENCE, LEVEL, NOISE_SAMPLE };
+
+static __device__ void take_number(const struct umpa_there &u, enum number which, float median)
+{
+    struct umpa_numbers *n = u.numbers;
+    float level = median * n->scale;
+    if (which == SCALE)
+        n->scale = median > 0 && isfinite(1 / median) ? 1 / median : 1;
+    else if (which == LEVEL)
+        n->level = fabsf(level) < LIMIT ? level : 0;
+    else
+        *(which == NOISE_REFERENCE ? &n->noise_reference : &n->noise_sample) = level;
+}
+
+/* The median of the finite `values`, 8 bits of it at a time (one block); 0 when there is none. */
+__global__ void median(struct umpa_there u, int count, enum number which)
+{
+    SPK_SHARED(unsigned, histogram); /* [256], then the digit found and the rank left */
+    uint32_t prefix = 0;
+    unsigned rank = 0;
+    for (int shift = 24; shift >= 0; shift -= 8) {
+        histogram[threadIdx.x] = 0;
+        __syncthreads();
+        for (int i = (int)threadIdx.x; i < count; i += THREADS) {
+            uint32_t key = rank_key(u.values[i]);
+            if (isfinite(u.values[i]) && (shift == 24 || key >> (shift + 8) == prefix))
+                atomicAdd(&histogram[key >> shift & 255], 1u);
+        }
+        __syncthreads();
+        if (threadIdx.x == 0) {
+            unsigned total = 0, digit = 0;
+            for (int i = 0; i < 256; i++)
+                total += histogram[i];
+            rank = shift == 24 ? total / 2 : rank;
+            while (digit < 255 && rank >= histogram[digit])
+                rank -= histogram[digit++];
+            histogram[256] = digit;
+            histogram[257] = total;
+        }
+        __syncthreads();
+        prefix = prefix << 8 | histogram[256];
+    }
+    if (threadIdx.x == 0)
+        take_number(u, which, histogram[257] ? key_value(prefix) : 0);
+}
+
+/* Taps along one axis: out[y][x] = sum of taps * in, beyond the image 0 or mirrored. `margin` more pixels of output on
+ * each side, rows width + 2 margin. */
+struct taps {
+    const float *weight;
+    int radius, width, height, margin;
+    bool down, mirrored;
+};
+
+static __device__ inline int mirror(int i, int count)
+{
+    if (count == 1)
+        return 0;
+    int period = 2 * count - 2;
+    i = (i % period + period) % period;
+    return i < count ? i : period - i;
+}
+
+__global__ void apply_taps(float *out, const float *in, struct taps t)
+{
+    int x = (int)(blockIdx.x * ACROSS + threadIdx.x), y = (int)(blockIdx.y * DOWN + threadIdx.y);
+    if (x >= t.width + 2 * t.margin || y >= t.height + 2 * t.margin)
+        return;
+    const int at_x = mirror(x - t.margin, t.width), at_y = mirror(y - t.margin, t.height);
+    const int end = t.down ? t.height : t.width, centre = t.down ? at_y : at_x;
+    float sum = 0;
+    for (int j = -t.radius; j <= t.radius; j++) {
+        int at = centre + j;
+        if (at < 0 || at >= end) {
+            if (!t.mirrored)
+                continue;
+            at = mirror(at, end);
+        }
+        size_t from = t.down ? (size_t)at * (size_t)t.width + (size_t)at_x
+                             : (size_t)at_y * (size_t)t.width + (size_t)at;
+        sum = fmaf(t.weight[j + t.radius], in[from], sum);
+    }
+    out[(size_t)y * (size_t)(t.width + 2 * t.margin) + (size_t)x] = sum;
+}
+
+static void run_taps(void *stream, const struct umpa_there *u, float *out, const float *in,
+                     const float *weight, int radius, bool down, bool mirrored, int margin)
+{
+    const struct taps t = {weight, radius, u->width, u->height, margin, down, mirrored};
+    SPK_LAUNCH(apply_taps, pixel_blocks(u->width + 2 * margin, u->height + 2 * margin), dim3(ACROSS, DOWN), 0,
+               stream, out, in, t);
+}
+
+/* The search window over a plane; swap[1] is in between. */
+static void run_window(void *stream, const struct umpa_there *u, float *out, const float *in)
+{
+    run_taps(stream, u, u->swap[1], in, u->search_taps, u->radius, true, false, 0);
+    run_taps(stream, u, out, u->swap[1], u->search_taps, u->radius, false, false, 0);
+}
+
+__global__ void mark_usable(struct umpa_there u, const float *data, const uint8_t *mask, uint8_t *usable)
+{
+    int x, y;
+    size_t at;
+    if (!own_pixel(u, &x, &y, &at))
+        return;
+    bool good = true;
+    for (int i = 0; i < u.used_count; i++)
+        good &= counts(data[(size_t)u.used[i] * pixels(u) + at], u.numbers->scale, mask[at]);
+    usable[at] = good;
+}
+
+/* Sum over frames of the values that count, and their number. */
+__global__ void sum_frames(struct umpa_there u, float *sum, float *weight)
+{
+    int x, y;
+    size_t at;
+    if (!own_pixel(u, &x, &y, &at))
+        return;
+    float total = 0, count = 0;
+    for (int i = 0; i < u.used_count; i++) {
+        float value = u.reference[(size_t)u.used[i] * pixels(u) + at];
+        bool good = counts(value, u.numbers->scale, u.reference_mask[at]);
+        total += good ? value * u.numbers->scale : 0;
+        count += good;
+    }
+    sum[at] = total;
+    weight[at] = count;
+}
+
+__global__ void divide_mean(struct umpa_there u, const float *sum, const float *weight)
+{
+    int x, y;
+    size_t at;
+    if (own_pixel(u, &x, &y, &at))
+        u.mean[at] = weight[at] > 1e-6f ? sum[at] / weight[at] : 1;
+}
+
+/* Value of a pixel that does not count: what its neighbours in the frame have on average, so that interpolation near it
+ * stays sane. */
+static __device__ float neighbour_value(const struct umpa_there &u, const float *image, int x, int y,
+                                        float otherwise)
+{
+    float sum = 0;
+    int count = 0;
+    for (int j = y - 1; j <= y + 1; j++)
+        for (int i = x - 1; i <= x + 1; i++) {
+            size_t at = (size_t)j * (size_t)u.width + (size_t)i;
+            if (i < 0 || j < 0 || i >= u.width || j >= u.height ||
+                !counts(image[at], u.numbers->scale, u.reference_mask[at]))
+                continue;
+            sum += image[at] * u.numbers->scale;
+            count++;
+        }
+    return count ? sum / (float)count : otherwise;
+}
+
+/* One frame packed for the search, and less its local mean, for the spline. */
+__global__ void pack_reference(struct umpa_there u, int frame, float *rest)
+{
+    int x, y;
+    size_t at;
+    if (!own_pixel(u, &x, &y, &at))
+        return;
+    const float *image = u.reference + (size_t)frame * pixels(u);
+    const float scale = u.numbers->scale, mean = u.mean[at];
+    float value = image[at] * scale;
+    u.packed[(size_t)frame * pixels(u) + at] = u.reference_usable[at] ? value - (u.parity ? 1 : mean) : 0;
+    if (!counts(image[at], scale, u.reference_mask[at]))
+        value = neighbour_value(u, image, x, y, mean);
+    rest[at] = value - mean;
+}
+
+__global__ void sum_packed(struct umpa_there u)
+{
+    int x, y;
+    size_t at;
+    if (!own_pixel(u, &x, &y, &at))
+        return;
+    float sum = 0, square = 0;
+    for (int i = 0; i < u.used_count; i++) {
+        float value = u.packed[(size_t)u.used[i] * pixels(u) + at];
+        sum += value;
+        square = fmaf(value, value, square);
+    }
+    u.r1[at] = sum;
+    u.r2[at] = square;
+}
+
+/* Terms of the reference's window sums: m^2, m q, q^2 less its noise. */
+__global__ void reference_terms(struct umpa_there u, float *mm, float *mq, float *qq)
+{
+    int x, y;
+    size_t at;
+    if (!own_pixel(u, &x, &y, &at))
+        return;
+    const float m = u.mean[at], frames = (float)u.used_count;
+    mm[at] = frames * m * m;
+    mq[at] = m * u.r1[at];
+    qq[at] = u.r2[at] - frames * u.numbers->noise_reference * m;
+}
+
+/* The same sums with the window means of each frame (UMPA's definition); r' = r - 1. */
+__global__ void parity_terms(struct umpa_there u)
+{
+    int x, y;
+    size_t at;
+    if (!own_pixel(u, &x, &y, &at))
+        return;
+    float sum = 0, square = 0;
+    for (int i = 0; i < u.used_count; i++) {
+        float mean = u.frame_mean[(size_t)u.used[i] * pixels(u) + at];
+        sum += mean;
+        square = fmaf(mean, mean, square);
+    }
+    u.window_r[at] = sum;
+    u.factor[0][at] = square + 2 * sum + (float)u.used_count;
+    u.factor[1][at] = 0; /* deviations from a window's mean have no mean */
+    u.factor[2][at] -= square;
+}
+
+__global__ void make_factors(struct umpa_there u)
+{
+    int x, y;
+    size_t at;
+    if (!own_pixel(u, &x, &y, &at))
+        return;
+    struct umpa_factors f = umpa_factors_px(u.factor[0][at], u.factor[1][at], u.factor[2][at], u.dark_field);
+    u.factor[0][at] = f.mean;
+    u.factor[1][at] = f.slope;
+    u.factor[2][at] = f.rest;
+}
+
+__global__ void sum_sample(struct umpa_there u)
+{
+    int x, y;
+    size_t at;
+    if (!own_pixel(u, &x, &y, &at))
+        return;
+    float sum = 0, square = 0;
+    for (int i = 0; i < u.used_count && u.usable[at]; i++) {
+        float value = u.sample[(size_t)u.used[i] * pixels(u) + at] * u.numbers->scale - u.numbers->level;
+        sum += value;
+        square = fmaf(value, value, square);
+    }
+    u.s1[at] = sum;
+    u.s2[at] = square;
+}
+
+/* Puts the level back into the window sum of the square. */
+__global__ void raise_square(struct umpa_there u)
+{
+    int x, y;
+    size_t at;
+    const float level = u.numbers->level;
+    if (own_pixel(u, &x, &y, &at))
+        u.window_ss[at] += level * (2 * u.window_s[at] + (float)u.used_count * level);
+}
+
+__global__ void pack_sample(struct umpa_there u, int frame, float *out)
+{
+    int x, y;
+    size_t at;
+    if (own_pixel(u, &x, &y, &at))
+        out[at] =
+            u.usable[at] ? u.sample[(size_t)frame * pixels(u) + at] * u.numbers->scale - u.numbers->level : 0;
+}
+
+#define LAUNCH_PIXELS(kernel, ...)                                                                           \
+    SPK_LAUNCH(kernel, pixel_blocks(u->width, u->height), dim3(ACROSS, DOWN), 0, stream, __VA_ARGS__)
+
+static void run_number(void *stream, const struct umpa_there *u, bool reference, enum number which)
+{
+    const float *data = reference ? u->reference : u->sample;
+    const uint8_t *mask = reference ? u->reference_mask : u->sample_mask;
+    int count = (int)spk_blocks((unsigned)u->height, UMPA_THERE_BAND);
+    if (which == SCALE || which == LEVEL) {
+        SPK_LAUNCH(band_mean, (unsigned)count, THREADS, 32 * sizeof(double), stream, *u, data, mask,
+                   which == LEVEL, which == LEVEL ? 1 : (int)UMPA_THERE_BAND);
+    } else {
+        enum { IN = SPK_NOISE_BLOCK, OUT = NOISE_OUT, FLOATS = IN * IN + IN * OUT };
+        count = u->used_count * UMPA_THERE_BLOCKS;
+        SPK_LAUNCH(noise_block, dim3(UMPA_THERE_BLOCKS, (unsigned)u->used_count), THREADS,
+                   32 * sizeof(double) + FLOATS * sizeof(float) + FLOATS, stream, *u, data, mask);
+    }
+    SPK_LAUNCH(median, 1, THREADS, 258 * sizeof(unsigned), stream, *u, count, which);
+}
+
+static void run_mean(void *stream, const struct umpa_there *u)
+{
+    float *sum = u->normal[0], *weight = sum + (size_t)u->height * (size_t)u->width;
+    LAUNCH_PIXELS(sum_frames, *u, sum, weight);
+    run_taps(stream, u, u->swap[0], sum, u->mean_taps, u->mean_radius, true, false, 0);
+    run_taps(stream, u, sum, u->swap[0], u->mean_taps, u->mean_radius, false, false, 0);
+    run_taps(stream, u, u->swap[0], weight, u->mean_taps, u->mean_radius, true, false, 0);
+    run_taps(stream, u, weight, u->swap[0], u->mean_taps, u->mean_radius, false, false, 0);
+    LAUNCH_PIXELS(divide_mean, *u, sum, weight);
+}
+
+/* Every frame that is there, used or not: `used` may change. The frames' numbers are on the device, so all are packed. */
+static void run_frames(void *stream, const struct umpa_there *u)
+{
+    const int margin = UMPA_THERE_MARGIN;
+    const size_t plane = (size_t)(u->height + 2 * margin) * (size_t)(u->width + 2 * margin);
+    for (int k = 0; k < u->count; k++) {
+        LAUNCH_PIXELS(pack_reference, *u, k, u->swap[0]);
+        run_taps(stream, u, u->swap[1], u->swap[0], u->spline_taps, UMPA_THERE_SPLINE, false, true, 0);
+        run_taps(stream, u, u->coefficient + (size_t)k * plane, u->swap[1], u->spline_taps, UMPA_THERE_SPLINE,
+                 true, true, margin);
+        if (u->parity)
+            run_window(stream, u, u->frame_mean + (size_t)k * (size_t)u->height * (size_t)u->width,
+                       u->packed + (size_t)k * (size_t)u->height * (size_t)u->width);
+    }
+}
+
+spk_status spk_umpa_reference_there(void *stream, const void *arguments, struct spk_error *error)
+{
+    const struct umpa_there *u = (const struct umpa_there *)arguments;
+    run_number(stream, u, true, SCALE);
+    run_number(stream, u, true, NOISE_REFERENCE);
+    LAUNCH_PIXELS(mark_usable, *u, u->reference, u->reference_mask, u->reference_usable);
+    run_mean(stream, u);
+    run_frames(stream, u);
+    return spk_cuda_launched("preparation of the reference", error);
+}
+
+spk_status spk_umpa_sums_there(void *stream, const void *arguments, struct spk_error *error)
+{
+    const struct umpa_there *u = (const struct umpa_there *)arguments;
+    const size_t plane = (size_t)u->height * (size_t)u->width;
+    float *mm = u->normal[0], *mq = mm + plane, *qq = mq + plane;
+    LAUNCH_PIXELS(sum_packed, *u);
+    if (u->parity) {
+        run_window(stream, u, u->factor[2], u->r2);
+        LAUNCH_PIXELS(parity_terms, *u);
+    } else {
+        LAUNCH_PIXELS(reference_terms, *u, mm, mq, qq);
+        run_window(stream, u, u->factor[0], mm);
+        run_window(stream, u, u->factor[1], mq);
+        run_window(stream, u, u->factor[2], qq);
+        run_window(stream, u, u->window_r, u->r1);
+    }
+    LAUNCH_PIXELS(make_factors, *u);
+    return spk_cuda_launched("sums of the reference", error);
+}
+
+static void run_sample(void *stream, const struct umpa_there *u)
+{
+    run_number(stream, u, false, LEVEL);
+    run_number(stream, u, false, NOISE_SAMPLE);
+    LAUNCH_PIXELS(mark_usable, *u, u->sample, u->sample_mask, u->usable);
+    LAUNCH_PIXELS(sum_sample, *u);
+    run_window(stream, u, u->window_s, u->s1);
+    run_window(stream, u, u->window_ss, u->s2);
+    LAUNCH_PIXELS(raise_square, *u);
+    for (int k = 0; k < u->count && u->parity; k++) {
+        LAUNCH_PIXELS(pack_sample, *u, k, u->swap[0]);
+        run_window(stream, u, u->sample_mean + (size_t)k * (size_t)u->height * (size_t)u->width, u->swap[0]);
+    }
+}
+
+spk_status spk_umpa_process_there(void *stream, const void *arguments, struct spk_error *error)
+{
+    const struct umpa_there *u = (const struct umpa_there *)arguments;
+    run_sample(stream, u);
+    spk_status status = spk_cuda_launched("sums of the sample", error);
+    status = status ? status : umpa_there_search(stream, u, error);
+    return status ? status : umpa_there_refine(stream, u, error);
+}

@@ -1,0 +1,461 @@
+/* Sub-pixel refinement and the maps, on a device: every pixel's equations on the interpolated reference, then windows over them. */
+#include "umpa_there.h"
+#include "umpa_px.h"
+
+#include <speckled/device_kernel.h>
+
+enum { ACROSS = 32, DOWN = 8, FOUND = 2 * UMPA_PARAMS };
+
+/* In units of the reference's mean: anything larger is no measurement. */
+#define LIMIT 1000.0f
+
+/* Fewer equations a window than this make four unknowns that fit the noise. */
+#define EQUATIONS 45.0f
+
+/* Errors of chosen windows are so much larger than their equations say, as measured for the processor's (umpa.c). */
+#define WINDOW_ERROR 3.5f
+
+struct extent {
+    int width, height;
+};
+
+static __host__ __device__ inline struct extent level_extent(const struct umpa_there &u, int level)
+{
+    struct extent e = {u.width, u.height};
+    for (; level > 0; level--) {
+        e.width = (e.width + 1) / 2;
+        e.height = (e.height + 1) / 2;
+    }
+    return e;
+}
+
+static __host__ __device__ inline size_t area(struct extent e)
+{
+    return (size_t)e.width * (size_t)e.height;
+}
+
+static dim3 blocks_over(struct extent e, unsigned across, unsigned down)
+{
+    return dim3(spk_blocks((unsigned)e.width, across), spk_blocks((unsigned)e.height, down));
+}
+
+static __device__ inline float table_at(const float *table, float shift)
+{
+    float fraction = -shift - floorf(-shift);
+    return table[(int)(fraction * SPK_SPLINE_STEPS + 0.5f)];
+}
+
+/* The reference and its slopes at (x, y), summed with the sample over frames. */
+static __device__ void collect(const struct umpa_there &u, size_t at, float x, float y,
+                               float sum[SPK_MOMENTS])
+{
+    const int ix = (int)x, iy = (int)y, row = u.width + 2 * UMPA_THERE_MARGIN;
+    const size_t plane = (size_t)row * (size_t)(u.height + 2 * UMPA_THERE_MARGIN);
+    const size_t start =
+        (size_t)(iy + UMPA_THERE_MARGIN - 1) * (size_t)row + (size_t)(ix + UMPA_THERE_MARGIN - 1);
+    const size_t pixels = (size_t)u.height * (size_t)u.width;
+    float wx[4], dx[4], wy[4], dy[4];
+    umpa_spline_px(x - (float)ix, wx, dx);
+    umpa_spline_px(y - (float)iy, wy, dy);
+    for (int i = 0; i < u.used_count; i++) {
+        const float *c = u.coefficient + (size_t)u.used[i] * plane + start;
+        float v = 0, vx = 0, vy = 0, s = u.sample[(size_t)u.used[i] * pixels + at] * u.numbers->scale;
+        for (int j = 0; j < 4; j++, c += row) {
+            float line = 0, slope = 0;
+            for (int l = 0; l < 4; l++) {
+                line = fmaf(wx[l], c[l], line);
+                slope = fmaf(dx[l], c[l], slope);
+            }
+            v = fmaf(wy[j], line, v);
+            vx = fmaf(wy[j], slope, vx);
+            vy = fmaf(dy[j], line, vy);
+        }
+        umpa_moments_px(sum, v, vx, vy, fabsf(s) < LIMIT ? s : 0);
+    }
+}
+
+__global__ void equations(struct umpa_there u)
+{
+    const int x = (int)(blockIdx.x * ACROSS + threadIdx.x), y = (int)(blockIdx.y * DOWN + threadIdx.y);
+    if (x >= u.width || y >= u.height)
+        return;
+    const size_t at = (size_t)y * (size_t)u.width + (size_t)x, plane = (size_t)u.height * (size_t)u.width;
+    const float ux = u.param[2][at], uy = u.param[3][at],
+                origin[4] = {1, 1, (float)u.guess_x, (float)u.guess_y};
+    float normal[SPK_NORMALS] = {0}, sum[SPK_MOMENTS] = {0};
+    struct umpa_mean local =
+        umpa_mean_px(u.mean, u.reference_usable, u.width, u.height, (float)x - ux, (float)y - uy);
+    if (local.weight > 0 && u.usable[at]) {
+        const struct umpa_place place = {u.param[0][at],
+                                         u.param[1][at],
+                                         ux,
+                                         uy,
+                                         u.numbers->noise_reference,
+                                         u.numbers->noise_sample,
+                                         table_at(u.spline->gain, ux),
+                                         table_at(u.spline->gain, uy),
+                                         table_at(u.spline->slope, ux),
+                                         table_at(u.spline->slope, uy)};
+        collect(u, at, (float)x - ux, (float)y - uy, sum);
+        umpa_normal_px(sum, &place, &local, origin, normal);
+    }
+    for (int q = 0; q < SPK_NORMALS; q++)
+        u.normal[0][(size_t)q * plane + at] = normal[q];
+}
+
+/* The equations of a coarser level are means over 2 x 2 of those of the finer; beyond it nothing is known. */
+__global__ void halve(float *to, struct extent coarse, const float *from, struct extent fine)
+{
+    const int x = (int)(blockIdx.x * ACROSS + threadIdx.x), y = (int)(blockIdx.y * DOWN + threadIdx.y);
+    if (x >= coarse.width || y >= coarse.height)
+        return;
+    from += blockIdx.z * area(fine);
+    float sum = 0;
+    for (int j = 2 * y; j < 2 * y + 2 && j < fine.height; j++)
+        for (int i = 2 * x; i < 2 * x + 2 && i < fine.width; i++)
+            sum += from[(size_t)j * (size_t)fine.width + (size_t)i];
+    to[blockIdx.z * area(coarse) + (size_t)y * (size_t)coarse.width + (size_t)x] = 0.25f * sum;
+}
+
+/* The windows of a level: kernels applied each to the result of the one before. */
+struct rungs {
+    int count, radius[UMPA_THERE_RUNGS];
+    float weight[UMPA_THERE_RUNGS][2 * UMPA_THERE_RADIUS_MAX + 1];
+    float spread[UMPA_THERE_RUNGS]; /* sum of the squared weights of the two-dimensional window */
+    bool use[UMPA_THERE_RUNGS];     /* it holds enough equations */
+};
+
+struct pass {
+    struct umpa_there u;
+    struct rungs rungs[UMPA_THERE_LEVELS];
+    int levels;
+    bool final;
+};
+
+enum { TILE_WIDTH = 32, TILE_HEIGHT = 16, TILE_THREADS = TILE_WIDTH * TILE_HEIGHT };
+
+/* One separable kernel over a block of width x height values in `a`, rows `pitch` apart; what is left begins at a[0] again. */
+static __device__ void smooth(float *a, float *b, int pitch, int width, int height, const float *weight,
+                              int radius)
+{
+    const int columns = width - 2 * radius, lines = height - 2 * radius;
+    for (int i = (int)threadIdx.x; i < columns * height; i += TILE_THREADS) {
+        int x = i % columns, y = i / columns;
+        float sum = 0;
+        for (int j = 0; j <= 2 * radius; j++)
+            sum = fmaf(weight[j], a[y * pitch + x + j], sum);
+        b[y * pitch + x] = sum;
+    }
+    __syncthreads();
+    for (int i = (int)threadIdx.x; i < columns * lines; i += TILE_THREADS) {
+        int x = i % columns, y = i / columns;
+        float sum = 0;
+        for (int j = 0; j <= 2 * radius; j++)
+            sum = fmaf(weight[j], b[(y + j) * pitch + x], sum);
+        a[y * pitch + x] = sum;
+    }
+    __syncthreads();
+}
+
+/* The equations of this thread's pixel under each of COUNT windows. All threads must call it. */
+template <int COUNT>
+static __device__ void average(const struct rungs &r, const float *normal, struct extent e, int halo,
+                               float *a, float equation[COUNT][SPK_NORMALS])
+{
+    const int pitch = TILE_WIDTH + 2 * halo, rows = TILE_HEIGHT + 2 * halo;
+    const int x0 = (int)blockIdx.x * TILE_WIDTH - halo, y0 = (int)blockIdx.y * TILE_HEIGHT - halo;
+    const int column = (int)threadIdx.x % TILE_WIDTH, line = (int)threadIdx.x / TILE_WIDTH;
+    float *b = a + pitch * rows;
+#pragma unroll
+    for (int q = 0; q < SPK_NORMALS; q++) {
+        __syncthreads();
+        for (int i = (int)threadIdx.x; i < pitch * rows; i += TILE_THREADS) {
+            int x = x0 + i % pitch, y = y0 + i / pitch;
+            bool in = x >= 0 && y >= 0 && x < e.width && y < e.height;
+            a[i] = in ? normal[(size_t)q * area(e) + (size_t)y * (size_t)e.width + (size_t)x] : 0;
+        }
+        __syncthreads();
+        int margin = halo;
+#pragma unroll
+        for (int k = 0; k < COUNT; k++) {
+            smooth(a, b, pitch, TILE_WIDTH + 2 * margin, TILE_HEIGHT + 2 * margin, r.weight[k], r.radius[k]);
+            margin -= r.radius[k];
+            equation[k][q] = a[(line + margin) * pitch + column + margin];
+        }
+    }
+}
+
+/* A coarser level's estimates and errors under each window, kept for the pixels under it. */
+template <int COUNT> __global__ void climb_coarse(struct pass pass, int level)
+{
+    SPK_SHARED(float, memory);
+    const struct umpa_there &u = pass.u;
+    const struct rungs &r = pass.rungs[level];
+    const struct extent e = level_extent(u, level);
+    float equation[COUNT][SPK_NORMALS];
+    int halo = 0;
+    for (int k = 0; k < COUNT; k++)
+        halo += r.radius[k];
+    average<COUNT>(r, u.normal[level], e, halo, memory, equation);
+    const int x = (int)(blockIdx.x * TILE_WIDTH + threadIdx.x % TILE_WIDTH);
+    const int y = (int)(blockIdx.y * TILE_HEIGHT + threadIdx.x / TILE_WIDTH);
+    if (x >= e.width || y >= e.height)
+        return;
+    float *to = u.found[level] + (size_t)y * (size_t)e.width + (size_t)x;
+#pragma unroll
+    for (int k = 0; k < COUNT; k++) {
+        float estimate[UMPA_PARAMS], error[UMPA_PARAMS];
+        umpa_solve_px(equation[k], u.dark_field, r.spread[k], (float)u.used_count, estimate, error);
+        for (int i = 0; i < UMPA_PARAMS; i++) {
+            to[(size_t)(k * FOUND + i) * area(e)] = estimate[i];
+            to[(size_t)(k * FOUND + UMPA_PARAMS + i) * area(e)] = error[i];
+        }
+    }
+}
+
+static __device__ inline int clamp_index(int i, int end)
+{
+    return i < 0 ? 0 : i < end ? i : end - 1;
+}
+
+/* Column x of a row that is stretched `times` times by two: 3/4 of what lies under it, 1/4 of its neighbour. */
+static __device__ float stretched(const float *row, int width, int x, int times)
+{
+    const int near = x >> 1, far = near + (x & 1 ? 1 : -1);
+    if (times == 1)
+        return 0.75f * row[clamp_index(near, width)] + 0.25f * row[clamp_index(far, width)];
+    return 0.75f * stretched(row, width, near, 1) + 0.25f * stretched(row, width, far, 1);
+}
+
+/* A quantity of a coarser level at pixel (x, y) of the finest. */
+static __device__ float coarse_value(const float *plane, struct extent e, int level, int x, int y)
+{
+    const float at = ((float)y + 0.5f) / (float)(1 << level) - 0.5f, above = floorf(at), share = at - above;
+    const float *a = plane + (size_t)clamp_index((int)above, e.height) * (size_t)e.width;
+    const float *b = plane + (size_t)clamp_index((int)above + 1, e.height) * (size_t)e.width;
+    const float first = stretched(a, e.width, x, level), second = stretched(b, e.width, x, level);
+    return first + share * (second - first);
+}
+
+/* The correlation of the sample's modulation with the reference's, from averaged equations. */
+static __device__ inline float correlation(float k, const float equation[SPK_NORMALS])
+{
+    const float explained = k * k * equation[SPK_NORMAL_KK], chi2 = equation[SPK_NORMAL_CHI2];
+    const float sum = explained + (chi2 > 0 ? chi2 : 0);
+    return k > 0 && sum > 0 ? sqrtf(explained / sum) : 0;
+}
+
+/* Steps are bounded: displacements move at most 0.7 px a pass and stay where the search has looked. */
+static __device__ void take_step(const struct umpa_there &u, size_t at, const float best[UMPA_PARAMS],
+                                 const float deviation[UMPA_PARAMS])
+{
+    const float range = (float)u.shift + 0.7f, guess[2] = {(float)u.guess_x, (float)u.guess_y};
+    u.error[at] = sqrtf(deviation[2] * deviation[2] + deviation[3] * deviation[3]);
+    if (u.refine == 0)
+        return;
+    u.param[0][at] = umpa_clamp(best[0] + 1, 0.02f, 3);
+    u.param[1][at] = umpa_clamp(best[1] + 1, -0.2f, 3);
+    for (int i = 0; i < 2; i++) {
+        float *value = &u.param[2 + i][at];
+        float step = umpa_clamp(best[2 + i] + guess[i] - *value, -0.7f, 0.7f);
+        *value = umpa_clamp(*value + step, guess[i] - range, guess[i] + range);
+    }
+}
+
+/* The coarser levels' windows of one pixel. */
+static __device__ void climb_found(const struct pass &pass, int x, int y, struct umpa_ladder *ladder)
+{
+    for (int level = 1; level < pass.levels; level++) {
+        const struct extent e = level_extent(pass.u, level);
+        for (int k = 0; k < pass.rungs[level].count; k++) {
+            float value[FOUND];
+            if (!pass.rungs[level].use[k])
+                continue;
+            for (int i = 0; i < FOUND; i++)
+                value[i] =
+                    coarse_value(pass.u.found[level] + (size_t)(k * FOUND + i) * area(e), e, level, x, y);
+            umpa_climb_px(ladder, value, value + UMPA_PARAMS);
+        }
+    }
+}
+
+/* The finest level: the growing window of COUNT rungs and the coarser levels' ones, or COUNT = 1 fixed window. */
+template <int COUNT> __global__ void climb_fine(struct pass pass)
+{
+    SPK_SHARED(float, memory);
+    const struct umpa_there &u = pass.u;
+    const struct rungs &r = pass.rungs[0];
+    const struct extent e = level_extent(u, 0);
+    float equation[COUNT][SPK_NORMALS];
+    int halo = 0;
+    for (int k = 0; k < COUNT; k++)
+        halo += r.radius[k];
+    average<COUNT>(r, u.normal[0], e, halo, memory, equation);
+    const int x = (int)(blockIdx.x * TILE_WIDTH + threadIdx.x % TILE_WIDTH);
+    const int y = (int)(blockIdx.y * TILE_HEIGHT + threadIdx.x / TILE_WIDTH);
+    if (x >= e.width || y >= e.height)
+        return;
+    const size_t at = (size_t)y * (size_t)e.width + (size_t)x;
+    if (pass.final)
+        u.quality[at] = correlation(u.param[1][at], equation[COUNT - 1]);
+    struct umpa_ladder ladder;
+    ladder.begun = false;
+#pragma unroll
+    for (int k = 0; k < COUNT; k++) {
+        float estimate[UMPA_PARAMS], error[UMPA_PARAMS];
+        if (!r.use[k])
+            continue;
+        umpa_solve_px(equation[k], u.dark_field, r.spread[k], (float)u.used_count, estimate, error);
+        umpa_climb_px(&ladder, estimate, error);
+    }
+    climb_found(pass, x, y, &ladder);
+    take_step(u, at, ladder.best, ladder.deviation);
+}
+
+/* A displacement is trusted when it is known to half a pixel, comes from inside the frame and not from the rim of the search
+ * range, and T is a positive number. */
+__global__ void store_maps(struct umpa_there u)
+{
+    const int x = (int)(blockIdx.x * ACROSS + threadIdx.x), y = (int)(blockIdx.y * DOWN + threadIdx.y);
+    if (x >= u.width || y >= u.height)
+        return;
+    const size_t at = (size_t)y * (size_t)u.width + (size_t)x;
+    const float inside = (float)u.shift + 0.6f;
+    const float t = u.param[0][at], k = u.param[1][at], ux = u.param[2][at], uy = u.param[3][at];
+    const float at_x = (float)x - ux, at_y = (float)y - uy;
+    u.transmission[at] = t;
+    u.dark_field_map[at] = t > 0 ? k / t : 0;
+    u.displacement_x[at] = ux;
+    u.displacement_y[at] = uy;
+    u.quality_map[at] = u.quality[at];
+    u.error_map[at] = (u.window == 0 ? WINDOW_ERROR : 1) * u.error[at];
+    u.valid[at] = isfinite(u.cost[at]) && isfinite(t) && isfinite(k) && isfinite(ux) && isfinite(uy) &&
+                  t > 0.021f && u.error[at] < 0.5f && fabsf(ux - (float)u.guess_x) < inside &&
+                  fabsf(uy - (float)u.guess_y) < inside && at_x >= 0 && at_x <= (float)(u.width - 1) &&
+                  at_y >= 0 && at_y <= (float)(u.height - 1);
+}
+
+/* 1 2 1, 1 4 6 4 1, ...: (1/2, 1/2) applied 2 radius times. */
+static void binomial(float *weight, int radius)
+{
+    weight[0] = 1;
+    for (int i = 1; i <= 2 * radius; i++) {
+        weight[i] = 0.5f * weight[i - 1];
+        for (int j = i - 1; j > 0; j--)
+            weight[j] = 0.5f * (weight[j] + weight[j - 1]);
+        weight[0] *= 0.5f;
+    }
+}
+
+/* Fills the spreads of windows applied one behind the other to blocks of 2^level pixels. */
+static void fill_spread(struct rungs *r, int level, int used)
+{
+    enum { SIZE = 2 * UMPA_THERE_RUNGS * UMPA_THERE_RADIUS_MAX + 1 };
+    float kernel[SIZE] = {1}, next[SIZE];
+    for (int k = 0; k < r->count; k++) {
+        float sum = 0;
+        for (int i = 0; i < SIZE; i++) {
+            next[i] = 0;
+            for (int j = 0; j <= 2 * r->radius[k] && j <= i; j++)
+                next[i] += r->weight[k][j] * kernel[i - j];
+        }
+        for (int i = 0; i < SIZE; i++) {
+            kernel[i] = next[i];
+            sum += next[i] * next[i];
+        }
+        sum /= (float)(1 << level);
+        r->spread[k] = sum * sum;
+        r->use[k] = (float)used >= EQUATIONS * r->spread[k];
+    }
+}
+
+/* The ladder of recon_umpa, with the most frames for which a rung is looked at: variances along one axis, blocks included, of 0.5, 2,
+ * then 4.3, 8.3, then 17, 65 px^2. */
+static void fill_ladder(struct pass *pass)
+{
+    static const struct {
+        int radius, frames;
+    } ladder[UMPA_THERE_LEVELS][UMPA_THERE_RUNGS] = {
+        {{1, 1 << 30}, {3, 1 << 30}}, {{2, 1 << 30}, {2, 4}}, {{2, 1 << 30}, {6, 1 << 30}}};
+    for (int level = 0; level < UMPA_THERE_LEVELS; level++) {
+        struct rungs *r = &pass->rungs[level];
+        r->count = UMPA_THERE_RUNGS;
+        for (int k = 0; k < r->count; k++) {
+            r->radius[k] = ladder[level][k].radius;
+            binomial(r->weight[k], r->radius[k]);
+        }
+        fill_spread(r, level, pass->u.used_count);
+        for (int k = 0; k < r->count; k++)
+            r->use[k] &= pass->u.used_count <= ladder[level][k].frames;
+    }
+}
+
+static void fill_fixed(struct pass *pass)
+{
+    struct rungs *r = &pass->rungs[0];
+    r->count = 1;
+    r->radius[0] = pass->u.window;
+    for (int j = 0; j <= 2 * r->radius[0]; j++)
+        r->weight[0][j] = pass->u.window_weight[j];
+    fill_spread(r, 0, pass->u.used_count);
+    r->use[0] = true;
+}
+
+static size_t shared_bytes(const struct rungs *r)
+{
+    int halo = 0;
+    for (int k = 0; k < r->count; k++)
+        halo += r->radius[k];
+    return 2 * sizeof(float) * (size_t)(TILE_WIDTH + 2 * halo) * (size_t)(TILE_HEIGHT + 2 * halo);
+}
+
+static void run_levels(void *stream, const struct pass *pass)
+{
+    const struct umpa_there *u = &pass->u;
+    for (int level = 1; level < pass->levels; level++) {
+        const struct extent fine = level_extent(*u, level - 1), coarse = level_extent(*u, level);
+        dim3 blocks = blocks_over(coarse, ACROSS, DOWN);
+        blocks.z = SPK_NORMALS;
+        SPK_LAUNCH(halve, blocks, dim3(ACROSS, DOWN), 0, stream, u->normal[level], coarse,
+                   u->normal[level - 1], fine);
+    }
+    for (int level = 1; level < pass->levels; level++) {
+        const dim3 blocks = blocks_over(level_extent(*u, level), TILE_WIDTH, TILE_HEIGHT);
+        const size_t shared = shared_bytes(&pass->rungs[level]);
+        SPK_LAUNCH(climb_coarse<UMPA_THERE_RUNGS>, blocks, TILE_THREADS, shared, stream, *pass, level);
+    }
+}
+
+static void run_pass(void *stream, const struct umpa_there *u, bool final)
+{
+    enum { EARLY_LEVELS = 2 };
+    struct pass pass = {};
+    const struct extent e = {u->width, u->height};
+    const dim3 blocks = blocks_over(e, TILE_WIDTH, TILE_HEIGHT);
+    pass.u = *u;
+    pass.final = final;
+    SPK_LAUNCH(equations, blocks_over(e, ACROSS, DOWN), dim3(ACROSS, DOWN), 0, stream, *u);
+    if (u->window > 0) {
+        fill_fixed(&pass);
+        pass.levels = 1;
+        SPK_LAUNCH(climb_fine<1>, blocks, TILE_THREADS, shared_bytes(&pass.rungs[0]), stream, pass);
+    } else {
+        fill_ladder(&pass);
+        pass.levels = final ? (int)UMPA_THERE_LEVELS : (int)EARLY_LEVELS;
+        run_levels(stream, &pass);
+        SPK_LAUNCH(climb_fine<UMPA_THERE_RUNGS>, blocks, TILE_THREADS, shared_bytes(&pass.rungs[0]), stream,
+                   pass);
+    }
+}
+
+spk_status umpa_there_refine(void *stream, const struct umpa_there *u, struct spk_error *error)
+{
+    /* one for error and quality alone; a small fixed window needs one more from a whole shift, where the processor's search hands
+     * over the top of a parabola */
+    const int passes = u->refine > 0 ? u->refine + (u->window > 0) : 1;
+    for (int pass = 0; pass < passes; pass++)
+        run_pass(stream, u, pass + 1 == passes);
+    const struct extent e = {u->width, u->height};
+    SPK_LAUNCH(store_maps, blocks_over(e, ACROSS, DOWN), dim3(ACROSS, DOWN), 0, stream, *u);
+    return spk_cuda_launched("refinement", error);
+}

@@ -1,0 +1,427 @@
+/* The integer search on a device: all pixels of a tile at once, every shift of the range.
+ *
+ * Sums over frames and sums over the window commute. A thread keeps the products of 8 neighbouring sample pixels at 9 (or twice 9)
+ * neighbouring shifts in registers, so that a value read from shared memory serves up to 8 multiply-adds; then one separable window
+ * a shift goes through shared memory. Tiles whose pixels all count take a short cut; the others carry the masks through
+ * the sums. */
+#include "umpa_there.h"
+#include "umpa_px.h"
+
+#include <speckled/device_kernel.h>
+
+enum { PIXELS = 8, SHIFTS = 9, COLUMNS = 64, STAGED = 4, STAGE_PITCH = COLUMNS + SHIFTS - 1 };
+
+/* What a tile looks like for windows up to a radius. MASKED: pixels that do not count; PARITY: UMPA's window means. */
+template <int RADIUS, bool MASKED, bool PARITY> struct tile {
+    enum {
+        ROWS = RADIUS > 8 ? 48 : 32, /* of the region under the windows */
+        THREADS = COLUMNS / PIXELS * ROWS,
+        DOWN = RADIUS <= 8 && !MASKED && !PARITY ? 2 : 1, /* rows of shifts at once */
+        OUT_WIDTH = COLUMNS - 2 * RADIUS,
+        OUT_HEIGHT = ROWS - 2 * RADIUS,
+        RUNS = THREADS / OUT_WIDTH,
+        RUN = (OUT_HEIGHT + RUNS - 1) / RUNS, /* outputs of a thread, in one column */
+        STAGE_ROWS = ROWS + DOWN - 1,
+        REGION_PITCH = COLUMNS + 2 * RADIUS + 4 - (2 * RADIUS) % 4,
+        STAGE = STAGED * STAGE_ROWS * STAGE_PITCH,
+        SHARED = (STAGE + ROWS * REGION_PITCH + ROWS * COLUMNS) * 4
+    };
+};
+
+/* A thread's place: its pixels of the region and its outputs. */
+struct place {
+    int column, row; /* of its first pixel in the region */
+    int x, y;        /* in the image */
+    unsigned good;   /* bit i: pixel i is in the image and counts */
+    int out_column, out_row;
+    bool owns;
+};
+
+struct best {
+    float cost, transmission, contrast;
+    int number;
+};
+
+static __device__ inline bool inside(const struct umpa_there &u, int x, int y)
+{
+    return x >= 0 && y >= 0 && x < u.width && y < u.height;
+}
+
+static __device__ inline size_t pixel(const struct umpa_there &u, int x, int y)
+{
+    return (size_t)y * (size_t)u.width + (size_t)x;
+}
+
+/* The place of the reference that a pixel meets at shift number (row, column) of the range. */
+static __device__ inline int there_x(const struct umpa_there &u, int x, int column)
+{
+    return x - u.guess_x - u.shift + column;
+}
+
+static __device__ inline int there_y(const struct umpa_there &u, int y, int row)
+{
+    return y - u.guess_y - u.shift + row;
+}
+
+static __device__ inline int clamped(int value, int end)
+{
+    return value < 0 ? 0 : value < end ? value : end - 1;
+}
+
+/* Whether every pixel that the tile's windows touch counts, on both sides. All threads must call it. */
+static __device__ bool all_count(const struct umpa_there &u, int x0, int y0, int columns, int rows)
+{
+    bool bad = false;
+    for (int i = (int)threadIdx.x; i < columns * rows; i += (int)blockDim.x) {
+        int x = x0 + i % columns, y = y0 + i / columns;
+        bad |= !inside(u, x, y) || !u.usable[pixel(u, x, y)];
+    }
+    const int wide = columns + 2 * u.shift, high = rows + 2 * u.shift;
+    for (int i = (int)threadIdx.x; i < wide * high; i += (int)blockDim.x) {
+        int x = there_x(u, x0, 0) + i % wide, y = there_y(u, y0, 0) + i / wide;
+        bad |= !inside(u, x, y) || !u.reference_usable[pixel(u, x, y)];
+    }
+    return !__syncthreads_or(bad);
+}
+
+/* Rows of a plane from (x, y) into shared memory, 0 beyond the image. */
+static __device__ void stage(const struct umpa_there &u, float *to, const float *plane, int x, int y,
+                             int rows)
+{
+    for (int i = (int)threadIdx.x; i < rows * STAGE_PITCH; i += (int)blockDim.x) {
+        int at_x = x + i % STAGE_PITCH, at_y = y + i / STAGE_PITCH;
+        to[i] = inside(u, at_x, at_y) ? plane[pixel(u, at_x, at_y)] : 0;
+    }
+}
+
+/* Products of sample (value * scale - level) and reference planes, summed over frames, at shifts from (row, column). */
+template <typename T, int DOWN>
+static __device__ void cross(const struct umpa_there &u, const struct place &p, const float *sample,
+                             float scale, float level, const float *reference, int x0, int y0, int row,
+                             int column, float *staged, float (&sum)[DOWN][SHIFTS][PIXELS])
+{
+    const size_t plane = (size_t)u.height * (size_t)u.width;
+#pragma unroll
+    for (int d = 0; d < DOWN; d++)
+#pragma unroll
+        for (int j = 0; j < SHIFTS; j++)
+#pragma unroll
+            for (int i = 0; i < PIXELS; i++)
+                sum[d][j][i] = 0;
+    for (int first = 0; first < u.used_count; first += STAGED) {
+        const int frames = u.used_count - first < STAGED ? u.used_count - first : STAGED;
+        __syncthreads();
+        for (int f = 0; f < frames; f++)
+            stage(u, staged + f * T::STAGE_ROWS * STAGE_PITCH, reference + (size_t)u.used[first + f] * plane,
+                  there_x(u, x0, column), there_y(u, y0, row), T::STAGE_ROWS);
+        __syncthreads();
+        for (int f = 0; f < frames; f++) {
+            const float *from = sample + (size_t)u.used[first + f] * plane;
+            float s[PIXELS];
+#pragma unroll
+            for (int i = 0; i < PIXELS; i++)
+                s[i] = p.good >> i & 1 ? from[pixel(u, p.x + i, p.y)] * scale - level : 0;
+#pragma unroll
+            for (int d = 0; d < DOWN; d++) {
+                const float *line = staged + (f * T::STAGE_ROWS + p.row + d) * STAGE_PITCH + p.column;
+                float r[PIXELS + SHIFTS - 1];
+#pragma unroll
+                for (int i = 0; i < PIXELS + SHIFTS - 1; i++)
+                    r[i] = line[i];
+#pragma unroll
+                for (int j = 0; j < SHIFTS; j++)
+#pragma unroll
+                    for (int i = 0; i < PIXELS; i++)
+                        sum[d][j][i] = fmaf(s[i], r[i + j], sum[d][j][i]);
+            }
+        }
+    }
+}
+
+/* Registers cannot be indexed: picks the products of one shift by comparing. */
+template <int DOWN>
+static __device__ inline void pick(const float (&sum)[DOWN][SHIFTS][PIXELS], int down, int shift,
+                                   float value[PIXELS])
+{
+#pragma unroll
+    for (int d = 0; d < DOWN; d++)
+#pragma unroll
+        for (int j = 0; j < SHIFTS; j++)
+            if (d == down && j == shift)
+                for (int i = 0; i < PIXELS; i++)
+                    value[i] = sum[d][j][i];
+}
+
+/* The window over a plane of which every thread brings its pixels: out[v] at its outputs. All threads must call it. */
+template <typename T, int RADIUS>
+static __device__ void window(const struct umpa_there &u, const struct place &p, const float value[PIXELS],
+                              float *region, float *rows, float out[T::RUN])
+{
+    for (int i = 0; i < PIXELS; i++)
+        region[p.row * T::REGION_PITCH + p.column + i] = value[i];
+    __syncthreads();
+    const float *line = region + p.row * T::REGION_PITCH + p.column + RADIUS - u.radius;
+    float sum[PIXELS] = {0};
+    for (int j = 0; j <= 2 * u.radius; j++)
+        for (int i = 0; i < PIXELS; i++)
+            sum[i] = fmaf(u.search_weight[j], line[i + j], sum[i]);
+    for (int i = 0; i < PIXELS; i++)
+        rows[p.row * COLUMNS + p.column + i] = sum[i];
+    __syncthreads();
+#pragma unroll
+    for (int v = 0; v < T::RUN; v++) {
+        const int row = p.out_row + v < T::OUT_HEIGHT ? p.out_row + v : T::OUT_HEIGHT - 1;
+        const float *column = rows + (row + RADIUS - u.radius) * COLUMNS + p.out_column;
+        out[v] = 0;
+        for (int j = 0; j <= 2 * u.radius; j++)
+            out[v] = fmaf(u.search_weight[j], column[j * COLUMNS], out[v]);
+    }
+    /* `region` is free for all, and `rows` is free behind the next call's first barrier */
+}
+
+/* A plane of which every thread brings its pixels, at its outputs. All threads must call it. */
+template <typename T, int RADIUS>
+static __device__ void centre(const struct place &p, const float value[PIXELS], float *region,
+                              float out[T::RUN])
+{
+    for (int i = 0; i < PIXELS; i++)
+        region[p.row * T::REGION_PITCH + p.column + i] = value[i];
+    __syncthreads();
+#pragma unroll
+    for (int v = 0; v < T::RUN; v++) {
+        int row = p.out_row + v < T::OUT_HEIGHT ? p.out_row + v : T::OUT_HEIGHT - 1;
+        out[v] = region[(row + RADIUS) * T::REGION_PITCH + p.out_column + RADIUS];
+    }
+    __syncthreads();
+}
+
+static __device__ inline void keep(struct best *best, float cost, const struct umpa_fit &fit, int number)
+{
+    if (!(cost < best->cost))
+        return;
+    best->cost = cost;
+    best->transmission = fit.transmission;
+    best->contrast = fit.contrast;
+    best->number = number;
+}
+
+/* The fit where the window is whole, by the factors of the reference. `out` is the output, `at` its place in the reference. */
+static __device__ inline void score(const struct umpa_there &u, size_t out, size_t at, float ms, float qs,
+                                    int number, struct best *best)
+{
+    const struct umpa_factors f = {u.factor[0][at], u.factor[1][at], u.factor[2][at]};
+    struct umpa_fit fit = umpa_score_px(&f, u.dark_field ? ms : ms + qs, qs);
+    fit.contrast = u.dark_field ? fit.contrast : fit.transmission;
+    if (fit.explained > 0)
+        keep(best, (u.window_ss[out] - fit.explained) / (float)u.used_count, fit, number);
+}
+
+/* One shift of a tile in which every pixel counts. */
+template <typename T, int RADIUS, bool PARITY>
+static __device__ void shift_whole(const struct umpa_there &u, const struct place &p, int x0, int y0, int row,
+                                   int column, const float products[PIXELS], const float means[PIXELS],
+                                   float *region, float *rows, struct best best[T::RUN])
+{
+    const float level = u.numbers->level, frames = (float)u.used_count;
+    float qs[T::RUN], ms[T::RUN], value[PIXELS];
+    window<T, RADIUS>(u, p, products, region, rows, qs);
+    if (PARITY) {
+        centre<T, RADIUS>(p, means, region, ms);
+    } else {
+        for (int i = 0; i < PIXELS; i++) {
+            size_t at = pixel(u, clamped(there_x(u, p.x + i, column), u.width),
+                              clamped(there_y(u, p.y, row), u.height));
+            value[i] = p.good >> i & 1 ? u.mean[at] * (u.s1[pixel(u, p.x + i, p.y)] + frames * level) : 0;
+        }
+        window<T, RADIUS>(u, p, value, region, rows, ms);
+    }
+#pragma unroll
+    for (int v = 0; v < T::RUN; v++) {
+        int x = x0 + RADIUS + p.out_column, y = y0 + RADIUS + p.out_row + v;
+        if (!p.owns || p.out_row + v >= T::OUT_HEIGHT || !inside(u, x, y))
+            continue;
+        size_t out = pixel(u, x, y), at = pixel(u, there_x(u, x, column), there_y(u, y, row));
+        if (PARITY) {
+            qs[v] -= ms[v];
+            ms[v] += u.window_s[out] + level * (u.window_r[at] + frames);
+        } else {
+            qs[v] += level * u.window_r[at];
+        }
+        score(u, out, at, ms[v], qs[v], row * (2 * u.shift + 1) + column, &best[v]);
+    }
+}
+
+/* Terms of the fit of one pixel under both masks. */
+static __device__ inline void joint(const struct umpa_there &u, const struct place &p, int i, int row,
+                                    int column, float product, float sum[UMPA_SUMS])
+{
+    const int x = there_x(u, p.x + i, column), y = there_y(u, p.y, row);
+    const size_t near = pixel(u, clamped(x, u.width), clamped(y, u.height));
+    const bool there = inside(u, x, y) && u.reference_usable[near], here = p.good >> i & 1;
+    const size_t at = here ? pixel(u, p.x + i, p.y) : 0;
+    sum[UMPA_SUM_QS] = product;
+    sum[UMPA_SUM_WEIGHT] = here && there ? (float)u.used_count : 0;
+    sum[UMPA_SUM_SS] = here && there ? u.s2[at] : 0;
+    sum[UMPA_SUM_QQ] = here && there ? u.r2[near] : 0;
+    sum[UMPA_SUM_MS] = here && there ? u.s1[at] : 0;
+    sum[UMPA_SUM_MQ] = here && there ? u.r1[near] : 0;
+    umpa_joint_px(sum, u.mean[near], u.parity ? 1.0f : 0.0f, u.numbers->level,
+                  u.parity ? 0 : u.numbers->noise_reference);
+}
+
+/* One shift of a tile in which some pixels do not count. */
+template <typename T, int RADIUS, bool PARITY>
+static __device__ void shift_masked(const struct umpa_there &u, const struct place &p, int x0, int y0,
+                                    int row, int column, const float products[PIXELS],
+                                    const float means[PIXELS], float *region, float *rows,
+                                    struct best best[T::RUN])
+{
+    const float level = u.numbers->level, frames = (float)u.used_count;
+    const int number = row * (2 * u.shift + 1) + column;
+    float term[PIXELS][UMPA_SUMS], sum[UMPA_SUMS][T::RUN], raw[T::RUN] = {}, mean[T::RUN] = {};
+#pragma unroll
+    for (int i = 0; i < PIXELS; i++)
+        joint(u, p, i, row, column, products[i], term[i]);
+#pragma unroll
+    for (int q = 0; q < UMPA_SUMS; q++) {
+        float value[PIXELS];
+#pragma unroll
+        for (int i = 0; i < PIXELS; i++)
+            value[i] = term[i][q];
+        window<T, RADIUS>(u, p, value, region, rows, sum[q]);
+    }
+    if (PARITY) {
+        window<T, RADIUS>(u, p, products, region, rows, raw);
+        centre<T, RADIUS>(p, means, region, mean);
+    }
+#pragma unroll
+    for (int v = 0; v < T::RUN; v++) {
+        int x = x0 + RADIUS + p.out_column, y = y0 + RADIUS + p.out_row + v;
+        float weight = sum[UMPA_SUM_WEIGHT][v], one[UMPA_SUMS];
+        if (!p.owns || p.out_row + v >= T::OUT_HEIGHT || !inside(u, x, y) || !(weight >= 0.3f * frames))
+            continue;
+        size_t out = pixel(u, x, y);
+        if (PARITY && weight >= 0.9999f * frames) {
+            size_t at = pixel(u, there_x(u, x, column), there_y(u, y, row));
+            score(u, out, at, mean[v] + u.window_s[out] + level * (u.window_r[at] + frames), raw[v] - mean[v],
+                  number, &best[v]);
+            continue;
+        }
+        for (int q = 0; q < UMPA_SUMS; q++)
+            one[q] = sum[q][v];
+        struct umpa_fit fit = umpa_fit_px(one, u.dark_field);
+        keep(&best[v], (one[UMPA_SUM_SS] - fit.explained) / weight, fit, number);
+    }
+}
+
+template <typename T, int RADIUS>
+static __device__ void store(const struct umpa_there &u, const struct place &p, int x0, int y0,
+                             const struct best best[T::RUN])
+{
+    const int span = 2 * u.shift + 1;
+#pragma unroll
+    for (int v = 0; v < T::RUN; v++) {
+        int x = x0 + RADIUS + p.out_column, y = y0 + RADIUS + p.out_row + v;
+        if (!p.owns || p.out_row + v >= T::OUT_HEIGHT || !inside(u, x, y))
+            continue;
+        size_t at = pixel(u, x, y);
+        const bool found = best[v].number >= 0;
+        u.cost[at] = best[v].cost;
+        u.param[0][at] = best[v].transmission;
+        u.param[1][at] = best[v].contrast;
+        u.param[2][at] = (float)(u.guess_x + (found ? u.shift - best[v].number % span : 0));
+        u.param[3][at] = (float)(u.guess_y + (found ? u.shift - best[v].number / span : 0));
+    }
+}
+
+template <int RADIUS, bool MASKED, bool PARITY>
+__global__ void __launch_bounds__(tile<RADIUS, MASKED, PARITY>::THREADS) search(struct umpa_there u)
+{
+    typedef tile<RADIUS, MASKED, PARITY> T;
+    SPK_SHARED(float, staged);
+    float *region = staged + T::STAGE, *rows = region + T::ROWS * T::REGION_PITCH;
+    const int x0 = (int)blockIdx.x * T::OUT_WIDTH - RADIUS, y0 = (int)blockIdx.y * T::OUT_HEIGHT - RADIUS;
+    if (all_count(u, x0, y0, COLUMNS, T::ROWS) == MASKED)
+        return;
+
+    struct place p;
+    const int thread = (int)threadIdx.x, across = COLUMNS / PIXELS, span = 2 * u.shift + 1;
+    p.column = thread % across * PIXELS;
+    p.row = thread / across;
+    p.x = x0 + p.column;
+    p.y = y0 + p.row;
+    p.good = 0;
+    for (int i = 0; i < PIXELS; i++)
+        if (inside(u, p.x + i, p.y) && u.usable[pixel(u, p.x + i, p.y)])
+            p.good |= 1u << i;
+    p.out_column = thread % T::OUT_WIDTH;
+    p.out_row = thread / T::OUT_WIDTH * T::RUN;
+    p.owns = p.out_row < T::OUT_HEIGHT;
+    /* what the windows of the last columns read beyond the region */
+    for (int i = thread; i < T::ROWS * (T::REGION_PITCH - COLUMNS); i += T::THREADS)
+        region[i / (T::REGION_PITCH - COLUMNS) * T::REGION_PITCH + COLUMNS +
+               i % (T::REGION_PITCH - COLUMNS)] = 0;
+
+    struct best best[T::RUN];
+#pragma unroll
+    for (int v = 0; v < T::RUN; v++)
+        best[v] = {INFINITY, 0, 0, -1};
+    for (int row = 0; row < span; row += T::DOWN)
+        for (int column = 0; column < span; column += SHIFTS) {
+            float sum[T::DOWN][SHIFTS][PIXELS], mean[1][SHIFTS][PIXELS], products[PIXELS] = {},
+                                                                         means[PIXELS] = {};
+            cross<T, T::DOWN>(u, p, u.sample, u.numbers->scale, u.numbers->level, u.packed, x0, y0, row,
+                              column, staged, sum);
+            if (PARITY)
+                cross<T, 1>(u, p, u.sample_mean, 1, 0, u.frame_mean, x0, y0, row, column, staged, mean);
+            for (int d = 0; d < T::DOWN && row + d < span; d++)
+                for (int j = 0; j < SHIFTS && column + j < span; j++) {
+                    pick(sum, d, j, products);
+                    if (PARITY)
+                        pick(mean, 0, j, means);
+                    if (MASKED)
+                        shift_masked<T, RADIUS, PARITY>(u, p, x0, y0, row + d, column + j, products, means,
+                                                        region, rows, best);
+                    else
+                        shift_whole<T, RADIUS, PARITY>(u, p, x0, y0, row + d, column + j, products, means,
+                                                       region, rows, best);
+                }
+        }
+    store<T, RADIUS>(u, p, x0, y0, best);
+}
+
+template <int RADIUS, bool MASKED, bool PARITY>
+static spk_status launch(void *stream, const struct umpa_there *u, struct spk_error *error)
+{
+    typedef tile<RADIUS, MASKED, PARITY> T;
+    const dim3 blocks(spk_blocks((unsigned)u->width, T::OUT_WIDTH),
+                      spk_blocks((unsigned)u->height, T::OUT_HEIGHT));
+    spk_status status =
+        spk_cuda_status(cudaFuncSetAttribute(search<RADIUS, MASKED, PARITY>,
+                                             cudaFuncAttributeMaxDynamicSharedMemorySize, T::SHARED),
+                        "shared memory of the search", error);
+    if (status)
+        return status;
+    SPK_LAUNCH((search<RADIUS, MASKED, PARITY>), blocks, T::THREADS, T::SHARED, stream, *u);
+    return spk_cuda_launched("integer search", error);
+}
+
+template <int RADIUS>
+static spk_status launch_both(void *stream, const struct umpa_there *u, struct spk_error *error)
+{
+    spk_status status = u->parity ? launch<RADIUS, false, true>(stream, u, error)
+                                  : launch<RADIUS, false, false>(stream, u, error);
+    if (status)
+        return status;
+    return u->parity ? launch<RADIUS, true, true>(stream, u, error)
+                     : launch<RADIUS, true, false>(stream, u, error);
+}
+
+spk_status umpa_there_search(void *stream, const struct umpa_there *u, struct spk_error *error)
+{
+    if (u->radius <= 3)
+        return launch_both<3>(stream, u, error);
+    if (u->radius <= 6)
+        return launch_both<6>(stream, u, error);
+    return launch_both<UMPA_THERE_RADIUS_MAX>(stream, u, error);
+}

@@ -1,0 +1,81 @@
+/* What the operations of recon_umpa on a device work on. All addresses are on the device; planes are [height][width]. */
+#ifndef SPECKLED_UMPA_THERE_H
+#define SPECKLED_UMPA_THERE_H
+
+#include <speckled/device.h>
+#include <speckled/num_match.h>
+#include <stdbool.h>
+
+enum {
+    UMPA_THERE_RADIUS_MAX = 16, /* of the search window, and of the fixed one */
+    UMPA_THERE_LEVELS = 3,      /* of the equations: full, half and quarter size */
+    UMPA_THERE_RUNGS = 2,       /* windows a level */
+    UMPA_THERE_MARGIN = 2,      /* mirrored pixels round spline coefficients */
+    UMPA_THERE_BLOCKS = 256,    /* noise blocks a frame */
+    UMPA_THERE_BAND = 16,       /* rows of a band whose mean is taken */
+    UMPA_THERE_SPLINE = 16,     /* reach of the taps that make spline coefficients */
+};
+
+/* Numbers of the stacks, made on the device and read there. */
+struct umpa_numbers {
+    float scale; /* 1 / mean of the reference: all numbers are in units of its mean */
+    float noise_reference, level, noise_sample; /* variances over intensity; mean of the sample */
+};
+
+struct umpa_there {
+    int count, used_count, height, width;
+    int guess_x, guess_y, radius, shift; /* px: of the search window, of the search */
+    int mean_radius, window, refine;
+    bool dark_field, parity;                            /* parity: window means of each frame, as UMPA's */
+    float search_weight[2 * UMPA_THERE_RADIUS_MAX + 1]; /* of the integer search */
+    float window_weight[2 * UMPA_THERE_RADIUS_MAX + 1]; /* of the refinement, where it is fixed */
+
+    const float *reference, *sample; /* [count] planes */
+    const uint8_t *reference_mask, *sample_mask;
+    const int *used;          /* [used_count] frames in both stacks */
+    const float *mean_taps;   /* [2 mean_radius + 1] of the local mean */
+    const float *search_taps; /* [2 radius + 1] as search_weight */
+    const float *spline_taps; /* [2 UMPA_THERE_SPLINE + 1] that make spline coefficients of values */
+    const struct spk_spline_noise *spline;
+
+    struct umpa_numbers *numbers;
+    float *values; /* to take medians of: bands, or noise blocks of all frames */
+
+    /* of the reference alone */
+    uint8_t *reference_usable;
+    float *mean;        /* its local mean */
+    float *packed;      /* [count] planes: mean taken out (parity: 1), 0 where it does not count */
+    float *coefficient; /* [count][height + 2 margin][width + 2 margin] */
+    float *frame_mean;  /* [count] planes, parity: window means of `packed` */
+    float *r1, *r2;     /* sums over frames of packed and its square */
+    float *window_r;    /* window sum of packed */
+    float *factor[3];   /* struct umpa_factors, with plain window sums in them until they are made */
+
+    /* of the sample */
+    uint8_t *usable;
+    float *s1, *s2; /* sums over frames of sample * scale - level and its square, 0 where it does not count */
+    float *window_s, *window_ss;
+    float *sample_mean; /* [count] planes, parity */
+
+    float *param[4], *cost, *error, *quality; /* T, K, ux, uy */
+    float *normal[UMPA_THERE_LEVELS];         /* [SPK_NORMALS] planes of the level's size */
+    float *found[UMPA_THERE_LEVELS];          /* [rungs][8] planes: estimates and errors; not of level 0 */
+    float *swap[2];                           /* planes */
+
+    float *transmission, *dark_field_map, *displacement_x, *displacement_y, *quality_map,
+        *error_map; /* results */
+    uint8_t *valid;
+};
+
+/* What depends on the reference: needs `reference`, `used` and everything that is constant. */
+SPK_API spk_status spk_umpa_reference_there(void *stream, const void *arguments, struct spk_error *error);
+/* Sums over the frames in use of the reference: after the former, and when `used` changes. */
+SPK_API spk_status spk_umpa_sums_there(void *stream, const void *arguments, struct spk_error *error);
+/* Maps of one sample. */
+SPK_API spk_status spk_umpa_process_there(void *stream, const void *arguments, struct spk_error *error);
+
+/* Steps of the latter, in the .cu files among themselves: the best integer shift; the sub-pixel passes and the maps. */
+spk_status umpa_there_search(void *stream, const struct umpa_there *u, struct spk_error *error);
+spk_status umpa_there_refine(void *stream, const struct umpa_there *u, struct spk_error *error);
+
+#endif

@@ -1,0 +1,228 @@
+/* Whole lanes of the real plugins, on a device and on the processor: the same frames give the same maps. */
+#include "unit/graph_fixture.h"
+
+#include "gpu.h"
+
+#include <string.h>
+
+enum { COUNT = 5, STACKS = 3, ROWS = 36, COLUMNS = 44, PIXELS = ROWS * COLUMNS };
+
+static struct fixture fixture;
+
+/* The last result that a run published. */
+static struct kept {
+    float map[SPK_MAP_COUNT][PIXELS];
+    uint8_t valid[PIXELS];
+    uint32_t maps, results;
+    bool timed;
+} kept[2];
+
+static struct kept *keeping;
+
+static spk_status keep(void *self, const struct spk_result *result, struct spk_error *error)
+{
+    (void)self;
+    (void)error;
+    keeping->results++;
+    for (int i = 0; i < SPK_MAP_COUNT; i++)
+        if (result->map[i]) {
+            memcpy(keeping->map[i], result->map[i], sizeof keeping->map[i]);
+            keeping->maps |= 1u << i;
+        }
+    memcpy(keeping->valid, result->valid, sizeof keeping->valid);
+    keeping->timed = result->provenance.stages == fixture.graph.stages && result->provenance.stage_name[0];
+    return SPK_OK;
+}
+
+static spk_status open_sink(const struct spk_host *host, const void *config, void **self,
+                            struct spk_error *error)
+{
+    (void)host;
+    (void)config;
+    (void)error;
+    *self = &keeping;
+    return SPK_OK;
+}
+
+static void close_sink(void **self)
+{
+    *self = NULL;
+}
+
+static const struct spk_plugin sink = {.abi = SPK_PLUGIN_ABI,
+                                       .size = sizeof sink,
+                                       .name = "sink_keep",
+                                       .summary = "Keeps the last result.",
+                                       .version = "1",
+                                       .open = open_sink,
+                                       .close = close_sink,
+                                       .sink = &(const struct spk_sink){.publish = keep}};
+
+static void add_stage(const char *name, const char *options)
+{
+    struct spk_error error = {0};
+    struct spk_node *node = &fixture.graph.stage[fixture.graph.stages++];
+    REQUIRE(spk_plugin_load(name, &node->plugin, &error) == SPK_OK, "%s", error.text);
+    node->config = calloc(1, node->plugin->config_size + 1);
+    REQUIRE(spk_option_defaults(node->plugin->options, node->config, &error) == SPK_OK, "%s", error.text);
+    char text[256], *rest = text;
+    snprintf(text, sizeof text, "%s", options);
+    for (char *pair; (pair = strsep(&rest, ","));) {
+        char *value = strchr(pair, '=');
+        if (!value)
+            continue;
+        *value++ = 0;
+        REQUIRE(spk_option_parse(spk_option_find(node->plugin->options, pair), value, node->config, &error) ==
+                    SPK_OK,
+                "%s", error.text);
+    }
+}
+
+/* Three darks, a reference, and stacks of a sample that moves the pattern by (0.8, -0.6) px and takes a tenth away. */
+enum { DARKS = 3, FRAMES = DARKS + COUNT + STACKS * COUNT };
+
+struct player {
+    const struct spk_host *host;
+    unsigned next;
+};
+
+static double pattern(unsigned k, double x, double y)
+{
+    double sum = 0;
+    for (unsigned i = 0; i < 12; i++) {
+        double f = 2 * M_PI / (5 + 0.5 * i), angle = 2.4 * (i + 7 * k), phase = 1.7 * i * (k + 1);
+        sum += cos(f * (x * cos(angle) + y * sin(angle)) + phase);
+    }
+    return 2000 + 300 * sum;
+}
+
+static void paint(uint16_t *pixel, unsigned frame)
+{
+    const unsigned k = frame < DARKS ? 0 : (frame - DARKS) % COUNT;
+    const bool sample = frame >= DARKS + COUNT;
+    for (unsigned y = 0; y < ROWS; y++)
+        for (unsigned x = 0; x < COLUMNS; x++, pixel++) {
+            double moved = sample ? 0.9 * pattern(k, x - 0.8, y + 0.6) : pattern(k, x, y);
+            *pixel = (uint16_t)(100 + (frame < DARKS ? 0 : moved) + (x * y == 391 ? 700 : 0));
+        }
+}
+
+static spk_status next_frame(void *self, struct spk_frame **out, struct spk_error *error)
+{
+    struct player *player = self;
+    (void)error;
+    if (player->next == FRAMES)
+        return SPK_END;
+    spk_status status = player->host->frame(player->host->context, ROWS, COLUMNS, SPK_U16, out);
+    if (status)
+        return status;
+    struct spk_frame *frame = *out;
+    const unsigned i = player->next++;
+    frame->id = i;
+    frame->role = i < DARKS ? SPK_ROLE_DARK : i < DARKS + COUNT ? SPK_ROLE_REFERENCE : SPK_ROLE_SAMPLE;
+    frame->position = i < DARKS ? SPK_UNKNOWN : (int64_t)((i - DARKS) % COUNT);
+    paint(frame->data, i);
+    return SPK_OK;
+}
+
+static spk_status open_player(const struct spk_host *host, const void *config, void **self,
+                              struct spk_error *error)
+{
+    static struct player player;
+    (void)config;
+    (void)error;
+    player = (struct player){host, 0};
+    *self = &player;
+    return SPK_OK;
+}
+
+static const struct spk_plugin source = {.abi = SPK_PLUGIN_ABI,
+                                         .size = sizeof source,
+                                         .name = "source_paint",
+                                         .summary = "Paints a moving pattern.",
+                                         .version = "1",
+                                         .open = open_player,
+                                         .close = close_sink,
+                                         .source = &(const struct spk_source){.next = next_frame}};
+
+static void run(int side, const char *prep, const char *recon, const char *post, enum spk_mode mode)
+{
+    fixture_init(&fixture, COUNT);
+    keeping = &kept[side];
+    memset(keeping, 0, sizeof *keeping);
+    fixture.graph.stages = 0;
+    fixture.graph.geometry = (struct spk_geometry){20, 1e-6, 0.5};
+    fixture.graph.source.plugin = &source;
+    fixture.graph.sink[0].plugin = &sink;
+    fixture.graph.options.mode = mode;
+    fixture.graph.options.device.count = 1;
+    snprintf(fixture.graph.options.device.value[0], SPK_STRING_SIZE, "%s", side ? "cuda" : "cpu");
+    fixture.graph.options.device_fault = SPK_DEVICE_POLICY_STOP;
+    add_stage("prep_dark_flat", prep);
+    add_stage("recon_umpa", recon);
+    if (post)
+        add_stage("post_integrate", post);
+    fixture_run(&fixture, 0);
+    CHECK(keeping->results == fixture.stats.results && keeping->results > 0, "%u results: %s",
+          keeping->results, fixture.stats.message);
+    CHECK(keeping->timed, "stages are named and timed");
+    for (uint32_t i = 0; i < fixture.graph.stages; i++)
+        free(fixture.graph.stage[i].config);
+}
+
+/* `tolerance` of the mean difference, as a share of the largest value. */
+static void compare(const char *what, double tolerance)
+{
+    CHECK(kept[0].maps == kept[1].maps && kept[0].maps, "%s: maps %x, on the processor %x", what,
+          kept[1].maps, kept[0].maps);
+    size_t marks = 0;
+    for (size_t i = 0; i < PIXELS; i++)
+        marks += kept[0].valid[i] != kept[1].valid[i];
+    CHECK(marks * 50 <= PIXELS, "%s: %zu pixels valid on one side only", what, marks);
+    for (int m = 0; m < SPK_MAP_COUNT; m++) {
+        double worst = 0, sum = 0, largest = 0;
+        size_t count = 0;
+        for (size_t i = 0; i < PIXELS && (kept[0].maps >> m & 1); i++) {
+            if (!kept[0].valid[i] || !kept[1].valid[i])
+                continue;
+            double apart = fabs((double)kept[0].map[m][i] - (double)kept[1].map[m][i]);
+            largest = fmax(largest, fabs((double)kept[0].map[m][i]));
+            worst = fmax(worst, apart);
+            sum += apart;
+            count++;
+        }
+        if (!count)
+            continue;
+        printf("%-32s %-16s mean difference %.2g, largest %.2g, of at most %.3g\n", what,
+               spk_map_info((enum spk_map)m)->name, sum / (double)count, worst, largest);
+        CHECK(sum / (double)count < tolerance * fmax(1, largest), "%s, %s: mean difference %g of %g", what,
+              spk_map_info((enum spk_map)m)->name, sum / (double)count, largest);
+    }
+}
+
+static void check(const char *what, const char *prep, const char *recon, const char *post, enum spk_mode mode,
+                  double tolerance)
+{
+    run(0, prep, recon, post, mode);
+    run(1, prep, recon, post, mode);
+    compare(what, tolerance);
+}
+
+int main(int argc, char **argv)
+{
+    struct gpu gpu;
+    spk_log_set_level(SPK_LOG_ERROR);
+    gpu_open(&gpu);
+    gpu_close(&gpu);
+    const char *post = argc > 1 ? argv[1] : NULL; /* what the build has */
+    bool integrates = post && strcmp(post, "post_integrate") == 0;
+    check("whole shifts", "", "refine=0,max_shift=2", NULL, SPK_MODE_STACK, 1e-5);
+    check("all stages", "", "max_shift=1,deadline_ms=1", integrates ? "method=dct" : NULL, SPK_MODE_STACK,
+          0.05); /* each side refines its own way: check_umpa holds both to the truth */
+    check("correction on the processor", "normalise=mean", "refine=0,max_shift=1", NULL, SPK_MODE_STACK,
+          1e-5);
+    check("integration on the processor", "", "refine=0,max_shift=1", integrates ? "method=fc" : NULL,
+          SPK_MODE_STACK, 1e-5);
+    check("rolling", "", "refine=0,max_shift=1", NULL, SPK_MODE_ROLLING, 1e-5);
+    return test_end();
+}

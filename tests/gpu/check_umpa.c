@@ -1,0 +1,251 @@
+/* UMPA on a device against the processor's: closed forms at whole shifts to rounding; refined maps by what they are worth, since both
+ * linearise where they stand and take different steps to the same place. */
+#include "gpu.h"
+#include "umpa_device.h"
+#include "unit/umpa_scene.h"
+
+enum { MAPS = 6 };
+
+static struct gpu gpu;
+static uint64_t seed;
+
+struct there {
+    struct spk_umpa_device *umpa;
+    struct spk_stack reference, sample; /* data and mask on the device */
+    unsigned char *map[MAPS], *valid;
+};
+
+static struct spk_stack send(const struct spk_stack *stack)
+{
+    size_t pixels = (size_t)stack->height * stack->width;
+    struct spk_stack there = *stack;
+    there.data = gpu_memory(&gpu, stack->data, pixels * stack->count * sizeof(float));
+    there.mask = gpu_memory(&gpu, stack->mask, pixels);
+    return there;
+}
+
+static void forget(struct spk_stack *stack)
+{
+    spk_device_release(gpu.device, (void **)&stack->data);
+    spk_device_release(gpu.device, (void **)&stack->mask);
+}
+
+/* Maps of the scene by the device, into `maps` of the host, and the cost. */
+static void run_there(const struct scene *s, const struct spk_umpa_config *config,
+                      const struct spk_umpa_maps *maps, float *cost)
+{
+    struct spk_error error = {0};
+    struct there t = {0};
+    size_t pixels = (size_t)s->reference.height * s->reference.width;
+    float *const to[MAPS] = {maps->transmission,   maps->dark_field, maps->displacement_x,
+                             maps->displacement_y, maps->quality,    maps->error};
+    t.reference = send(&s->reference);
+    t.sample = send(&s->sample);
+    for (int i = 0; i < MAPS; i++)
+        t.map[i] = gpu_output(&gpu, pixels * sizeof(float));
+    t.valid = gpu_output(&gpu, pixels);
+    REQUIRE(!spk_umpa_device_create(&t.umpa, config, s->reference.count, s->reference.height,
+                                    s->reference.width, gpu.device, gpu.stream, &error),
+            "%s", error.text);
+    const struct spk_umpa_maps there = {(float *)(void *)t.map[0],
+                                        (float *)(void *)t.map[1],
+                                        (float *)(void *)t.map[2],
+                                        (float *)(void *)t.map[3],
+                                        (float *)(void *)t.map[4],
+                                        (float *)(void *)t.map[5],
+                                        t.valid};
+    REQUIRE(!spk_umpa_device_reference(t.umpa, &t.reference, &error), "%s", error.text);
+    REQUIRE(!spk_umpa_device_process(t.umpa, &t.sample, &there, &error), "%s", error.text);
+    gpu_read(&gpu, cost, spk_umpa_device_cost(t.umpa), pixels * sizeof(float));
+    for (int i = 0; i < MAPS; i++)
+        gpu_take(&gpu, "a map", to[i], &t.map[i], pixels * sizeof(float));
+    gpu_take(&gpu, "valid", maps->valid, &t.valid, pixels);
+    spk_umpa_device_destroy(&t.umpa);
+    forget(&t.reference);
+    forget(&t.sample);
+}
+
+static void run_here(const struct scene *s, const struct spk_umpa_config *config, float *cost)
+{
+    struct spk_error error = {0};
+    struct spk_umpa *umpa;
+    uint32_t height = s->reference.height, width = s->reference.width;
+    REQUIRE(!spk_umpa_create(&umpa, config, s->reference.count, height, width, NULL, SPK_ISA_C, &error), "%s",
+            error.text);
+    REQUIRE(!spk_umpa_reference(umpa, &s->reference, &error), "%s", error.text);
+    REQUIRE(!spk_umpa_process(umpa, &s->sample, &s->maps, &error), "%s", error.text);
+    for (uint32_t y = 0; y < height; y++)
+        memcpy(cost + (size_t)y * width, spk_umpa_cost(umpa) + y * spk_umpa_pitch(umpa),
+               width * sizeof *cost);
+    spk_umpa_destroy(&umpa);
+}
+
+struct both {
+    struct scene here, there; /* `there` borrows the stacks of `here` */
+    float *cost[2];
+    size_t pixels;
+};
+
+static void open_both(struct both *b, uint32_t count, uint32_t height, uint32_t width,
+                      const struct scene_truth *truth)
+{
+    scene_state = seed;
+    b->pixels = (size_t)height * width;
+    scene_create(&b->here, count, height, width);
+    scene_create(&b->there, 1, height, width);
+    scene_fill(&b->here, truth);
+    for (int i = 0; i < 2; i++)
+        b->cost[i] = calloc(b->pixels, sizeof(float));
+}
+
+static void close_both(struct both *b)
+{
+    scene_destroy(&b->here);
+    scene_destroy(&b->there);
+    free(b->cost[0]);
+    free(b->cost[1]);
+}
+
+static void run_both(struct both *b, const struct spk_umpa_config *config)
+{
+    run_here(&b->here, config, b->cost[0]);
+    run_there(&b->here, config, &b->there.maps, b->cost[1]);
+}
+
+static bool near(float a, float b, float tolerance)
+{
+    return fabsf(a - b) <= tolerance * fmaxf(1, fabsf(b)) || (isnan(a) && isnan(b)) || a == b;
+}
+
+/* Whole shifts: the same shift nearly everywhere (costs may tie), and then the same closed forms to the rounding of sums over
+ * frames and window. */
+static void check_whole(const char *what, struct both *b, const struct spk_umpa_config *config)
+{
+    run_both(b, config);
+    size_t other = 0, wrong = 0, marked = 0;
+    for (size_t i = 0; i < b->pixels; i++) {
+        bool same = b->here.map[2][i] == b->there.map[2][i] && b->here.map[3][i] == b->there.map[3][i];
+        other += !same;
+        marked += same && b->here.maps.valid[i] != b->there.maps.valid[i];
+        wrong += same && (!near(b->there.map[0][i], b->here.map[0][i], 1e-4f) ||
+                          !near(b->there.map[1][i], b->here.map[1][i], 1e-3f) ||
+                          !near(b->cost[1][i], b->cost[0][i], 2e-5f) ||
+                          !near(b->there.map[4][i], b->here.map[4][i], 2e-3f));
+    }
+    printf("%-40s other shift %zu, other values %zu, other valid %zu of %zu\n", what, other, wrong, marked,
+           b->pixels);
+    CHECK(other * 200 <= b->pixels, "%s, seed %llu: another shift at %zu pixels", what,
+          (unsigned long long)seed, other);
+    CHECK(wrong * 200 <= b->pixels, "%s, seed %llu: other values at %zu pixels", what,
+          (unsigned long long)seed, wrong);
+    CHECK(marked * 200 <= b->pixels, "%s, seed %llu: %zu pixels valid on one side only", what,
+          (unsigned long long)seed, marked);
+}
+
+/* Refined maps: as near to the truth as the processor's, and near those. */
+static void check_refined(const char *what, struct both *b, const struct spk_umpa_config *config,
+                          const struct scene_truth *truth)
+{
+    enum { RIM = 8 };
+    const double value[4] = {truth->t, truth->d, truth->ux, truth->uy};
+    const double floor[4] = {2e-4, 1e-3, 1e-3, 1e-3};
+    run_both(b, config);
+    b->there.reference.height = b->here.reference.height;
+    for (int i = 0; i < 4; i++) {
+        double here = scene_rms(&b->here, b->here.map[i], value[i], RIM);
+        double there = scene_rms(&b->there, b->there.map[i], value[i], RIM);
+        printf("%-40s map %d: error %.5f, on the processor %.5f\n", what, i, there, here);
+        CHECK(there <= 1.1 * here + floor[i], "%s, seed %llu, map %d: error %g, on the processor %g", what,
+              (unsigned long long)seed, i, there, here);
+    }
+    double quality = scene_mean(&b->there, b->there.map[4], RIM) - scene_mean(&b->here, b->here.map[4], RIM);
+    CHECK(fabs(quality) < 5e-3, "%s: mean quality differs by %g", what, quality);
+}
+
+static void spoil(struct scene *s)
+{
+    const struct spk_stack *stack[2] = {&s->reference, &s->sample};
+    for (int i = 0; i < 2; i++) {
+        size_t width = stack[i]->width, pixels = stack[i]->height * width;
+        for (size_t k = 0; k < 9; k++)
+            stack[i]->mask[(pixels / 2 + 7 * k * (1 + (size_t)i)) % pixels] = 0;
+        stack[i]->data[pixels / 3] = NAN;
+        stack[i]->data[pixels / 4] = INFINITY;
+        stack[i]->data[pixels / 5] = 1e30f;
+    }
+}
+
+static void check_scene(uint32_t count, uint32_t height, uint32_t width, bool spoiled)
+{
+    static const struct scene_truth truth = {0.9, 0.7, 1.3, -0.8, 100, 20000};
+    struct spk_umpa_config config = scene_config();
+    struct both b;
+    char what[80];
+    config.max_shift = 2;
+    open_both(&b, count, height, width, &truth);
+    if (spoiled)
+        spoil(&b.here);
+    for (int window = 0; window <= 2; window += 2)
+        for (int dark_field = spoiled || count > 5; dark_field < 2; dark_field++) {
+            config.window = window;
+            config.dark_field = dark_field;
+            config.refine = 0;
+            snprintf(what, sizeof what, "N %u, %u x %u%s, window %d%s", count, width, height,
+                     spoiled ? " spoiled" : "", window, dark_field ? "" : ", T only");
+            check_whole(what, &b, &config);
+            config.refine = 2;
+            if (dark_field && count >= 5)
+                check_refined(what, &b, &config, &truth);
+        }
+    close_both(&b);
+}
+
+/* Missing frames: both sides use what is in both stacks. */
+static void check_missing(void)
+{
+    static const struct scene_truth truth = {0.8, 0.9, -1, 2, 1, 0};
+    struct spk_umpa_config config = scene_config();
+    struct both b;
+    config.max_shift = 3;
+    open_both(&b, 6, 41, 67, &truth);
+    b.here.reference.present[2] = b.here.sample.present[4] = 0;
+    config.refine = 0;
+    check_whole("missing frames", &b, &config);
+    config.window = 3;
+    config.max_shift = 5; /* more shifts than a turn of the kernel */
+    check_whole("missing frames, window 3", &b, &config);
+    close_both(&b);
+}
+
+/* Nothing but zeros or huge values: no crash, no valid pixel that is no number. */
+static void check_empty(float value)
+{
+    static const struct scene_truth truth = {1, 1, 0, 0, 1, 0};
+    struct spk_umpa_config config = scene_config();
+    struct both b;
+    config.max_shift = 1;
+    open_both(&b, 2, 20, 25, &truth);
+    for (size_t i = 0; i < 2 * b.pixels; i++)
+        b.here.sample.data[i] = value;
+    run_both(&b, &config);
+    for (size_t i = 0; i < b.pixels; i++)
+        CHECK(!b.there.maps.valid[i] || isfinite(b.there.map[0][i]), "pixel %zu of a sample of %g", i,
+              (double)value);
+    close_both(&b);
+}
+
+int main(int argc, char **argv)
+{
+    gpu_open(&gpu);
+    seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 20240611;
+    check_scene(5, 33, 69, false);
+    check_scene(5, 40, 61, true);
+    check_scene(1, 41, 37, false);
+    check_scene(14, 36, 40, false);
+    check_missing();
+    check_empty(0);
+    check_empty(NAN);
+    check_empty(1e30f);
+    gpu_close(&gpu);
+    return test_end();
+}
