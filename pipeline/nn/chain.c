@@ -5,7 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STRIPS_A_WORKER = 6 }; /* tried at most, to spread rows evenly */
+enum {
+    STRIPS_A_WORKER = 6, /* tried at most, to spread rows evenly */
+    WORKER_BYTES =
+        192 << 20, /* thinner strips cost little here: some 5 rows of 80 twice, at 2048 pixels a row */
+};
 
 static void list_sources(const struct spk_nn *nn, int index, struct nn_chain *chain)
 {
@@ -133,7 +137,7 @@ static uint32_t choose_rows(const struct nn_chain *chain, unsigned workers, size
         trace_rows(chain, middle, middle + rows < height ? middle + rows : height, span);
         bool fits = !budget || strip_bytes(chain, span) * workers <= (double)budget;
         if (strips > workers * STRIPS_A_WORKER && best)
-            break;
+            break; /* one that fits is found; more of them only compute more rows twice */
         uint32_t count = (height + rows - 1) / rows;
         uint32_t turns = (count + workers - 1) / workers;
         double time = strip_work(chain, span) * turns;
@@ -174,7 +178,10 @@ spk_status nn_chain_plan(struct spk_nn *nn, struct nn_chain *chain, size_t budge
     struct nn_span *trial = calloc(chain->layers, sizeof *trial);
     if (!trial)
         return no_memory(nn, error);
-    uint32_t rows = choose_rows(chain, nn->workers, budget, trial);
+    uint32_t rows =
+        choose_rows(chain, nn->workers, budget ? budget : (size_t)WORKER_BYTES * nn->workers, trial);
+    if (!rows && !budget)
+        rows = choose_rows(chain, nn->workers, 0, trial);
     free(trial);
     if (!rows)
         return spk_fail(error, SPK_NOMEM,

@@ -157,7 +157,7 @@ struct spk_nn_config {
     enum spk_nn_backend backend;
     enum spk_nn_precision precision;
     struct spk_team *team; /* borrowed until destroy; NULL: the caller works alone */
-    size_t memory;         /* bytes that strips may take for all workers together; 0 = what is fastest */
+    size_t memory;         /* bytes that strips may take for all workers together; 0 = about 192 MB each */
 };
 
 /* Checks the network and its weights, plans and allocates everything. `weights` are copied into the backend's layout and may

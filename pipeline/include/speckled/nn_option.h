@@ -35,8 +35,8 @@ struct spk_nn_choice {
     {                                                                                                        \
         .key = "memory", .type = SPK_OPTION_INT, .offset = (at) + offsetof(struct spk_nn_choice, memory_mb), \
         .unit = "MB", .minimum = 0, .maximum = 1 << 20, .default_value = "0",                                \
-        .help = "Most that the strips of all threads may take together; 0: what is fastest. The results "    \
-                "are the same."                                                                              \
+        .help = "Most that the strips of all threads may take together; 0: about 192 MB each. The maps are " \
+                "the same."                                                                                  \
     }
 
 /* What a choice means to spk_nn_prepare(). */
