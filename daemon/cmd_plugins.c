@@ -20,10 +20,13 @@ static void print_line(const char *name)
 {
     struct spk_error error = {0};
     const struct spk_plugin *plugin;
-    if (spk_plugin_find(name, &plugin, &error))
-        print_unavailable(name, error.text);
-    else
+    if (spk_plugin_find(name, &plugin, &error)) {
+        static const char said[] = "is not available: "; /* as the line says already */
+        const char *why = strstr(error.text, said);
+        print_unavailable(name, why ? why + sizeof said - 1 : error.text);
+    } else {
         printf("  %-20s  %s\n", name, plugin->summary);
+    }
 }
 
 static bool has_kind(const char *name, const char *kind)

@@ -1,4 +1,5 @@
-/* Runs a fuzz target on every file of a folder and on fixed mutations of each, where there is no libFuzzer. */
+/* Runs a fuzz target on every file of a folder and on fixed mutations of each, where there is no libFuzzer. As many
+ * mutations as the test has by default; others by hand: replay FOLDER MUTATIONS. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -53,7 +54,7 @@ static void run_exact(const uint8_t *data, size_t size)
     free(exact);
 }
 
-static int run_file(const char *path)
+static int run_file(const char *path, int mutations)
 {
     static uint8_t original[INPUT_SIZE], changed[INPUT_SIZE];
     FILE *file = fopen(path, "rb");
@@ -63,7 +64,7 @@ static int run_file(const char *path)
     fclose(file);
     random_state = size;
     run_exact(original, size);
-    for (int i = 0; i < MUTATIONS; i++) {
+    for (int i = 0; i < mutations; i++) {
         memcpy(changed, original, size);
         run_exact(changed, mutate(changed, size));
     }
@@ -73,18 +74,19 @@ static int run_file(const char *path)
 int main(int argc, char **argv)
 {
     int count = 0;
-    DIR *folder = argc == 2 ? opendir(argv[1]) : NULL;
+    int mutations = argc == 3 ? atoi(argv[2]) : MUTATIONS;
+    DIR *folder = argc == 2 || argc == 3 ? opendir(argv[1]) : NULL;
     if (!folder) {
-        fprintf(stderr, "usage: %s FOLDER\n", argv[0]);
+        fprintf(stderr, "usage: %s FOLDER [MUTATIONS]\n", argv[0]);
         return 2;
     }
     for (struct dirent *entry; (entry = readdir(folder));) {
         char path[4096];
         snprintf(path, sizeof path, "%s/%s", argv[1], entry->d_name);
         if (entry->d_name[0] != '.')
-            count += run_file(path);
+            count += run_file(path, mutations);
     }
     closedir(folder);
-    printf("%d inputs, %d mutations of each\n", count, MUTATIONS);
+    printf("%d inputs, %d mutations of each\n", count, mutations);
     return count == 0;
 }
