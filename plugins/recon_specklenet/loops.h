@@ -179,16 +179,20 @@ static void power_row(float *mean, float *square, const float *a, size_t plane, 
                       unsigned width)
 {
     const float scale = 1 / (float)frames;
+    memset(mean, 0, width * sizeof *mean);
+    memset(square, 0, width * sizeof *square);
+    for (unsigned n = 0; n < frames; n++) {
+        const float *in = a + n * plane;
+        ROW_LOOP
+        for (unsigned i = 0; i < width; i++) {
+            mean[i] += in[i];
+            square[i] += in[i] * in[i];
+        }
+    }
     ROW_LOOP
     for (unsigned i = 0; i < width; i++) {
-        float sum = 0, squares = 0;
-        for (unsigned n = 0; n < frames; n++) {
-            float value = a[n * plane + i];
-            sum += value;
-            squares += value * value;
-        }
-        mean[i] = sum * scale;
-        square[i] = squares * scale;
+        mean[i] *= scale;
+        square[i] *= scale;
     }
 }
 
