@@ -20,6 +20,24 @@ static inline void store(float *to, vec v)
     memcpy(to, &v, sizeof v);
 }
 
+/* The register j floats behind `from`, of which the first, `here`, and the last, `tail`, are known. On AVX-512 nearly every
+ * load straddles two cache lines and costs two, so every other register is made of those two. */
+static inline vec shifted(const float *from, vec here, vec tail, unsigned j, unsigned last)
+{
+    if (j == 0 || j == last)
+        return j ? tail : here;
+#if LANES == 16
+    if (last > 4 && j & 1) {
+        const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        __m512i at = _mm512_add_epi32(lane, _mm512_set1_epi32((int)j));
+        __mmask16 behind = _mm512_cmpge_epi32_mask(at, _mm512_set1_epi32(16));
+        at = _mm512_mask_add_epi32(at, behind, at, _mm512_set1_epi32(16 - (int)last));
+        return (vec)_mm512_permutex2var_ps((__m512)here, at, (__m512)tail);
+    }
+#endif
+    return load(from + j);
+}
+
 /* A block of shifts by a block of vectors stays in registers while all frames pass. */
 #define CROSS_BLOCK(name, SHIFTS, VECTORS)                                                                   \
     static inline void name(float *out, size_t out_stride, const float *a, size_t a_plane, const float *b,   \
@@ -31,9 +49,10 @@ static inline void store(float *to, vec v)
                 sum[j][v] = (vec){0};                                                                        \
         for (unsigned k = 0; k < frames; k++, a += a_plane, b += b_plane)                                    \
             for (unsigned v = 0; v < VECTORS; v++) {                                                         \
-                vec s = load(a + v * LANES);                                                                 \
+                const float *from = b + v * LANES;                                                           \
+                const vec s = load(a + v * LANES), here = load(from), tail = load(from + (SHIFTS)-1);        \
                 for (unsigned j = 0; j < SHIFTS; j++)                                                        \
-                    sum[j][v] += s * load(b + v * LANES + j);                                                \
+                    sum[j][v] += s * shifted(from, here, tail, j, (SHIFTS)-1);                               \
             }                                                                                                \
         for (unsigned j = 0; j < SHIFTS; j++)                                                                \
             for (unsigned v = 0; v < VECTORS; v++)                                                           \
