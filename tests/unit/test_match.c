@@ -395,6 +395,69 @@ static void test_pack(const struct spk_match_ops *c, const struct spk_match_ops 
     check_sentinels("pack", out_v, width);
 }
 
+/* What becomes of solved pixels, some of them no numbers: steps and their bounds, quality, judgement. */
+static void test_finish(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
+{
+    static const float wild[] = {NAN, INFINITY, -INFINITY, 1e30f, -1e30f, 0};
+    enum { MAX = 70, PLANES = 24 };
+    unsigned width = 1 + below(MAX - 1);
+    const struct spk_match_ops *ops[2] = {c, v};
+    float *out[2] = {out_c, out_v};
+    uint8_t valid[2][MAX + SENTINELS];
+    fill(a, PLANES * MAX, 4);
+    for (unsigned i = below(30); i > 0; i--)
+        a[below(PLANES * MAX)] = wild[below(6)];
+    for (unsigned i = 0; i < 2; i++) {
+        guard(out[i], 9 * MAX);
+        memset(valid[i], 77, sizeof valid[i]);
+        for (unsigned q = 0; q < 4; q++)
+            memcpy(out[i] + q * MAX, a + (8 + q) * MAX, width * sizeof(float));
+        struct spk_step_row step = {a,
+                                    a + 4 * MAX,
+                                    MAX,
+                                    {1, 1, 0.5f, -1},
+                                    3,
+                                    width,
+                                    out[i],
+                                    out[i] + MAX,
+                                    out[i] + 2 * MAX,
+                                    out[i] + 3 * MAX,
+                                    out[i] + 4 * MAX,
+                                    out[i] + 5 * MAX};
+        ops[i]->step(&step);
+        struct spk_correlation_row quality = {a, MAX, width, out[i] + MAX, out[i] + 6 * MAX};
+        ops[i]->correlation(&quality);
+        struct spk_judge_row judge = {out_c,
+                                      out_c + MAX,
+                                      out_c + 2 * MAX,
+                                      out_c + 3 * MAX,
+                                      a + 20 * MAX,
+                                      out_c + 4 * MAX,
+                                      0.5f,
+                                      -1,
+                                      3.5f,
+                                      width,
+                                      40,
+                                      17,
+                                      out[i] + 7 * MAX,
+                                      valid[i]};
+        ops[i]->judge(&judge);
+    }
+    for (unsigned q = 0; q < 8; q++) {
+        compare("step, correlation or judge", isa, out_v + q * MAX, out_c + q * MAX, width, 1e-5f);
+        for (unsigned x = width; x < MAX; x++)
+            CHECK(out_v[q * MAX + x] == sentinel, "step, correlation or judge, %s: wrote behind output %u",
+                  isa, q);
+    }
+    CHECK(memcmp(valid[0], valid[1], sizeof valid[0]) == 0, "judge, %s: pixels differ in validity", isa);
+    for (unsigned x = 0; x < width; x++) { /* bounds hold whatever came in */
+        float t = out_v[x], ux = out_v[2 * MAX + x];
+        CHECK(isnan(t) || (t >= 0.02f && t <= 3), "step, %s: T is %g", isa, (double)t);
+        CHECK(isnan(ux) || (ux >= -2.5f && ux <= 3.5f), "step, %s: ux is %g", isa, (double)ux);
+        CHECK(!valid[1][x] || (isfinite(t) && isfinite(ux)), "judge, %s: no number, yet valid", isa);
+    }
+}
+
 /* The cardinal spline is 1 at 0 and 0 at other whole numbers: white noise passes unchanged there, and least half way. */
 static void test_spline_noise(void)
 {
@@ -435,6 +498,7 @@ int main(int argc, char **argv)
             test_equations(c, v, spk_isa_name(isa));
             test_pack(c, v, spk_isa_name(isa));
             test_scale(c, v, spk_isa_name(isa));
+            test_finish(c, v, spk_isa_name(isa));
         }
     }
     test_spline_noise();

@@ -281,6 +281,49 @@ static void test_hot_pixel(void)
     }
 }
 
+/* The start of a refinement looks only at shifts where some cell found its own: its best costs are those of all shifts, also
+ * where the displacement jumps. */
+static void test_search_range(void)
+{
+    enum { N = 6, H = 90, W = 150 };
+    const struct scene_truth left = {.t = 0.9, .d = 0.8, .ux = -3.3, .uy = 1.6, .gain = 1};
+    const struct scene_truth right = {.t = 0.9, .d = 0.8, .ux = 4.4, .uy = -4.7, .gain = 1};
+    static float cost[2][H * W];
+    struct scene s, other;
+    struct spk_error error = {0};
+    scene_create(&s, N, H, W);
+    scene_create(&other, N, H, W);
+    uint64_t seed = scene_state;
+    scene_fill(&s, &left);
+    scene_state = seed;
+    scene_fill(&other, &right);
+    for (unsigned k = 0; k < N; k++)
+        for (unsigned y = 0; y < H; y++)
+            memcpy(s.sample.data + (k * H + y) * W + W / 2, other.sample.data + (k * H + y) * W + W / 2,
+                   (W - W / 2) * sizeof(float));
+    for (int64_t refine = 0; refine < 2; refine++) {
+        struct spk_umpa_config config = scene_config();
+        struct spk_umpa *umpa = NULL;
+        config.max_shift = 7;
+        config.refine = refine;
+        spk_status status = spk_umpa_create(&umpa, &config, N, H, W, team, spk_isa_best(), &error);
+        if (!status)
+            status = spk_umpa_reference(umpa, &s.reference, &error);
+        if (!status)
+            status = spk_umpa_process(umpa, &s.sample, &s.maps, &error);
+        REQUIRE(!status, "%s", error.text);
+        for (unsigned y = 0; y < H; y++)
+            memcpy(cost[refine] + y * W, spk_umpa_cost(umpa) + y * spk_umpa_pitch(umpa), W * sizeof(float));
+        spk_umpa_destroy(&umpa);
+    }
+    size_t worse = 0;
+    for (size_t i = 0; i < H * W; i++)
+        worse += cost[1][i] > 1.05f * cost[0][i] + 1e-4f;
+    CHECK(worse <= H * W / 1000, "%zu pixels have a better shift outside the range searched", worse);
+    scene_destroy(&s);
+    scene_destroy(&other);
+}
+
 /* Every small size, so that no tile, margin or rounding goes astray (sanitizers look on). */
 /* The thread sanitizer makes the search fifty times slower. */
 #ifdef __SANITIZE_THREAD__
@@ -347,6 +390,7 @@ int main(void)
     test_partial();
     test_hostile();
     test_hot_pixel();
+    test_search_range();
     test_sizes();
     test_refusals();
     spk_team_destroy(&team);
