@@ -123,7 +123,7 @@ static inline float *umpa_coefficient(const struct spk_umpa *u, int y)
 }
 
 /* Typical mean (median over bands of rows, so that a wild pixel does not count) of the used frames of `stack`, 0 when there
- * is nothing usable. Marks `usable`, or (NULL) looks at one row of a band only. */
+ * is nothing usable. Marks `usable`, or (NULL) looks at one row of a band and four frames only. */
 float umpa_scan(struct spk_umpa *u, const struct spk_stack *stack, uint8_t *usable, float scale);
 
 /* Noise variance over intensity of the frames in use, in units of scale. */

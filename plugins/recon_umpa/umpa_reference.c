@@ -31,7 +31,8 @@ static void scan_row(const struct scan *s, unsigned y, struct umpa_block_sum *su
     uint8_t *usable = s->usable ? s->usable + (size_t)y * u->pitch : NULL;
     if (usable)
         memset(usable, u->stepping ? 0 : 1, u->width);
-    for (unsigned i = 0; i < u->used_count; i++) {
+    const unsigned step = s->usable ? 1 : (u->used_count + 3) / 4; /* a few frames tell the level */
+    for (unsigned i = 0; i < u->used_count; i += step) {
         const struct umpa_row row = umpa_frame_row(u, s->stack, u->used[i], (int)y);
         if (!row.data)
             continue;
@@ -86,8 +87,9 @@ static void noise_frame(void *context, unsigned task, unsigned worker)
     unsigned across = u->width / SPK_NOISE_BLOCK, down = u->height / SPK_NOISE_BLOCK;
     for (unsigned i = 0; i < UMPA_BLOCKS; i++)
         value[i] = NAN;
-    across = across < 16 ? across : 16;
-    down = down < 16 ? down : 16;
+    const unsigned side = u->used_count < 8 ? 16 : 8; /* a median of a thousand is enough */
+    across = across < side ? across : side;
+    down = down < side ? down : side;
     for (unsigned j = 0; j < down; j++)
         for (unsigned i = 0; i < across; i++) {
             size_t y = (size_t)j * (u->height - SPK_NOISE_BLOCK) / (down > 1 ? down - 1 : 1);
