@@ -209,7 +209,7 @@ static inline void interpolate(const struct spk_moments_cell *c, size_t offset, 
     vec line[4] = {{0}}, slope[4] = {{0}};
     for (unsigned r = 0; r < c->rows + 3; r++) {
         const float *from = c->line[r] + offset;
-        __builtin_prefetch(from + SPK_MATCH_STEP); /* the next cell's */
+        __builtin_prefetch(from + 3 * SPK_MATCH_STEP); /* the end of the next cell's */
         for (unsigned j = 0; j < 3; j++) {
             line[j] = line[j + 1];
             slope[j] = slope[j + 1];
