@@ -30,20 +30,9 @@ static const struct spk_option options[] = {
 struct instance {
     struct spk_specklenet_config config;
     struct spk_team *team;
+    struct spk_nn_weights *weights;
     struct spk_specklenet *net;
 };
-
-static spk_status open_instance(const struct spk_host *host, const void *config, void **self,
-                                struct spk_error *error)
-{
-    struct instance *instance = calloc(1, sizeof *instance);
-    if (!instance)
-        return spk_fail(error, SPK_NOMEM, "recon_specklenet: no memory");
-    instance->config = *(const struct spk_specklenet_config *)config;
-    instance->team = host->team;
-    *self = instance;
-    return SPK_OK;
-}
 
 static void close_instance(void **self)
 {
@@ -51,26 +40,39 @@ static void close_instance(void **self)
     if (!instance)
         return;
     spk_specklenet_destroy(&instance->net);
+    spk_nn_weights_destroy(&instance->weights);
     free(instance);
     *self = NULL;
+}
+
+static spk_status open_instance(const struct spk_host *host, const void *config, void **self,
+                                struct spk_error *error)
+{
+    struct instance *instance = calloc(1, sizeof *instance);
+    char path[4096];
+    if (!instance)
+        return spk_fail(error, SPK_NOMEM, "recon_specklenet: no memory");
+    instance->config = *(const struct spk_specklenet_config *)config;
+    instance->team = host->team;
+    *self = instance;
+    spk_nn_weights_path(instance->config.network.weights, "recon_specklenet", options, path, sizeof path);
+    if (spk_specklenet_load(&instance->weights, path, error)) {
+        close_instance(self);
+        return spk_fail_context(error, "recon_specklenet");
+    }
+    spk_nn_weights_warn(instance->weights, path);
+    return SPK_OK;
 }
 
 static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,
                           struct spk_error *error)
 {
     struct instance *instance = self;
-    struct spk_nn_weights *weights = NULL;
-    char path[4096];
     spk_specklenet_destroy(&instance->net);
     out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DARK_FIELD | 1u << SPK_MAP_DISPLACEMENT_X |
                  1u << SPK_MAP_DISPLACEMENT_Y | 1u << SPK_MAP_QUALITY;
-    spk_nn_weights_path(instance->config.network.weights, "recon_specklenet", options, path, sizeof path);
-    spk_status status = spk_specklenet_load(&weights, path, error);
-    if (!status)
-        status = spk_specklenet_create(&instance->net, &instance->config, weights, in->count, in->height,
-                                       in->width, instance->team, spk_isa_best(), error);
-    spk_nn_weights_destroy(&weights);
-    return status;
+    return spk_specklenet_create(&instance->net, &instance->config, instance->weights, in->count, in->height,
+                                 in->width, instance->team, spk_isa_best(), error);
 }
 
 static spk_status reference(void *self, const struct spk_stack *stack, struct spk_error *error)

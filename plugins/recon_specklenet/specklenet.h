@@ -28,7 +28,7 @@ struct spk_specklenet_maps {
     uint8_t *valid;    /* narrowed: pixels that cannot be trusted become 0 */
 };
 
-/* Reads a weights file into named tensors. [control], [lane] in prepare */
+/* Reads a weights file into named tensors. [control] */
 spk_status spk_specklenet_load(struct spk_nn_weights **weights, const char *path, struct spk_error *error);
 
 /* Plans everything for stacks of `count` frames of `height` x `width`. `weights` is only read; `team` (may be NULL) is borrowed
