@@ -58,7 +58,7 @@ static spk_status open_instance(const struct spk_host *host, const void *config,
     spk_nn_weights_path(instance->config.network.weights, "recon_specklenet", options, path, sizeof path);
     if (spk_specklenet_load(&instance->weights, path, error)) {
         close_instance(self);
-        return spk_fail_context(error, "recon_specklenet");
+        return error->status;
     }
     spk_nn_weights_warn(instance->weights, path);
     return SPK_OK;
