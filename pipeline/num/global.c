@@ -159,7 +159,7 @@ static void step_band(void *context, unsigned band, unsigned worker)
             const float *s = step + c * grid->plane, low = p->origin[c] - p->range,
                         high = p->origin[c] + p->range;
             for (unsigned x = 0; x < g->width; x++) {
-                float most = g->iteration == 0 && doubt[x] > 0 ? FIRST_STEP_PX : STEP_PX, before = u[x];
+                float most = doubt[x] > 0 ? FIRST_STEP_PX : STEP_PX, before = u[x];
                 u[x] = limit(before + limit(s[x], -most, most), low, high);
                 line += (u[x] - before) * (u[x] - before);
             }
@@ -244,6 +244,7 @@ void spk_global_run(struct spk_global *g, const struct spk_global_problem *probl
     unsigned most = problem->iterations ? problem->iterations : ITERATIONS;
     if (late(problem, 2 * g->setup_ns))
         return;
+    spk_team_run(g->team, equations_band, g, global_bands(g->height));
     global_start(g);
     forget_draw(g);
     for (g->iteration = 0; g->iteration < most && !report->converged; g->iteration++) {

@@ -18,7 +18,8 @@ struct spk_global {
     unsigned height, width, levels;
     struct global_grid grid[GLOBAL_LEVELS_MAX]; /* finest first */
     float *step, *direction, *draw; /* [4] planes of the finest grid; draw: a sample of the field's error */
-    float *doubt;    /* plane of the finest grid: 1 where the start is not believed, else 0; later a sum */
+    float *
+        doubt; /* plane of the finest grid: 1 where the start is not believed (later: no data is near), else 0; later a sum */
     double *part;    /* [bands] partial sums, so that they do not depend on who made them */
     float *quantile; /* [GLOBAL_SAMPLES] */
     size_t scratch_size;
@@ -54,7 +55,8 @@ static inline unsigned global_last(unsigned band, unsigned height)
     return (band + 1) * GLOBAL_BAND < height ? (band + 1) * GLOBAL_BAND : height;
 }
 
-/* Marks what the start does not know and fills it from its neighbours, weighted by precision. */
+/* Marks what the start does not know, by its errors and by what the equations say of it, and fills it from its neighbours,
+ * weighted by precision. */
 void global_start(struct spk_global *g);
 
 /* Makes the priors' weights from the present field, and takes pixels that it does not explain out of the equations. */

@@ -14,14 +14,44 @@ static const struct {
 } prior[GLOBAL_PRIORS] = {
     {0.35f, 1e-4f, 1.5f, 0.02f}, {0.35f, 1e-4f, 1.5f, 0.02f}, {0.3f, 3e-4f, 1.0f, 0.04f}};
 
-enum { RIM = 3, NEAR = 3, FILL_RADIUS = 15, CHI2 = GLOBAL_PRIORS };
+enum { RIM = 3, NEAR = 3, FILL_RADIUS = 15 };
 
 #define CHI2_SIGMA 1.5f   /* px, over which chi2 is averaged */
 #define SPREAD_SIGMA 4.0f /* px, over which a sample's squares are averaged */
 #define DRAW_SIGMA 2.5f   /* px, over which a sample's second differences are averaged */
+#define CHI2_WRONG 8      /* times what is typical: the start sits in a wrong minimum */
+#define CHI2_NONE 0.1f    /* times the frames: no pixel near has data */
 #define CHI2_EXPLAINED 2  /* times what is typical: pixels above count less */
 
 #define DOUBT_PX 0.4f /* standard deviation above which the start is not believed */
+
+/* chi2 averaged over some pixels. */
+static void chi2_band(void *context, unsigned band, unsigned worker)
+{
+    struct spk_global *g = context;
+    const struct global_grid *grid = &g->grid[0];
+    const struct spk_global_problem *p = g->problem;
+    const float *chi2 = p->normal + SPK_NORMAL_CHI2 * p->plane;
+    float taps[2 * SPK_MATCH_STEP];
+    unsigned radius = spk_window_gauss(taps, CHI2_SIGMA, SPK_MATCH_STEP - 1);
+    for (unsigned y = global_first(band); y < global_last(band, g->height); y++)
+        g->ops->smooth(grid->residual + y * grid->pitch, chi2, p->normal_pitch, g->width, g->height, y, taps,
+                       radius, global_worker(g, worker));
+}
+
+/* What chi2 is at most pixels, relative to what it should be: model errors that are everywhere are not unexplained. */
+static float typical_chi2(struct spk_global *g)
+{
+    const struct global_grid *grid = &g->grid[0];
+    size_t pixels = (size_t)g->width * g->height, step = pixels / GLOBAL_SAMPLES + 1, count = 0;
+    for (size_t i = 0; i < pixels && count < GLOBAL_SAMPLES; i += step)
+        g->quantile[count++] = grid->residual[i / g->width * grid->pitch + i % g->width];
+    /* the 60th percentile: the median once a fifth as many of the largest have joined */
+    size_t pad = count / 5;
+    for (size_t i = 0; i < pad; i++)
+        g->quantile[count++] = INFINITY;
+    return fmaxf(1, spk_median(g->quantile, count) / (float)g->problem->frames);
+}
 
 static bool believed(const struct spk_global_problem *p, const struct spk_global *g, unsigned x, unsigned y)
 {
@@ -30,8 +60,10 @@ static bool believed(const struct spk_global_problem *p, const struct spk_global
     for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++)
         finite &= isfinite(p->param[c][at]) != 0;
     float at_x = (float)x - p->param[SPK_GLOBAL_X][at], at_y = (float)y - p->param[SPK_GLOBAL_Y][at];
-    return finite && p->error[at] < DOUBT_PX && at_x >= 0 && at_y >= 0 && at_x <= (float)(g->width - 1) &&
-           at_y <= (float)(g->height - 1);
+    float chi2 = g->grid[0].residual[y * g->grid[0].pitch + x] / (float)p->frames;
+    bool explained = chi2 >= CHI2_NONE && chi2 <= CHI2_WRONG * g->chi2_scale;
+    return finite && explained && p->error[at] < DOUBT_PX && at_x >= 0 && at_y >= 0 &&
+           at_x <= (float)(g->width - 1) && at_y <= (float)(g->height - 1);
 }
 
 /* Fields times precision, and precision: what a weighted mean is made of. */
@@ -51,7 +83,7 @@ static void precision_band(void *context, unsigned band, unsigned worker)
             g->doubt[at] = good ? 0 : 1;
             g->direction[at] = weight;
             for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++)
-                grid->residual[c * grid->plane + at] = good ? weight * p->param[c][from] : 0;
+                grid->next[c * grid->plane + at] = good ? weight * p->param[c][from] : 0;
         }
 }
 
@@ -79,7 +111,7 @@ static void fill_band(void *context, unsigned band, unsigned worker)
         row[c] = scratch + (2 + c) * (grid->pitch + 2 * SPK_MATCH_STEP);
     for (unsigned y = global_first(band); y < global_last(band, g->height); y++) {
         for (unsigned c = 0; c <= SPK_GLOBAL_PARAMS; c++)
-            g->ops->smooth(row[c], c < SPK_GLOBAL_PARAMS ? grid->residual + c * grid->plane : g->direction,
+            g->ops->smooth(row[c], c < SPK_GLOBAL_PARAMS ? grid->next + c * grid->plane : g->direction,
                            grid->pitch, g->width, g->height, y, weight, FILL_RADIUS, scratch);
         for (unsigned x = 0; x < g->width; x++) {
             bool rim = x < RIM || y < RIM || x + RIM >= g->width || y + RIM >= g->height;
@@ -94,8 +126,11 @@ static void fill_band(void *context, unsigned band, unsigned worker)
 
 void global_start(struct spk_global *g)
 {
-    spk_team_run(g->team, precision_band, g, global_bands(g->height));
-    spk_team_run(g->team, fill_band, g, global_bands(g->height));
+    unsigned bands = global_bands(g->height);
+    spk_team_run(g->team, chi2_band, g, bands);
+    g->chi2_scale = typical_chi2(g);
+    spk_team_run(g->team, precision_band, g, bands);
+    spk_team_run(g->team, fill_band, g, bands);
 }
 
 static void measure_row(const struct spk_global *g, const float *const *field, size_t pitch, unsigned y,
@@ -122,11 +157,21 @@ static void measure_band(void *context, unsigned band, unsigned worker)
     for (unsigned y = global_first(band); y < global_last(band, g->height); y++) {
         float *to = grid->next + y * grid->pitch;
         measure_row(g, (const float *const *)p->param, p->pitch, y, to);
-        memcpy(to + CHI2 * grid->plane, p->normal + SPK_NORMAL_CHI2 * p->plane + y * p->normal_pitch,
-               g->width * sizeof(float));
         if (g->iteration > 0)
             measure_row(g, draw, grid->pitch, y, g->step + y * grid->pitch);
     }
+}
+
+/* Near pixels in doubt the present second differences say nothing. */
+static void forget_row(const struct spk_global *g, unsigned i, unsigned y, float *row, float *near,
+                       float *scratch)
+{
+    static const float box[2 * NEAR + 1] = {1, 1, 1, 1, 1, 1, 1};
+    const struct global_grid *grid = &g->grid[0];
+    const float unknown = prior[i].unknown * prior[i].unknown;
+    g->ops->smooth(near, g->doubt, grid->pitch, g->width, g->height, y, box, NEAR, scratch);
+    for (unsigned x = 0; x < g->width; x++)
+        row[x] = near[x] > 0 ? unknown : row[x];
 }
 
 /* The present second differences, and how much they may be wrong by noise: the expectation step of expectation-maximisation. */
@@ -138,20 +183,30 @@ static void prior_row(const struct spk_global *g, unsigned i, unsigned y, float 
     unsigned radius = spk_window_gauss(taps, prior[i].sigma, SPK_MATCH_STEP - 1);
     g->ops->smooth(row, grid->next + i * grid->plane, grid->pitch, g->width, g->height, y, taps, radius,
                    scratch);
-    if (g->iteration == 0) {
-        /* a start that knows nothing here has no second differences to go by */
-        static const float box[2 * NEAR + 1] = {1, 1, 1, 1, 1, 1, 1};
-        const float unknown = prior[i].unknown * prior[i].unknown;
-        g->ops->smooth(extra, g->doubt, grid->pitch, g->width, g->height, y, box, NEAR, scratch);
+    forget_row(g, i, y, row, extra, scratch);
+    if (g->iteration > 0) {
+        radius = spk_window_gauss(taps, DRAW_SIGMA, SPK_MATCH_STEP - 1);
+        g->ops->smooth(extra, g->step + i * grid->plane, grid->pitch, g->width, g->height, y, taps, radius,
+                       scratch);
         for (unsigned x = 0; x < g->width; x++)
-            row[x] = strength / (least + (extra[x] > 0 ? unknown : row[x]));
-        return;
+            row[x] += extra[x];
     }
-    radius = spk_window_gauss(taps, DRAW_SIGMA, SPK_MATCH_STEP - 1);
-    g->ops->smooth(extra, g->step + i * grid->plane, grid->pitch, g->width, g->height, y, taps, radius,
-                   scratch);
     for (unsigned x = 0; x < g->width; x++)
-        row[x] = strength / (least + row[x] + extra[x]);
+        row[x] = strength / (least + row[x]);
+}
+
+/* Where no datum is in sight, second differences are nobody's. */
+static void doubt_band(void *context, unsigned band, unsigned worker)
+{
+    (void)worker;
+    struct spk_global *g = context;
+    const struct global_grid *grid = &g->grid[0];
+    for (unsigned y = global_first(band); y < global_last(band, g->height); y++) {
+        const float *chi2 = grid->residual + y * grid->pitch;
+        float *doubt = g->doubt + y * grid->pitch;
+        for (unsigned x = 0; x < g->width; x++)
+            doubt[x] = chi2[x] < CHI2_NONE * (float)g->problem->frames ? 1 : 0;
+    }
 }
 
 static void weigh_band(void *context, unsigned band, unsigned worker)
@@ -159,28 +214,9 @@ static void weigh_band(void *context, unsigned band, unsigned worker)
     struct spk_global *g = context;
     const struct global_grid *grid = &g->grid[0];
     float *scratch = global_worker(g, worker), *extra = scratch + grid->pitch + 4 * SPK_MATCH_STEP;
-    float taps[2 * SPK_MATCH_STEP];
-    unsigned radius = spk_window_gauss(taps, CHI2_SIGMA, SPK_MATCH_STEP - 1);
-    for (unsigned y = global_first(band); y < global_last(band, g->height); y++) {
+    for (unsigned y = global_first(band); y < global_last(band, g->height); y++)
         for (unsigned i = 0; i < GLOBAL_PRIORS; i++)
             prior_row(g, i, y, extra, scratch);
-        g->ops->smooth(grid->residual + y * grid->pitch, grid->next + CHI2 * grid->plane, grid->pitch,
-                       g->width, g->height, y, taps, radius, scratch);
-    }
-}
-
-/* What chi2 is at most pixels, relative to what it should be: model errors that are everywhere are not unexplained. */
-static float typical_chi2(struct spk_global *g)
-{
-    const struct global_grid *grid = &g->grid[0];
-    size_t pixels = (size_t)g->width * g->height, step = pixels / GLOBAL_SAMPLES + 1, count = 0;
-    for (size_t i = 0; i < pixels && count < GLOBAL_SAMPLES; i += step)
-        g->quantile[count++] = grid->residual[i / g->width * grid->pitch + i % g->width];
-    /* the 60th percentile: the median once a fifth as many of the largest have joined */
-    size_t pad = count / 5;
-    for (size_t i = 0; i < pad; i++)
-        g->quantile[count++] = INFINITY;
-    return fmaxf(1, spk_median(g->quantile, count) / (float)g->problem->frames);
 }
 
 /* Without dark-field K moves with T: its column joins that of T and drops out. */
@@ -209,10 +245,10 @@ static void scale_band(void *context, unsigned band, unsigned worker)
     const float bound = CHI2_EXPLAINED * (float)p->frames * g->chi2_scale;
     for (unsigned y = global_first(band); y < global_last(band, g->height); y++) {
         const float *chi2 = grid->residual + y * grid->pitch, *doubt = g->doubt + y * grid->pitch;
-        const bool first = g->iteration == 0;
+        const bool doubting = g->iteration == 0;
         for (unsigned x = 0; x < g->width; x++) {
             float w = chi2[x] > bound ? bound / chi2[x] : 1;
-            weight[x] = first && doubt[x] > 0 ? 0 : w;
+            weight[x] = doubting && doubt[x] > 0 ? 0 : w;
         }
         float *row = p->normal + y * p->normal_pitch;
         for (unsigned i = 0; i < SPK_NORMAL_CHI2; i++)
@@ -227,8 +263,11 @@ void global_weigh(struct spk_global *g)
 {
     unsigned bands = global_bands(g->height);
     spk_team_run(g->team, measure_band, g, bands);
-    spk_team_run(g->team, weigh_band, g, bands);
+    spk_team_run(g->team, chi2_band, g, bands);
     g->chi2_scale = typical_chi2(g);
+    if (g->iteration > 0)
+        spk_team_run(g->team, doubt_band, g, bands);
+    spk_team_run(g->team, weigh_band, g, bands);
     spk_team_run(g->team, scale_band, g, bands);
 }
 
