@@ -29,7 +29,7 @@ struct spk_global {
     /* the run in work */
     const struct spk_global_problem *problem;
     unsigned iteration;
-    float chi2_scale; /* what chi2 typically is, in units of what it should be; at least 1 */
+    float chi2_typical, data_typical; /* of chi2, and of the equations' weight in T */
     uint32_t seed;
     int64_t setup_ns; /* what an iteration takes before its solution can begin, as measured; 0 = not yet */
 };

@@ -20,37 +20,55 @@ enum { RIM = 3, NEAR = 3, FILL_RADIUS = 15 };
 #define SPREAD_SIGMA 4.0f /* px, over which a sample's squares are averaged */
 #define DRAW_SIGMA 2.5f   /* px, over which a sample's second differences are averaged */
 #define CHI2_WRONG 8      /* times what is typical: the start sits in a wrong minimum */
-#define CHI2_NONE 0.1f    /* times the frames: no pixel near has data */
+#define DATA_NONE 0.1f    /* times what is typical: there is no data near */
 #define CHI2_EXPLAINED 2  /* times what is typical: pixels above count less */
 
 #define DOUBT_PX 0.4f /* standard deviation above which the start is not believed */
 
-/* chi2 averaged over some pixels. */
-static void chi2_band(void *context, unsigned band, unsigned worker)
+enum {
+    EVIDENCE_CHI2,
+    EVIDENCE_DATA
+}; /* planes of residual while weights are made: chi2, and how much data there is */
+
+static void evidence_band(void *context, unsigned band, unsigned worker)
 {
+    static const unsigned from[] = {[EVIDENCE_CHI2] = SPK_NORMAL_CHI2, [EVIDENCE_DATA] = SPK_NORMAL_TT};
     struct spk_global *g = context;
-    const struct global_grid *grid = &g->grid[0];
     const struct spk_global_problem *p = g->problem;
-    const float *chi2 = p->normal + SPK_NORMAL_CHI2 * p->plane;
+    const struct global_grid *grid = &g->grid[0];
     float taps[2 * SPK_MATCH_STEP];
     unsigned radius = spk_window_gauss(taps, CHI2_SIGMA, SPK_MATCH_STEP - 1);
-    for (unsigned y = global_first(band); y < global_last(band, g->height); y++)
-        g->ops->smooth(grid->residual + y * grid->pitch, chi2, p->normal_pitch, g->width, g->height, y, taps,
-                       radius, global_worker(g, worker));
+    for (unsigned i = 0; i < 2; i++)
+        for (unsigned y = global_first(band); y < global_last(band, g->height); y++)
+            g->ops->smooth(grid->residual + i * grid->plane + y * grid->pitch, p->normal + from[i] * p->plane,
+                           p->normal_pitch, g->width, g->height, y, taps, radius, global_worker(g, worker));
 }
 
-/* What chi2 is at most pixels, relative to what it should be: model errors that are everywhere are not unexplained. */
-static float typical_chi2(struct spk_global *g)
+/* The 60th percentile of a plane: the median once a fifth as many of the largest have joined. */
+static float typical(const struct spk_global *g, const float *plane)
 {
     const struct global_grid *grid = &g->grid[0];
     size_t pixels = (size_t)g->width * g->height, step = pixels / GLOBAL_SAMPLES + 1, count = 0;
     for (size_t i = 0; i < pixels && count < GLOBAL_SAMPLES; i += step)
-        g->quantile[count++] = grid->residual[i / g->width * grid->pitch + i % g->width];
-    /* the 60th percentile: the median once a fifth as many of the largest have joined */
-    size_t pad = count / 5;
-    for (size_t i = 0; i < pad; i++)
+        g->quantile[count++] = plane[i / g->width * grid->pitch + i % g->width];
+    for (size_t pad = count / 5; pad > 0; pad--)
         g->quantile[count++] = INFINITY;
-    return fmaxf(1, spk_median(g->quantile, count) / (float)g->problem->frames);
+    return spk_median(g->quantile, count);
+}
+
+/* Model errors that are everywhere are not unexplained: chi2 counts relative to what it typically is. */
+static void weigh_evidence(struct spk_global *g)
+{
+    const struct global_grid *grid = &g->grid[0];
+    spk_team_run(g->team, evidence_band, g, global_bands(g->height));
+    g->chi2_typical =
+        fmaxf((float)g->problem->frames, typical(g, grid->residual + EVIDENCE_CHI2 * grid->plane));
+    g->data_typical = typical(g, grid->residual + EVIDENCE_DATA * grid->plane);
+}
+
+static bool has_data(const struct spk_global *g, size_t at)
+{
+    return g->grid[0].residual[EVIDENCE_DATA * g->grid[0].plane + at] > DATA_NONE * g->data_typical;
 }
 
 static bool believed(const struct spk_global_problem *p, const struct spk_global *g, unsigned x, unsigned y)
@@ -60,8 +78,8 @@ static bool believed(const struct spk_global_problem *p, const struct spk_global
     for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++)
         finite &= isfinite(p->param[c][at]) != 0;
     float at_x = (float)x - p->param[SPK_GLOBAL_X][at], at_y = (float)y - p->param[SPK_GLOBAL_Y][at];
-    float chi2 = g->grid[0].residual[y * g->grid[0].pitch + x] / (float)p->frames;
-    bool explained = chi2 >= CHI2_NONE && chi2 <= CHI2_WRONG * g->chi2_scale;
+    size_t there = y * g->grid[0].pitch + x;
+    bool explained = has_data(g, there) && g->grid[0].residual[there] <= CHI2_WRONG * g->chi2_typical;
     return finite && explained && p->error[at] < DOUBT_PX && at_x >= 0 && at_y >= 0 &&
            at_x <= (float)(g->width - 1) && at_y <= (float)(g->height - 1);
 }
@@ -127,8 +145,7 @@ static void fill_band(void *context, unsigned band, unsigned worker)
 void global_start(struct spk_global *g)
 {
     unsigned bands = global_bands(g->height);
-    spk_team_run(g->team, chi2_band, g, bands);
-    g->chi2_scale = typical_chi2(g);
+    weigh_evidence(g);
     spk_team_run(g->team, precision_band, g, bands);
     spk_team_run(g->team, fill_band, g, bands);
 }
@@ -202,10 +219,9 @@ static void doubt_band(void *context, unsigned band, unsigned worker)
     struct spk_global *g = context;
     const struct global_grid *grid = &g->grid[0];
     for (unsigned y = global_first(band); y < global_last(band, g->height); y++) {
-        const float *chi2 = grid->residual + y * grid->pitch;
-        float *doubt = g->doubt + y * grid->pitch;
+        const size_t at = y * grid->pitch;
         for (unsigned x = 0; x < g->width; x++)
-            doubt[x] = chi2[x] < CHI2_NONE * (float)g->problem->frames ? 1 : 0;
+            g->doubt[at + x] = has_data(g, at + x) ? 0 : 1;
     }
 }
 
@@ -242,7 +258,7 @@ static void scale_band(void *context, unsigned band, unsigned worker)
     const struct spk_global_problem *p = g->problem;
     const struct global_grid *grid = &g->grid[0];
     float *weight = global_worker(g, worker);
-    const float bound = CHI2_EXPLAINED * (float)p->frames * g->chi2_scale;
+    const float bound = CHI2_EXPLAINED * g->chi2_typical;
     for (unsigned y = global_first(band); y < global_last(band, g->height); y++) {
         const float *chi2 = grid->residual + y * grid->pitch, *doubt = g->doubt + y * grid->pitch;
         const bool doubting = g->iteration == 0;
@@ -263,8 +279,7 @@ void global_weigh(struct spk_global *g)
 {
     unsigned bands = global_bands(g->height);
     spk_team_run(g->team, measure_band, g, bands);
-    spk_team_run(g->team, chi2_band, g, bands);
-    g->chi2_scale = typical_chi2(g);
+    weigh_evidence(g);
     if (g->iteration > 0)
         spk_team_run(g->team, doubt_band, g, bands);
     spk_team_run(g->team, weigh_band, g, bands);
