@@ -10,7 +10,7 @@ import tempfile
 import h5py
 import numpy as np
 
-SCENES = [("mask", "blob", 5, 5000), ("sandpaper", "lens", 2, 1000), ("sandpaper", "random", 10, 20000), ("mask", "step", 3, 5000),
+SCENES = [("mask", "blob", 5, 5000), ("sandpaper", "lens", 2, 1000), ("sandpaper", "random", 10, 10000), ("mask", "step", 3, 5000),
           ("grating", "blob", 9, 300), ("mask", "lens", 20, 200), ("sandpaper", "blob", 1, 5000)]
 ONE_SCENE, ALL_SCENES = (0.5, 2.0), (0.7, 1.4)  # bounds of the spread: of each scene, and of their geometric mean
 RIM = 16
