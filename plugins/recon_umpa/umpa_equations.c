@@ -1,7 +1,7 @@
 /* The normal equations of every pixel in (T, K, ux, uy).
  *
  * Interpolation is cheap where many pixels share one displacement: it is separable then, and their places in the reference
- * lie side by side. So the pixels of a small cell are linearised together, at the mean of those that lie within REACH
+ * lie side by side. So the pixels of a small cell are linearised together, at the mean of those that lie within `reach`
  * of each other; what is left of a step that small is third order in the displacement. */
 #include "umpa_internal.h"
 
@@ -12,9 +12,8 @@ enum {
     COLUMNS = UMPA_PIECE_COLUMNS,
     ROWS = UMPA_PIECE_ROWS,
     CELL = SPK_MATCH_STEP * ROWS,
-    PLACES = 16, /* of one cell at most; what is left then shares the last */
+    PLACES = 64, /* of one cell at most; what is left then shares the last */
 };
-#define REACH 0.25f
 
 /* Displacements beyond are no numbers. */
 #define FARTHEST 20000.0f
@@ -213,12 +212,12 @@ static bool next_place(const struct piece *p, unsigned *first, bool last, float 
                                  .open = p->open,
                                  .x = p->cell_x[*first],
                                  .y = p->cell_y[*first],
-                                 .reach = REACH,
+                                 .reach = p->u->reach,
                                  .member = p->member};
     p->u->ops->near(&near);
     *x = near.x = near.sum_x / near.sum;
     *y = near.y = near.sum_y / near.sum;
-    near.reach = last ? 2 * FARTHEST : REACH;
+    near.reach = last ? 2 * FARTHEST : p->u->reach;
     p->u->ops->near(&near);
     return true;
 }

@@ -90,6 +90,7 @@ struct spk_umpa {
     float *noise;   /* [max(count * UMPA_BLOCKS, tasks of rows)] values to take a median of */
     struct umpa_block_sum *sums; /* [tasks of rows] */
 
+    float reach;               /* px: pixels this near each other in displacement are linearised together */
     struct spk_global *global; /* NULL: windows of one size, for parity */
     struct spk_global_report report;
     int64_t started_ns, stopped_ns; /* of the last stack, 0 = none */
