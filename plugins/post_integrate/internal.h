@@ -4,6 +4,7 @@
 #ifndef INTEGRATE_INTERNAL_H
 #define INTEGRATE_INTERNAL_H
 
+#include "affine_px.h"
 #include "integrate.h"
 #include "rows.h"
 
@@ -20,11 +21,6 @@ static inline uint32_t tasks(uint32_t lines, uint32_t share)
 
 /* count x size bytes, 64-byte aligned and zeroed; NULL when there is none. Freed by free(). */
 void *integrate_memory(size_t count, size_t size);
-
-/* u = (a + b x + c y, d + c x + f y): a gradient field with a closed integral, x and y from the middle of the map. */
-struct affine {
-    double a, b, c, d, f;
-};
 
 /* slopes.c: the field to integrate. */
 struct slopes {

@@ -1,5 +1,5 @@
 /* post_integrate: options and glue. */
-#include "integrate.h"
+#include "integrate_device.h"
 
 #include <speckled/plugin.h>
 #include <stdlib.h>
@@ -29,9 +29,10 @@ static const struct spk_option options[] = {
 
 struct instance {
     struct spk_integrate_config config;
-    struct spk_team *team;
+    const struct spk_host *host;
     struct spk_integrate *integrate;
-    uint32_t height, width; /* prepared for */
+    struct spk_integrate_device *there; /* NULL: maps are integrated on the processor */
+    uint32_t height, width;             /* prepared for */
     double scale;
 };
 
@@ -53,7 +54,7 @@ static spk_status open_stage(const struct spk_host *host, const void *config, vo
     if (!instance)
         return spk_fail(error, SPK_NOMEM, "no memory");
     instance->config = *(const struct spk_integrate_config *)config;
-    instance->team = host->team;
+    instance->host = host;
     *self = instance;
     return SPK_OK;
 }
@@ -71,7 +72,7 @@ static spk_status replace(struct instance *instance, const struct spk_integrate_
                           uint32_t height, uint32_t width, struct spk_error *error)
 {
     struct spk_integrate *fresh = NULL;
-    spk_status status = spk_integrate_create(&fresh, config, height, width, instance->team, error);
+    spk_status status = spk_integrate_create(&fresh, config, height, width, instance->host->team, error);
     if (status)
         return status;
     spk_integrate_destroy(&instance->integrate);
@@ -81,16 +82,22 @@ static spk_status replace(struct instance *instance, const struct spk_integrate_
     return SPK_OK;
 }
 
-static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,
-                          struct spk_error *error)
+/* What both sides ask of the data. */
+static spk_status accept(struct instance *instance, const struct spk_format *in, struct spk_error *error)
 {
-    struct instance *instance = self;
     const uint32_t needed = 1u << SPK_MAP_DISPLACEMENT_X | 1u << SPK_MAP_DISPLACEMENT_Y;
     if ((in->maps & needed) != needed)
         return spk_fail(
             error, SPK_INVALID,
             "no earlier stage makes displacement_x and displacement_y: put it after a reconstruction");
-    spk_status status = spk_integrate_scale(&in->geometry, &instance->scale, error);
+    return spk_integrate_scale(&in->geometry, &instance->scale, error);
+}
+
+static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,
+                          struct spk_error *error)
+{
+    struct instance *instance = self;
+    spk_status status = accept(instance, in, error);
     if (status)
         return status;
     status = replace(instance, &instance->config, in->height, in->width, error);
@@ -122,6 +129,54 @@ static spk_status process(void *self, struct spk_work *work, struct spk_error *e
     return SPK_OK;
 }
 
+static void release_there(void *self)
+{
+    struct instance *instance = self;
+    spk_integrate_device_destroy(&instance->there);
+}
+
+static spk_status prepare_there(void *self, const struct spk_format *in, struct spk_format *out,
+                                struct spk_error *error)
+{
+    struct instance *instance = self;
+    const struct spk_host *host = instance->host;
+    release_there(self);
+    spk_integrate_destroy(&instance->integrate);
+    spk_status status = accept(instance, in, error);
+    if (!status)
+        status = spk_integrate_device_create(&instance->there, &instance->config, in->height, in->width,
+                                             host->device, host->stream, error);
+    if (!status)
+        out->maps |= 1u << SPK_MAP_PHASE;
+    return status;
+}
+
+static spk_status set_there(void *self, const void *config, struct spk_error *error)
+{
+    struct instance *instance = self;
+    const struct spk_integrate_config *values = config;
+    if (values->method != SPK_INTEGRATE_DCT)
+        return spk_fail(error, SPK_UNSUPPORTED, "only method dct has code for a device");
+    instance->config = *values;
+    return SPK_OK;
+}
+
+static spk_status process_there(void *self, struct spk_work *work, struct spk_error *error)
+{
+    struct instance *instance = self;
+    struct spk_result *result = work->result;
+    return spk_integrate_device_run(instance->there, result->map[SPK_MAP_DISPLACEMENT_X],
+                                    result->map[SPK_MAP_DISPLACEMENT_Y], result->valid, instance->scale,
+                                    result->map[SPK_MAP_PHASE], error);
+}
+
+static const struct spk_stage device_stage = {
+    .prepare = prepare_there,
+    .process = process_there,
+    .set = set_there,
+    .release = release_there,
+};
+
 static const struct spk_stage stage = {
     .prepare = prepare,
     .process = process,
@@ -140,6 +195,7 @@ static const struct spk_plugin plugin = {
     .open = open_stage,
     .close = close_stage,
     .stage = &stage,
+    .device_stage = &device_stage,
 };
 
 const struct spk_plugin *spk_plugin_entry(void)

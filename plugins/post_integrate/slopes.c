@@ -7,8 +7,6 @@
 #include <string.h>
 
 /* Sums over good pixels; x and y from the middle of the map. */
-enum { SUM_1, SUM_X, SUM_Y, SUM_XX, SUM_XY, SUM_YY, SUMS };
-
 struct sums {
     double weight[SUMS];
     double u[3], v[3]; /* of u, x u, y u; of v, x v, y v */
@@ -90,21 +88,6 @@ static void rate_band(void *context, unsigned band, unsigned worker)
     s->band[band] = sums;
 }
 
-/* Least squares a + b x + c y; only the mean where the good pixels do not span a plane. */
-static void fit_plane(const double weight[SUMS], const double sum[3], double plane[3])
-{
-    double n = weight[SUM_1], mx = weight[SUM_X] / n, my = weight[SUM_Y] / n, mean = sum[0] / n;
-    double xx = weight[SUM_XX] / n - mx * mx, xy = weight[SUM_XY] / n - mx * my,
-           yy = weight[SUM_YY] / n - my * my;
-    double xu = sum[1] / n - mx * mean, yu = sum[2] / n - my * mean, determinant = xx * yy - xy * xy;
-    plane[1] = plane[2] = 0;
-    if (determinant > 1e-6 * xx * yy && n > 3) {
-        plane[1] = (xu * yy - yu * xy) / determinant;
-        plane[2] = (yu * xx - xu * xy) / determinant;
-    }
-    plane[0] = mean - plane[1] * mx - plane[2] * my;
-}
-
 static void add_sums(struct sums *total, const struct sums *band)
 {
     for (int i = 0; i < SUMS; i++)
@@ -120,16 +103,6 @@ static void add_sums(struct sums *total, const struct sums *band)
     total->box.bottom = band->box.bottom;
     total->box.left = band->box.left < total->box.left ? band->box.left : total->box.left;
     total->box.right = band->box.right > total->box.right ? band->box.right : total->box.right;
-}
-
-static struct affine fit_affine(const struct sums *sums)
-{
-    double u[3], v[3];
-    if (sums->weight[SUM_1] < 1)
-        return (struct affine){0, 0, 0, 0, 0};
-    fit_plane(sums->weight, sums->u, u);
-    fit_plane(sums->weight, sums->v, v);
-    return (struct affine){.a = u[0], .b = u[1], .c = 0.5 * (u[2] + v[1]), .d = v[0], .f = v[2]};
 }
 
 static void detrend_band(void *context, unsigned band, unsigned worker)
@@ -226,7 +199,7 @@ void slopes_take(struct slopes *slopes, const float *ux, const float *uy, const 
     struct sums total = {{0}, {0}, {0}, {0, 0, 0, 0}};
     for (uint32_t band = 0; band < bands; band++)
         add_sums(&total, &slopes->band[band]);
-    slopes->affine = fit_affine(&total);
+    slopes->affine = fit_affine(total.weight, total.u, total.v);
     spk_team_run(slopes->team, detrend_band, &job, bands);
     double good = total.weight[SUM_1], all = (double)slopes->height * slopes->width;
     const struct box *box = &total.box;

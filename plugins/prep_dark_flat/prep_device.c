@@ -40,7 +40,9 @@ static spk_status allocate(struct spk_prep_device *d, struct spk_error *error)
     for (size_t i = 0; i < sizeof part / sizeof part[0] && !status; i++)
         status = spk_device_allocate(d->device, part[i].bytes, part[i].memory, error);
     d->marks = malloc(raw);
-    return status || d->marks ? status : spk_fail(error, SPK_NOMEM, "no memory for marks");
+    if (!status && !d->marks)
+        status = spk_fail(error, SPK_NOMEM, "no memory for marks");
+    return status;
 }
 
 spk_status spk_prep_device_create(struct spk_prep_device **out, struct spk_prep *prep,

@@ -1,0 +1,126 @@
+/* Phase integration on a device against the processor's: the same least squares, solved another way in single precision. */
+#include "gpu.h"
+#include "integrate_device.h"
+
+#include <string.h>
+
+static struct gpu gpu;
+
+struct maps {
+    uint32_t height, width;
+    size_t pixels;
+    float *ux, *uy, *phase[2];
+    uint8_t *valid;
+};
+
+static uint64_t state = 20240611;
+
+static double uniform(void)
+{
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17; /* Marsaglia, "Xorshift RNGs", 2003 */
+    return (double)(state >> 11) * 0x1p-53;
+}
+
+enum scene { BUMP, TILT, NOISE, HOLES, BORDER, NOTHING, SCENES };
+
+static void fill(struct maps *m, enum scene scene)
+{
+    for (uint32_t y = 0; y < m->height; y++)
+        for (uint32_t x = 0; x < m->width; x++) {
+            size_t at = (size_t)y * m->width + x;
+            double dx = x - 0.45 * m->width, dy = y - 0.6 * m->height,
+                   size = 0.15 * (m->width + m->height) + 1;
+            double bump = exp(-(dx * dx + dy * dy) / (2 * size * size));
+            m->ux[at] = (float)(-dx / size * bump + (scene == TILT ? 3 + 0.1 * dx : 0));
+            m->uy[at] = (float)(-dy / size * bump + (scene == TILT ? -2 + 0.05 * dy : 0));
+            m->valid[at] = 1;
+            if (scene == NOISE) {
+                m->ux[at] += (float)(0.2 * uniform());
+                m->uy[at] += (float)(0.2 * uniform());
+            }
+            if ((scene == HOLES && uniform() < 0.1) || scene == NOTHING)
+                m->valid[at] = 0;
+            if (scene == HOLES && uniform() < 0.01)
+                m->ux[at] = uniform() < 0.5 ? NAN : INFINITY;
+            if (scene == BORDER && (x < 3 || y < 2 || x + 5 > m->width || y + 4 > m->height))
+                m->valid[at] = 0;
+        }
+}
+
+static void run_here(const struct maps *m, double scale)
+{
+    const struct spk_integrate_config config = {.method = SPK_INTEGRATE_DCT, .iterations = 1};
+    struct spk_error error = {0};
+    struct spk_integrate *integrate;
+    REQUIRE(!spk_integrate_create(&integrate, &config, m->height, m->width, NULL, &error), "%s", error.text);
+    spk_integrate_run(integrate, m->ux, m->uy, m->valid, scale, m->phase[0]);
+    spk_integrate_destroy(&integrate);
+}
+
+static void run_there(const struct maps *m, double scale)
+{
+    const struct spk_integrate_config config = {.method = SPK_INTEGRATE_DCT, .iterations = 1};
+    struct spk_error error = {0};
+    struct spk_integrate_device *integrate;
+    void *ux = gpu_memory(&gpu, m->ux, m->pixels * sizeof(float)),
+         *uy = gpu_memory(&gpu, m->uy, m->pixels * sizeof(float));
+    void *valid = gpu_memory(&gpu, m->valid, m->pixels);
+    unsigned char *phase = gpu_output(&gpu, m->pixels * sizeof(float));
+    REQUIRE(!spk_integrate_device_create(&integrate, &config, m->height, m->width, gpu.device, gpu.stream,
+                                         &error),
+            "%s", error.text);
+    for (int again = 0; again < 2; again++) /* the second time over what the first left */
+        REQUIRE(!spk_integrate_device_run(integrate, ux, uy, valid, scale, (float *)(void *)phase, &error),
+                "%s", error.text);
+    gpu_take(&gpu, "phase", m->phase[1], &phase, m->pixels * sizeof(float));
+    spk_integrate_device_destroy(&integrate);
+    spk_device_release(gpu.device, &ux);
+    spk_device_release(gpu.device, &uy);
+    spk_device_release(gpu.device, &valid);
+}
+
+/* Both solve the same equations; the transforms round on the scale of what the closed part leaves, times the longest wave. */
+static void check(uint32_t height, uint32_t width, enum scene scene)
+{
+    struct maps m = {.height = height, .width = width, .pixels = (size_t)height * width};
+    m.ux = calloc(m.pixels, sizeof(float));
+    m.uy = calloc(m.pixels, sizeof(float));
+    m.phase[0] = calloc(m.pixels, sizeof(float));
+    m.phase[1] = calloc(m.pixels, sizeof(float));
+    m.valid = calloc(m.pixels, 1);
+    fill(&m, scene);
+    run_here(&m, -2.5);
+    run_there(&m, -2.5);
+    double worst = 0, largest = 0;
+    for (size_t i = 0; i < m.pixels; i++) {
+        largest = fmax(largest, fabs((double)m.phase[0][i]));
+        worst = fmax(worst, fabs((double)m.phase[0][i] - (double)m.phase[1][i]));
+        CHECK(isfinite(m.phase[1][i]), "scene %d, %u x %u: phase[%zu] is %g", scene, width, height, i,
+              (double)m.phase[1][i]);
+    }
+    double tolerance = 2e-6 * fmax(largest, 1) + 1e-7 * (height + width);
+    CHECK(worst <= tolerance, "scene %d, %u x %u: differs by %g of %g", scene, width, height, worst, largest);
+    free(m.ux);
+    free(m.uy);
+    free(m.phase[0]);
+    free(m.phase[1]);
+    free(m.valid);
+}
+
+int main(void)
+{
+    static const uint32_t size[][2] = {{1, 1},   {1, 7},   {9, 1},   {2, 2},
+                                       {33, 20}, {47, 61}, {64, 64}, {96, 35}};
+    struct spk_error error = {0};
+    const struct spk_integrate_config masked = {.method = SPK_INTEGRATE_MASKED};
+    struct spk_integrate_device *none;
+    gpu_open(&gpu);
+    for (size_t i = 0; i < sizeof size / sizeof size[0]; i++)
+        for (int scene = 0; scene < SCENES; scene++)
+            check(size[i][0], size[i][1], (enum scene)scene);
+    CHECK(spk_integrate_device_create(&none, &masked, 8, 8, gpu.device, gpu.stream, &error) ==
+              SPK_UNSUPPORTED,
+          "%s", error.text);
+    gpu_close(&gpu);
+    return test_end();
+}
