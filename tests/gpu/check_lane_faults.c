@@ -81,7 +81,7 @@ static void check_absent(void)
 int main(void)
 {
     struct gpu gpu;
-    spk_log_set_level(SPK_LOG_ERROR - 1);
+    spk_log_set_level(SPK_LOG_ERROR);
     gpu_open(&gpu);
     gpu_close(&gpu);
     for (int policy = SPK_DEVICE_POLICY_CPU; policy <= SPK_DEVICE_POLICY_REBUILD; policy++)
