@@ -12,7 +12,6 @@ enum {
     COLUMNS = UMPA_PIECE_COLUMNS,
     ROWS = UMPA_PIECE_ROWS,
     CELL = SPK_MATCH_STEP * ROWS,
-    PLACES = 64, /* of one cell at most; what is left then shares the last */
 };
 
 /* Displacements beyond are no numbers. */
@@ -200,7 +199,7 @@ static void collect(const struct piece *p, unsigned column, float ux, float uy, 
 }
 
 /* Members of the next place of a cell, round the first open pixel; false when none is open. */
-static bool next_place(const struct piece *p, unsigned *first, bool last, float *x, float *y)
+static bool next_place(const struct piece *p, unsigned *first, float *x, float *y)
 {
     while (*first < CELL && !(p->open[*first] > 0))
         ++*first;
@@ -217,8 +216,8 @@ static bool next_place(const struct piece *p, unsigned *first, bool last, float 
     p->u->ops->near(&near);
     *x = near.x = near.sum_x / near.sum;
     *y = near.y = near.sum_y / near.sum;
-    near.reach = last ? 2 * FARTHEST : p->u->reach;
     p->u->ops->near(&near);
+    p->member[*first] = 1; /* whatever rounding says, so that the cell comes to an end */
     return true;
 }
 
@@ -252,7 +251,7 @@ static void moments_of_cell(const struct piece *p, unsigned column)
     unsigned first = 0;
     float x = (float)p->u->guess_x, y = (float)p->u->guess_y;
     open_cell(p, column);
-    bool open = next_place(p, &first, false, &x, &y);
+    bool open = next_place(p, &first, &x, &y);
     collect(p, column, x, y, p->moment + column, COLUMNS, ROWS * COLUMNS);
     for (unsigned row = 0; row < ROWS; row++)
         for (unsigned i = 0; i < SPK_MATCH_STEP; i++) {
@@ -262,7 +261,7 @@ static void moments_of_cell(const struct piece *p, unsigned column)
     if (!open)
         return;
     close_members(p, column, x, y);
-    for (unsigned n = 1; n < PLACES && next_place(p, &first, n + 1 == PLACES, &x, &y); n++) {
+    while (next_place(p, &first, &x, &y)) {
         collect(p, column, x, y, p->trial, SPK_MATCH_STEP, CELL);
         take_members(p, column);
         close_members(p, column, x, y);

@@ -35,7 +35,7 @@ void umpa_global(struct spk_umpa *u)
     u->report = (struct spk_global_report){0};
     if (!u->global || u->config.refine == 0)
         return;
-    u->reach = 0.12f; /* the field is soon known better than windows know it */
+    u->reach = 0.05f; /* the field is soon known better than windows know it */
     const struct spk_global_problem problem = {
         .pitch = u->pitch,
         .param = {u->param[PARAM_T], u->param[PARAM_K], u->param[PARAM_X], u->param[PARAM_Y]},

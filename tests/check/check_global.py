@@ -264,7 +264,7 @@ def main():
     for name, own, formula, begin, true in zip(("T", "K", "ux", "uy"), best, expected, live, truth):
         apart, moved, left = rms(own - formula), rms(own - begin), rms(formula - true)
         print(f"{name}: differs by {apart:.5f}; refinement moved it by {moved:.5f}; error {rms(begin - true):.5f} before, {left:.5f} after")
-        good &= apart < 0.3 * moved and apart < 0.75 * left
+        good &= apart < 0.1 * moved and apart < 0.15 * left
     return 0 if good else 1
 
 
