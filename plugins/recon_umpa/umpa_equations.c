@@ -169,30 +169,37 @@ static int clamp_int(int value, int low, int high)
     return value < low ? low : value > high ? high : value;
 }
 
-/* Moments of a whole cell linearised at one displacement. Pixels whose place is outside the reference have no weight later, so
- * theirs may come from anywhere. */
-static void collect(const struct piece *p, unsigned column, float ux, float uy, float *out, size_t pitch,
-                    size_t plane)
+/* Rows of a cell. */
+struct band {
+    unsigned first, count;
+};
+
+/* Moments of some rows of a cell linearised at one displacement. Pixels whose place is outside the reference have no weight
+ * later, so theirs may come from anywhere. */
+static void collect(const struct piece *p, unsigned column, struct band band, float ux, float uy, float *out,
+                    size_t pitch, size_t plane)
 {
     const struct spk_umpa *u = p->u;
     const int left = (int)floorf(-ux), top = (int)floorf(-uy);
-    struct spk_moments_cell cell = {.rows = p->height,
+    const size_t sample = band.first * p->sample_row + column;
+    struct spk_moments_cell cell = {.rows = band.count,
                                     .frames = u->used_count,
                                     .frame_pitch = u->c_pitch,
                                     .frame = u->used,
-                                    .sample = p->sample + column,
-                                    .weight = u->stepping ? p->weight + column : NULL,
+                                    .sample = p->sample + sample,
+                                    .weight = u->stepping ? p->weight + sample : NULL,
                                     .scale = p->scale,
                                     .sample_row = p->sample_row,
                                     .sample_frame = p->sample_frame,
-                                    .out = out,
+                                    .out = out + band.first * pitch,
                                     .pitch = pitch,
                                     .plane = plane};
     spk_spline_weights(-ux - (float)left, cell.wx, cell.dx);
     spk_spline_weights(-uy - (float)top, cell.wy, cell.dy);
     const int x = clamp_int((int)(p->x0 + column) + left - 1, -UMPA_BESIDE, (int)u->width);
-    for (unsigned row = 0; row < p->height + 3; row++) {
-        int y = clamp_int((int)(p->y0 + row) + top - 1, -UMPA_MIRROR, (int)u->height + UMPA_MIRROR - 1);
+    for (unsigned row = 0; row < band.count + 3; row++) {
+        int y = clamp_int((int)(p->y0 + band.first + row) + top - 1, -UMPA_MIRROR,
+                          (int)u->height + UMPA_MIRROR - 1);
         cell.line[row] = umpa_coefficient(u, y) + x;
     }
     u->ops->moments(&cell);
@@ -221,12 +228,21 @@ static bool next_place(const struct piece *p, unsigned *first, float *x, float *
     return true;
 }
 
-/* Moves the members' moments from the trial to their place. */
-static void take_members(const struct piece *p, unsigned column)
+/* The rows that members lie in, from the one of the first. */
+static struct band band_of_members(const struct piece *p, unsigned first)
 {
-    const unsigned rows = p->height;
+    const unsigned top = first / SPK_MATCH_STEP;
+    unsigned last = CELL - 1;
+    while (!(p->member[last] > 0))
+        last--;
+    return (struct band){top, last / SPK_MATCH_STEP - top + 1};
+}
+
+/* Moves the members' moments from the trial to their place. */
+static void take_members(const struct piece *p, unsigned column, struct band band)
+{
     for (unsigned q = 0; q < SPK_MOMENTS; q++)
-        for (unsigned row = 0; row < rows; row++)
+        for (unsigned row = band.first; row < band.first + band.count; row++)
             p->u->ops->choose(p->moment + (q * ROWS + row) * COLUMNS + column,
                               p->trial + (q * ROWS + row) * SPK_MATCH_STEP, p->member + row * SPK_MATCH_STEP,
                               1, SPK_MATCH_STEP);
@@ -252,7 +268,7 @@ static void moments_of_cell(const struct piece *p, unsigned column)
     float x = (float)p->u->guess_x, y = (float)p->u->guess_y;
     open_cell(p, column);
     bool open = next_place(p, &first, &x, &y);
-    collect(p, column, x, y, p->moment + column, COLUMNS, ROWS * COLUMNS);
+    collect(p, column, (struct band){0, p->height}, x, y, p->moment + column, COLUMNS, ROWS * COLUMNS);
     for (unsigned row = 0; row < ROWS; row++)
         for (unsigned i = 0; i < SPK_MATCH_STEP; i++) {
             p->x[row * COLUMNS + column + i] = x;
@@ -262,8 +278,9 @@ static void moments_of_cell(const struct piece *p, unsigned column)
         return;
     close_members(p, column, x, y);
     while (next_place(p, &first, &x, &y)) {
-        collect(p, column, x, y, p->trial, SPK_MATCH_STEP, CELL);
-        take_members(p, column);
+        struct band band = band_of_members(p, first);
+        collect(p, column, band, x, y, p->trial, SPK_MATCH_STEP, CELL);
+        take_members(p, column, band);
         close_members(p, column, x, y);
     }
 }
