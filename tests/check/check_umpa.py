@@ -2,9 +2,10 @@
 """Holds recon_umpa at integer shifts to the closed forms of the UMPA model, in double precision with NumPy, from their definition:
 one window sum for each frame, shift and pixel (De Marco et al., Opt. Express 31, 635 (2023)).
 
-    check_umpa.py STAGE_RAW [SHARED_DATA]
+    check_umpa.py STAGE_RAW
 
-Random stacks always; the values of the public UMPA package (umpa_crop.h5, table `cost_table`) where SHARED_DATA has them."""
+Random stacks always; the values of the public UMPA package (dataset `cost_table`) where SPECKLED_UMPA_CROP names a file of them."""
+import os
 import pathlib
 import subprocess
 import sys
@@ -93,7 +94,7 @@ def check_package(program, folder, path):
 
 def main():
     program = pathlib.Path(sys.argv[1])
-    data = pathlib.Path(sys.argv[2]) / "umpa_crop.h5" if len(sys.argv) > 2 else None
+    data = os.environ.get("SPECKLED_UMPA_CROP")
     seed = int(np.random.SeedSequence().entropy % 2 ** 32)
     print("seed", seed)
     generator = np.random.default_rng(seed)
@@ -101,7 +102,7 @@ def main():
         folder = pathlib.Path(name)
         good = all([check_random(program, folder, generator, window, dark_field)
                     for window in (1, 2) for dark_field in (True, False)])
-        if data and data.exists():
+        if data:
             good &= check_package(program, folder, data)
         else:
             print("skipped: the values of the public UMPA package are not here")
