@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+/* Stacks of higher numbers belong nowhere: there must be room to count on from any that is taken. */
+#define LAST_STACK (INT64_MAX / 2)
+
 void placement_reset(struct placement *placement, const struct placement_rules *rules)
 {
     struct placement_rules kept = *rules;
@@ -122,10 +125,16 @@ static spk_status find_position(const struct placement *placement, const struct 
         *reason = SPK_REJECT_LATE;
         return SPK_INVALID;
     }
+    bool numbered = !placement->rules.by_number && frame->stack != SPK_UNKNOWN;
+    int64_t stack = numbered ? frame->stack : counted_stack;
+    if (stack < 0 || stack > LAST_STACK) {
+        *reason = SPK_REJECT_ROLE;
+        return SPK_INVALID;
+    }
     if (carried)
         place->position = (uint32_t)frame->position;
-    if (!placement->rules.by_number && frame->stack != SPK_UNKNOWN)
-        place->stack = frame->stack;
+    if (numbered)
+        place->stack = stack;
     else if (!carried)
         place->stack = placement->stack_offset + counted_stack;
     else /* positions rise within a stack: one that does not begins the next */
