@@ -28,10 +28,14 @@ static spk_status load(struct instance *instance, const void *within, struct spk
     char path[4096];
     spk_nn_weights_path(instance->config.network.weights, method->architecture, within, path, sizeof path);
     spk_status status = spk_nn_weights_load(&instance->weights, path, method->architecture, error);
-    if (status == SPK_IO)
-        return spk_fail_context(
-            error, "no weights: make them with plugins/%s/train, or name a file by the option weights",
-            method->plugin);
+    if (status == SPK_IO) {
+        spk_fail_context(error,
+                         "no weights: make them with plugins/%s/train, or name a file by the option weights",
+                         method->plugin);
+        if (error)
+            error->status = SPK_UNSUPPORTED;
+        return SPK_UNSUPPORTED;
+    }
     if (!status)
         status = spk_nn_recon_check(method, instance->weights, error);
     if (status)
