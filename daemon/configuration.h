@@ -90,7 +90,7 @@ spk_status spk_configuration_set(struct spk_configuration *configuration, const 
 
 enum { SPK_PARTS_ALL = 15 };
 
-/* The rules that a graph obeys as a whole: a source, one recon stage, the order of stages, a sink. `parts` has the bit
+/* The rules that a graph obeys as a whole: a source, a recon stage or several, the order of stages, a sink. `parts` has the bit
  * 1u << enum spk_part for each part to look at (or SPK_PARTS_ALL). What is wrong is added to `problems`; SPK_INVALID then. */
 spk_status spk_configuration_check(const struct spk_configuration *configuration, unsigned parts,
                                    struct spk_problems *problems);

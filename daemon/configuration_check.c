@@ -52,21 +52,38 @@ static void check_order(const struct spk_graph *graph, const struct spk_graph_pl
     }
 }
 
-static void check_recon(const struct spk_graph *graph, const struct spk_graph_places *places,
-                        struct spk_problems *problems)
+/* Whether an earlier stage is of the same plugin. */
+static bool stands_before(const struct spk_graph *graph, uint32_t stage)
 {
+    for (uint32_t i = 0; i < stage; i++)
+        if (graph->stage[i].plugin == graph->stage[stage].plugin)
+            return true;
+    return false;
+}
+
+static void check_recon(const struct spk_configuration *configuration, struct spk_problems *problems)
+{
+    const struct spk_graph *graph = &configuration->graph;
+    const struct spk_graph_places *places = &configuration->places;
     uint32_t count = 0;
     for (uint32_t i = 0; i < graph->stages; i++) {
-        if (!has_prefix(&graph->stage[i], "recon_"))
+        if (!spk_node_is_method(&graph->stage[i]))
             continue;
-        if (++count > 1)
+        count++;
+        if (stands_before(graph, i))
             spk_problems_add(problems, places->stage[i].mark,
-                             "%s: there is a recon stage already; one is allowed",
-                             graph->stage[i].plugin->name);
+                             "%s stands twice; a method is chosen by its name", graph->stage[i].plugin->name);
     }
-    if (!count)
+    if (!count) {
         spk_problems_add(problems, places->stages.mark,
                          "no recon stage: one of the stages must be a plugin recon_* that makes the maps");
+        return;
+    }
+    struct spk_error error = {0};
+    uint32_t method;
+    if (spk_graph_method(graph, graph->options.method, &method, &error))
+        spk_problems_add(problems, spk_configuration_mark(configuration, &graph->options, "method"),
+                         "pipeline: %s", error.text);
 }
 
 spk_status spk_configuration_check(const struct spk_configuration *configuration, unsigned parts,
@@ -81,7 +98,7 @@ spk_status spk_configuration_check(const struct spk_configuration *configuration
         check_sinks(graph, &configuration->places, problems);
     if (parts & 1u << SPK_PART_STAGES) {
         check_order(graph, &configuration->places, problems);
-        check_recon(graph, &configuration->places, problems);
+        check_recon(configuration, problems);
     }
     return problems->count == before ? SPK_OK : SPK_INVALID;
 }

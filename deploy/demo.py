@@ -72,6 +72,7 @@ class Demo:
         self.ports = {"port": ca, "pva_port": pva}
         self.children = {}
         self.interrupted = False
+        self.methods = options.method.split(",") if options.method else []
         self.stacks = 0
         if options.seconds:
             self.stacks = max(2, int(options.seconds * RATE_HZ / COUNT) - 3)
@@ -112,16 +113,20 @@ class Demo:
         done = subprocess.run([self.program, "plugins", name], capture_output=True, text=True, check=False)
         return done.returncode == 0
 
+    def replaced(self, stage):
+        """The stages to stand where `stage` stood."""
+        if not stage["plugin"].startswith("recon_"):
+            return [stage]
+        return [stage if stage["plugin"] == f"recon_{name}" else {"plugin": f"recon_{name}"} for name in self.methods]
+
     def write_configuration(self):
         """config/demo.yaml with the ports and files of this run."""
         config = yaml.safe_load(Path(self.options.config).read_text())
         config["source"].update(endpoints=[self.frames])
         # All on one machine, so the detector may wait for a reconstruction that shares its processors.
         config["pipeline"].update(count=COUNT, block=True)
-        if self.options.method:
-            stage = next(stage for stage in config["stages"] if stage["plugin"].startswith("recon_"))
-            stage.clear()
-            stage["plugin"] = f"recon_{self.options.method}"
+        if self.methods:
+            config["stages"] = [stage for given in config["stages"] for stage in self.replaced(given)]
         changes = {"sink_zmq": {"endpoints": [self.maps]}, "sink_hdf5": {"path": str(self.output / "maps.h5")},
                    "sink_epics_ioc": {"prefix": PREFIX, **self.ports}}
         for sink in config["sinks"]:
@@ -136,6 +141,14 @@ class Demo:
         file = self.output / "speckled.yaml"
         file.write_text(yaml.safe_dump(config, sort_keys=False))
         return file
+
+    def change_method(self):
+        """The next of several methods, while frames come."""
+        if len(self.methods) < 2:
+            return
+        self.methods.append(self.methods.pop(0))
+        subprocess.run([self.program, "ctl", "--endpoint", self.control, "set", f"pipeline.method={self.methods[0]}"], check=True,
+                       env=self.environment)
 
     def status(self):
         done = subprocess.run([self.program, "ctl", "--endpoint", self.control, "--json", "status"], capture_output=True, text=True,
@@ -161,7 +174,7 @@ class MapClient:
         self.socket.linger = 0
         self.socket.connect(endpoint)
         self.socket.subscribe(b"")
-        self.newest, self.numbers = {}, set()
+        self.newest, self.numbers, self.methods = {}, set(), {}
 
     def take(self, seconds):
         deadline = time.monotonic() + seconds
@@ -171,6 +184,7 @@ class MapClient:
             about = header["speckled"]
             self.newest[about["map"]] = np.frombuffer(payload, header["type"]).reshape(header["shape"]), about
             self.numbers.add(about["number"])
+            self.methods.setdefault(about["method"], set()).add(about["number"])
 
 
 def short_counters(counters):
@@ -209,6 +223,7 @@ def detector_is_done(demo):
 def watch(demo, client):
     """The live table, a row a second, until the detector is done and everything it sent is worked off."""
     started = before = None
+    shown = 0
     while True:
         client.take(1.0)
         demo.expect_running("service")
@@ -220,6 +235,9 @@ def watch(demo, client):
             print(table_row(name for name, _ in COLUMNS))
         if started:
             show(status, time.monotonic() - started)
+            if status["results"] > shown:
+                shown = status["results"]
+                demo.change_method()
         if detector_is_done(demo):
             progress = status["received"], status["results"], status["in_flight"]
             if progress == before and (status["in_flight"] == 0 or demo.interrupted):
@@ -275,7 +293,7 @@ def write_pictures(folder, maps, valid):
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
-    names = [name for name in LABELS if name in maps]
+    names = [name for name in LABELS if name in maps and np.isfinite(maps[name]).any()]
     for name in names:
         figure, axes = pyplot.subplots(figsize=(6, 5))
         draw(axes, name, maps[name], valid)
@@ -354,6 +372,10 @@ def check_account(demo, status, client):
         problems.append(f"{demo.stacks} stacks were sent, {status['results']} results were published")
     if len(client.numbers) != status["results"]:
         problems.append(f"the ZeroMQ client got {len(client.numbers)} results of {status['results']}")
+    if len(demo.methods) > 1:
+        print("Results by method: " + ", ".join(f"{name} {len(numbers)}" for name, numbers in sorted(client.methods.items())))
+        if len(client.methods) < min(len(demo.methods), status["results"]):
+            problems.append("not every method had its turn")
     for name, sink in status["sinks"].items():
         if sink["failed"] or (sink["dropped"] and name != "sink_epics_ioc"):
             problems.append(f"{name}: {sink['dropped']} results dropped, {sink['failed']} failed: {sink.get('message', '')}")

@@ -244,9 +244,8 @@ static void pass_options(struct assembler *assembler, const struct order *order)
             continue;
         }
         memcpy(config, order->config, size);
-        assembler_send(
-            assembler, i,
-            &(struct lane_message){.verb = LANE_SET, .stage = (uint32_t)order->stage, .config = config});
+        assembler_send(assembler, i,
+                       &(struct lane_message){.verb = LANE_SET, .stage = order->stage, .config = config});
     }
     free(order->config);
 }
@@ -261,8 +260,10 @@ static void obey_orders(struct assembler *assembler)
     pipeline->orders = 0;
     pthread_mutex_unlock(&pipeline->lock);
     for (uint32_t i = 0; i < count; i++) {
-        if (orders[i].stage >= 0)
+        if (orders[i].kind == ORDER_SET)
             pass_options(assembler, &orders[i]);
+        else if (orders[i].kind == ORDER_METHOD)
+            send_to_all(assembler, &(struct lane_message){.verb = LANE_METHOD, .stage = orders[i].stage});
         else
             obey_command(assembler, orders[i].command, orders[i].count);
     }

@@ -33,6 +33,7 @@ enum lane_verb {
     LANE_FORGET,    /* drop what was gathered of a reference, dark or flat */
     LANE_CALIBRATE, /* the dark or flat being averaged comes into force */
     LANE_SET,       /* new values of a stage's live options */
+    LANE_METHOD,    /* another stage makes the maps from now on */
     LANE_END_SERIES,
     LANE_STOP,
 };
@@ -48,7 +49,7 @@ struct lane_message {
     uint64_t ticket;          /* COMPLETE, UPDATE, DISCARD, END_SERIES: order of publication */
     int64_t stack;            /* COMPLETE, UPDATE: its number */
     struct spk_frame *frame;  /* FRAME: a reference that travels */
-    uint32_t stage;           /* SET */
+    uint32_t stage;           /* SET, METHOD */
     void *config;             /* SET: takes */
     struct spk_format format; /* PREPARE */
 };
@@ -102,12 +103,17 @@ struct lane {
     uint32_t stages;
     void *stage[SPK_STAGES_MAX];
     const struct spk_plugin *plugin[SPK_STAGES_MAX];
-    void *config[SPK_STAGES_MAX]; /* live values that the stage took last; NULL: those it was opened with */
+    void *config[SPK_STAGES_MAX];  /* live values that the stage took last; NULL: those it was opened with */
+    uint32_t maps[SPK_STAGES_MAX]; /* that are filled behind it, as in struct spk_format */
+    uint32_t methods, method;      /* bits of the stages recon_*, and which of them makes the maps */
+    uint32_t own_maps[SPK_STAGES_MAX]; /* that a method itself fills */
+    uint32_t refused;                  /* bits of the stages that could not take the reference in force */
+    bool exchanged;                    /* the method has not seen the last stack */
     struct spk_format raw, corrected, output;
     struct slot slot[SLOTS];
     struct spk_stack reference[2];
     uint32_t filling; /* the reference that is gathered; the other one is in force */
-    bool has_reference, reference_failed;
+    bool has_reference;
     bool reference_lost;        /* as slot.lost, of the one that is gathered */
     struct lane_device *device; /* NULL: the processor */
     uint64_t references, generation;
@@ -149,11 +155,14 @@ struct service {
     bool started;
 };
 
+enum order_kind { ORDER_COMMAND, ORDER_SET, ORDER_METHOD };
+
 struct order {
-    enum spk_command command;
-    uint32_t count;
-    int64_t stage; /* >= 0: new live options for this stage instead of a command */
-    void *config;  /* takes */
+    enum order_kind kind;
+    enum spk_command command; /* COMMAND */
+    uint32_t count;           /* COMMAND */
+    uint32_t stage;           /* SET, METHOD */
+    void *config;             /* SET: takes */
 };
 
 struct context_roles {
@@ -212,6 +221,11 @@ void graph_say(struct spk_pipeline *pipeline, enum spk_log_level level, const ch
 /* Remembers the first final failure. */
 void graph_fail(struct spk_pipeline *pipeline, const struct spk_error *error);
 
+/* method.c: puts the whole name of the method into options.method. */
+spk_status graph_settle_method(struct spk_pipeline *pipeline, struct spk_error *error);
+/* Orders another method, as the option's text names it. Called with the lock held. */
+spk_status graph_order_method(struct spk_pipeline *pipeline, const char *name, struct spk_error *error);
+
 /* host.c: fills the services that a plugin sees. */
 void graph_host(struct spk_host *host, struct spk_pipeline *pipeline, struct spk_team *team);
 
@@ -237,7 +251,8 @@ void lane_release(struct lane *lane);
 /* One frame into `stack` at `position` of the host, through the first stage that corrects, or as it is. */
 spk_status lane_correct(struct lane *lane, const struct spk_frame *frame, struct spk_stack *stack,
                         uint32_t position, struct spk_error *error);
-/* Hands the reference in force to the stages. */
+/* Hands the reference in force to the stages, each whatever the others say; `refused` remembers. Returns the first failure; one
+ * of the device ends it. */
 spk_status lane_take_reference(struct lane *lane, struct spk_error *error);
 void lane_frame(struct lane *lane, struct lane_message *message);
 void lane_reference(struct lane *lane, const struct lane_message *message);
@@ -248,6 +263,22 @@ void lane_update(struct lane *lane, const struct lane_message *message);
 /* Rolling mode: makes the map set that merged updates wait for. */
 void lane_flush(struct lane *lane);
 void lane_publish(struct lane *lane, const struct publication *publication);
+
+/* False for a method that stands by. */
+static inline bool lane_runs(const struct lane *lane, uint32_t stage)
+{
+    return stage == lane->method || !(lane->methods & 1u << stage);
+}
+/* Whether a stage that runs is without the reference in force. */
+static inline bool lane_reference_failed(const struct lane *lane)
+{
+    return lane->refused & ~(lane->methods & ~(1u << lane->method));
+}
+/* Maps that only other methods make. */
+static inline uint32_t lane_missing_maps(const struct lane *lane)
+{
+    return lane->methods ? lane->maps[lane->method] & ~lane->own_maps[lane->method] : 0;
+}
 
 /* publisher.c */
 void *publisher_main(void *pipeline);

@@ -15,7 +15,8 @@ spk_status spk_pipeline_command(struct spk_pipeline *pipeline, enum spk_command 
     if (pipeline->orders == COMMANDS_MAX)
         status = spk_fail(error, SPK_AGAIN, "%d commands are waiting already", COMMANDS_MAX);
     else
-        pipeline->order[pipeline->orders++] = (struct order){.command = command, .count = count, .stage = -1};
+        pipeline->order[pipeline->orders++] =
+            (struct order){.kind = ORDER_COMMAND, .command = command, .count = count};
     pthread_mutex_unlock(&pipeline->lock);
     atomic_store(&pipeline->ordered, true);
     doorbell_ring(&pipeline->assembler_bell);
@@ -148,7 +149,8 @@ static spk_status change(struct spk_pipeline *pipeline, const struct target *tar
         return status;
     }
     memcpy(section->config, copy, section->size);
-    pipeline->order[pipeline->orders++] = (struct order){.stage = section->stage, .config = copy};
+    pipeline->order[pipeline->orders++] =
+        (struct order){.kind = ORDER_SET, .stage = (uint32_t)section->stage, .config = copy};
     account_add(&pipeline->account.generation, 1);
     return SPK_OK;
 }
@@ -160,13 +162,14 @@ spk_status spk_pipeline_set(struct spk_pipeline *pipeline, const char *key, cons
     spk_status status = find_target(pipeline, key, &target, error);
     if (status)
         return status;
-    if (!target.option->live || target.section.stage < 0)
+    bool method = target.section.config == &pipeline->options && target.option->live;
+    if (!method && (!target.option->live || target.section.stage < 0))
         return spk_fail(error, SPK_STATE, "%s: needs restart: change it in the configuration file", key);
-    status = try_value(pipeline, &target, value, error);
+    status = method ? SPK_OK : try_value(pipeline, &target, value, error);
     if (status)
         return status;
     pthread_mutex_lock(&pipeline->lock);
-    status = change(pipeline, &target, value, error);
+    status = method ? graph_order_method(pipeline, value, error) : change(pipeline, &target, value, error);
     pthread_mutex_unlock(&pipeline->lock);
     atomic_store(&pipeline->ordered, true);
     doorbell_ring(&pipeline->assembler_bell);

@@ -30,8 +30,10 @@ spk_status lane_create(struct lane *lane, struct spk_pipeline *pipeline, uint32_
         if (status)
             return spk_fail_context(error, "%s", node->plugin->name);
         lane->stages = i + 1;
+        lane->methods |= (uint32_t)spk_node_is_method(node) << i;
     }
-    return lane_device_open(lane, error);
+    status = spk_graph_method(graph, pipeline->options.method, &lane->method, error);
+    return status ? status : lane_device_open(lane, error);
 }
 
 void lane_destroy(struct lane *lane)
@@ -112,6 +114,14 @@ static void set_options(struct lane *lane, const struct lane_message *message)
     lane->generation++;
 }
 
+/* What merged updates wait for was made before, so both methods see whole stacks. */
+static void exchange_method(struct lane *lane, const struct lane_message *message)
+{
+    lane->method = message->stage;
+    lane->exchanged = true;
+    lane->generation++;
+}
+
 static void discard(struct lane *lane, const struct lane_message *message)
 {
     struct slot *slot = &lane->slot[message->slot];
@@ -160,6 +170,9 @@ static bool obey(struct lane *lane, struct lane_message *message)
         break;
     case LANE_SET:
         set_options(lane, message);
+        break;
+    case LANE_METHOD:
+        exchange_method(lane, message);
         break;
     case LANE_END_SERIES:
         lane_publish(

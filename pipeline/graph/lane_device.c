@@ -83,7 +83,6 @@ spk_status lane_device_prepare(struct lane *lane, uint32_t i, const struct spk_f
         graph_say(lane->pipeline, SPK_LOG_INFO, "%s runs on the processor: %s", plugin->name, why.text);
     if (d) {
         d->on[i] = !status;
-        d->maps[i] = out->maps;
         d->mixed |= status && (plugin->stage->process || plugin->stage->reference);
     }
     return status;

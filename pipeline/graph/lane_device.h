@@ -20,9 +20,8 @@ struct lane_device {
     struct spk_device *device;
     struct spk_stream *copies, *work;
     spk_device_operation combine;
-    bool on[SPK_STAGES_MAX];       /* this stage runs on the device */
-    uint32_t maps[SPK_STAGES_MAX]; /* that are filled behind it, as in struct spk_format */
-    bool mixed;                    /* some stage that reads stacks runs on the processor */
+    bool on[SPK_STAGES_MAX]; /* this stage runs on the device */
+    bool mixed;              /* some stage that reads stacks runs on the processor */
     struct lane_upload upload[UPLOADS];
     uint32_t next_upload;
     struct spk_event *passed[SPK_STAGES_MAX + 1]; /* before the first stage, and behind each */

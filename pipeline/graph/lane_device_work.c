@@ -219,6 +219,22 @@ static spk_status run_stage(struct passage *p, uint32_t i, struct spk_error *err
     return status ? status : stage->process(lane->stage[i], &p->there, error);
 }
 
+/* All bits set is a NaN. */
+static spk_status blank_maps(const struct passage *p, uint32_t maps, struct spk_error *error)
+{
+    spk_status status = SPK_OK;
+    for (int i = 0; i < SPK_MAP_COUNT && !status; i++) {
+        if (!(maps & 1u << i))
+            continue;
+        if (p->maps_there)
+            status = spk_stream_fill(p->lane->device->work, p->result->map[i], 0xff,
+                                     p->pixels * sizeof(float), error);
+        else
+            memset(p->work->result->map[i], 0xff, p->pixels * sizeof(float));
+    }
+    return status;
+}
+
 static spk_status begin(struct passage *p, struct spk_error *error)
 {
     struct lane_device *d = p->lane->device;
@@ -250,7 +266,7 @@ static spk_status end(struct passage *p, struct spk_error *error)
     for (uint32_t i = 0; i < lane->stages && !status; i++) {
         status = spk_event_between(d->passed[i], d->passed[i + 1], &provenance->stage_ns[i], error);
         provenance->stage_name[i] = lane->plugin[i]->name;
-        if (!status && lane->plugin[i]->stage->process)
+        if (!status && lane->plugin[i]->stage->process && lane_runs(lane, i))
             latency_record(&lane->pipeline->account.process[i], provenance->stage_ns[i]);
     }
     return status;
@@ -267,10 +283,14 @@ spk_status lane_device_run(struct lane *lane, const struct spk_work *work, struc
                         .pixels = mask_bytes(work->sample)};
     spk_status status = begin(&p, error);
     for (uint32_t i = 0; i < lane->stages && !status; i++) {
-        status = run_stage(&p, i, error);
-        if (status)
-            spk_fail_context(error, "%s", lane->plugin[i]->name);
-        p.maps = d->maps[i];
+        if (lane_runs(lane, i)) {
+            status = run_stage(&p, i, error);
+            if (status)
+                spk_fail_context(error, "%s", lane->plugin[i]->name);
+            p.maps = lane->maps[i];
+        }
+        if (!status && i == lane->method)
+            status = blank_maps(&p, lane_missing_maps(lane), error);
         status = status ? status : spk_event_mark(d->passed[i + 1], d->work, error);
     }
     return status ? status : end(&p, error);

@@ -8,7 +8,8 @@
 struct kept {
     struct spk_stack reference;
     struct average dark, flat;
-    bool has_reference, reference_failed;
+    bool has_reference;
+    uint32_t refused;
 };
 
 static bool any_present(const struct spk_stack *stack)
@@ -22,7 +23,7 @@ static void lose(struct lane *lane, struct kept *kept)
         lane->slot[i].lost |= any_present(&lane->slot[i].stack);
     lane->reference_lost |= any_present(&lane->reference[lane->filling]);
     struct spk_stack *in_force = &lane->reference[1 - lane->filling];
-    *kept = (struct kept){*in_force, lane->dark, lane->flat, lane->has_reference, lane->reference_failed};
+    *kept = (struct kept){*in_force, lane->dark, lane->flat, lane->has_reference, lane->refused};
     memset(in_force, 0, sizeof *in_force);
     memset(&lane->dark, 0, sizeof lane->dark);
     memset(&lane->flat, 0, sizeof lane->flat);
@@ -51,11 +52,13 @@ static spk_status restore(struct lane *lane, const struct kept *kept, struct spk
     memcpy(in_force->present, kept->reference.present, in_force->count);
     in_force->version = kept->reference.version + 1;
     lane->has_reference = true;
-    lane->reference_failed = kept->reference_failed;
-    if (kept->reference_failed)
+    lane->refused = kept->refused;
+    if (kept->refused == UINT32_MAX) /* there is no whole copy of it */
         return SPK_OK;
     status = lane->device ? lane_device_send(lane, in_force, error) : SPK_OK;
-    return status ? status : lane_take_reference(lane, error);
+    if (!status && lane_take_reference(lane, error) == SPK_DEVICE)
+        status = SPK_DEVICE;
+    return status;
 }
 
 static spk_status rebuild(struct lane *lane, bool with_device, const struct kept *kept,

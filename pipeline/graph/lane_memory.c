@@ -82,24 +82,57 @@ static uint32_t results_needed(const struct spk_pipeline *pipeline)
     return count;
 }
 
+/* One method sees what the first one sees: none of them works on another's maps. */
+static spk_status prepare_stage(struct lane *lane, uint32_t i, const struct spk_format *before,
+                                struct spk_format *out, struct spk_error *error)
+{
+    struct spk_format in = *before;
+    bool method = lane->methods & 1u << i, another = lane->methods & ((1u << i) - 1);
+    if (method)
+        for (uint32_t other = 0; other < i; other++)
+            in.maps &= lane->methods & 1u << other ? ~lane->own_maps[other] : UINT32_MAX;
+    *out = in;
+    spk_status status = lane_device_prepare(lane, i, &in, out, error);
+    if (status == SPK_UNSUPPORTED) {
+        *out = in;
+        status = lane->plugin[i]->stage->prepare(lane->stage[i], &in, out, error);
+    }
+    if (status || !method)
+        return status;
+    lane->own_maps[i] = out->maps & ~in.maps;
+    out->maps |= before->maps;
+    if (another && (out->height != before->height || out->width != before->width))
+        return spk_fail(error, SPK_INVALID, "makes maps of %u x %u pixels where another method makes %u x %u",
+                        out->height, out->width, before->height, before->width);
+    return SPK_OK;
+}
+
+/* Behind whichever method ran, the maps of all of them are there. */
+static void settle_methods(struct lane *lane)
+{
+    uint32_t all = 0;
+    for (uint32_t i = 0; i < lane->stages; i++)
+        all |= lane->methods & 1u << i ? lane->maps[i] : 0;
+    for (uint32_t i = 0; i < lane->stages; i++)
+        lane->maps[i] |= lane->methods & 1u << i ? all : 0;
+}
+
 spk_status lane_prepare(struct lane *lane, struct spk_error *error)
 {
     struct spk_format format = lane->raw;
     lane->corrected = format;
     lane->corrected.dtype = SPK_F32;
     for (uint32_t i = 0; i < lane->stages; i++) {
-        struct spk_format next = format;
-        spk_status status = lane_device_prepare(lane, i, &format, &next, error);
-        if (status == SPK_UNSUPPORTED) {
-            next = format;
-            status = lane->plugin[i]->stage->prepare(lane->stage[i], &format, &next, error);
-        }
+        struct spk_format next;
+        spk_status status = prepare_stage(lane, i, &format, &next, error);
         if (status)
             return spk_fail_context(error, "%s", lane->plugin[i]->name);
+        lane->maps[i] = next.maps;
         format = next;
         if (lane->plugin[i]->stage->correct)
             lane->corrected = format;
     }
+    settle_methods(lane);
     lane->output = format;
     if (!slots_allocate(lane))
         return spk_fail(error, SPK_NOMEM, "no memory for stacks of %u x %u x %u pixels",

@@ -154,18 +154,23 @@ static void settle(struct lane *lane, const struct lane_message *message, bool d
 spk_status lane_take_reference(struct lane *lane, struct spk_error *error)
 {
     struct spk_stack *reference = &lane->reference[1 - lane->filling];
-    spk_status status = SPK_OK;
-    for (uint32_t i = 0; i < lane->stages && !status; i++) {
+    spk_status first = SPK_OK;
+    lane->refused = 0;
+    for (uint32_t i = 0; i < lane->stages && first != SPK_DEVICE; i++) {
         const struct spk_stage *stage = lane_stage(lane, i);
+        struct spk_error why = {0};
         if (!stage->reference)
             continue;
         const struct spk_stack *seen =
             lane_stage_is_there(lane, i) ? lane_device_twin(lane, reference) : reference;
-        status = stage->reference(lane->stage[i], seen, error);
-        if (status)
-            spk_fail_context(error, "%s", lane->plugin[i]->name);
+        spk_status status = stage->reference(lane->stage[i], seen, &why);
+        if (!status)
+            continue;
+        lane->refused |= 1u << i;
+        if (!first || status == SPK_DEVICE)
+            first = spk_fail(error, status, "%s: %s", lane->plugin[i]->name, why.text);
     }
-    return status;
+    return first;
 }
 
 void lane_reference(struct lane *lane, const struct lane_message *message)
@@ -176,16 +181,19 @@ void lane_reference(struct lane *lane, const struct lane_message *message)
         lane->filling = 1 - lane->filling;
         lane->references++;
         lane->has_reference = true;
-        failed = lane->reference_lost;
+        bool lost = lane->reference_lost;
         lane->reference_lost = false;
         processing = true;
-        if (lane->device && !failed) /* the host keeps a copy: a lane that loses its device goes on with it */
-            failed = lane_device_fetch(lane, &lane->reference[1 - lane->filling], &error) != SPK_OK;
-        failed = failed || lane_take_reference(lane, &error) != SPK_OK;
+        if (lane->device && !lost) /* the host keeps a copy: a lane that loses its device goes on with it */
+            lost = lane_device_fetch(lane, &lane->reference[1 - lane->filling], &error) != SPK_OK;
+        if (lost)
+            lane->refused = UINT32_MAX;
+        else
+            lane_take_reference(lane, &error);
         processing = false;
         if (error.status)
             graph_say(lane->pipeline, SPK_LOG_ERROR, "%s", error.text);
-        lane->reference_failed = failed;
+        failed = lane_reference_failed(lane);
         memset(filling(lane)->present, 0, filling(lane)->count);
         lane_fault(lane, &error);
     }
@@ -306,18 +314,31 @@ static void summarise(struct spk_result *result)
         result->provenance.mean_quality = sum / (double)valid;
 }
 
+/* All bits set is a NaN. */
+static void blank_maps(struct spk_result *result, uint32_t maps)
+{
+    size_t bytes = (size_t)result->height * result->width * sizeof(float);
+    for (int i = 0; i < SPK_MAP_COUNT; i++)
+        if (maps & 1u << i)
+            memset(result->map[i], 0xff, bytes);
+}
+
 static spk_status run_here(struct lane *lane, struct spk_work *work, struct spk_error *error)
 {
     struct spk_provenance *provenance = &work->result->provenance;
     int64_t before = spk_clock_monotonic_ns();
     spk_status status = SPK_OK;
     for (uint32_t i = 0; i < lane->stages && !status; i++) {
+        provenance->stage_name[i] = lane->plugin[i]->name;
+        if (!lane_runs(lane, i))
+            continue;
         if (lane->plugin[i]->stage->process)
             status = lane->plugin[i]->stage->process(lane->stage[i], work, error);
         if (status)
             spk_fail_context(error, "%s", lane->plugin[i]->name);
+        else if (i == lane->method)
+            blank_maps(work->result, lane_missing_maps(lane));
         int64_t now = spk_clock_monotonic_ns();
-        provenance->stage_name[i] = lane->plugin[i]->name;
         provenance->stage_ns[i] = now - before;
         if (lane->plugin[i]->stage->process)
             latency_record(&lane->pipeline->account.process[i], now - before);
@@ -334,8 +355,11 @@ static spk_status run_stages(struct lane *lane, struct spk_work *work, struct sp
     spk_status status = lane->device ? lane_device_run(lane, work, error) : run_here(lane, work, error);
     latency_record(&lane->pipeline->account.reconstruction, spk_clock_monotonic_ns() - begin);
     provenance->stages = lane->stages;
-    if (!status)
+    provenance->method = lane->methods ? lane->plugin[lane->method]->name : NULL;
+    if (!status) {
+        lane->exchanged = false;
         summarise(work->result);
+    }
     processing = false;
     return status ? spk_fail_context(error, "stack %lld", (long long)provenance->stack) : SPK_OK;
 }
@@ -348,12 +372,12 @@ static void reconstruct(struct lane *lane, struct slot *slot, int64_t changed, b
     publication->kind = PUBLISH_NOTHING;
     publication->dropped = true;
     publication->reason = lane->has_reference ? SPK_DROP_FAULT : SPK_DROP_NO_REFERENCE;
-    if (!atomic_load(&lane->failed) && lane->has_reference && !lane->reference_failed && !slot->lost) {
+    if (!atomic_load(&lane->failed) && lane->has_reference && !lane_reference_failed(lane) && !slot->lost) {
         struct spk_result *result = claim_result(lane);
         describe(lane, slot, partial, result);
         struct spk_work work = {.reference = in_force(lane),
                                 .sample = &slot->stack,
-                                .changed_position = changed,
+                                .changed_position = lane->exchanged ? SPK_UNKNOWN : changed,
                                 .result = result};
         if (run_stages(lane, &work, &error)) {
             graph_say(lane->pipeline, SPK_LOG_ERROR, "%s", error.text);

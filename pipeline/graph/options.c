@@ -32,6 +32,10 @@ const struct spk_option spk_pipeline_options[] = {
          "Publish stacks that were closed incomplete, marked as partial, instead of dropping their frames."},
     {OPTION(stack_timeout_ms), .type = SPK_OPTION_INT, .unit = "ms", .minimum = 0, .maximum = 86400000,
      .default_value = "0", .help = "Close an open stack when no frame came for so long; 0: never."},
+    {OPTION(method), .type = SPK_OPTION_STRING, .default_value = "", .live = true,
+     .help = "Of several stages recon_*, the one that makes the maps, such as `umpa`; empty: the first. The "
+             "others get every "
+             "reference too and stand by: the method changes between two stacks."},
     {OPTION(lanes), .type = SPK_OPTION_INT, .minimum = 1, .maximum = 16, .default_value = "1",
      .help = "Lanes that reconstruct successive stacks side by side; results keep their order. Rolling mode "
              "has one."},

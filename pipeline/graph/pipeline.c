@@ -192,6 +192,7 @@ spk_status spk_pipeline_create(struct spk_pipeline **out, const struct spk_graph
 
     spk_status status = make_rings(pipeline, error);
     status = status ? status : copy_stage_options(pipeline, error);
+    status = status ? status : graph_settle_method(pipeline, error);
     status = status ? status : open_source(pipeline, error);
     status = status ? status : open_lanes(pipeline, error);
     status = status ? status : assembler_create(pipeline, error);
@@ -282,7 +283,7 @@ spk_status spk_pipeline_wait(struct spk_pipeline *pipeline, int timeout_ms, stru
 static void drop_orders(struct spk_pipeline *pipeline)
 {
     for (uint32_t i = 0; i < pipeline->orders; i++)
-        if (pipeline->order[i].stage >= 0)
+        if (pipeline->order[i].kind == ORDER_SET)
             free(pipeline->order[i].config);
     pipeline->orders = 0;
 }

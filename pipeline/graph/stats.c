@@ -172,6 +172,7 @@ void spk_pipeline_stats(struct spk_pipeline *pipeline, struct spk_stats *stats)
         copy_sink(&pipeline->sink[i], &stats->sink[i]);
     pthread_mutex_lock(&pipeline->lock);
     memcpy(stats->message, pipeline->message, sizeof stats->message);
+    snprintf(stats->method, sizeof stats->method, "%.63s", pipeline->options.method);
     measure_rates(pipeline, stats);
     pthread_mutex_unlock(&pipeline->lock);
 }

@@ -33,6 +33,11 @@ static void put_times(struct spk_text *w, const struct spk_provenance *p)
         spk_text_put(w, "\":%" PRId64, p->stage_ns[i]);
     }
     spk_text_put(w, "}");
+    if (p->method) {
+        spk_text_put(w, ",\"method\":\"");
+        spk_text_escaped(w, p->method);
+        spk_text_put(w, "\"");
+    }
 }
 
 static double known(double value)

@@ -130,9 +130,10 @@ static void add_counts(json_t *to, const struct spk_stats *s)
 
 json_t *spk_control_status_json(const struct spk_stats *s)
 {
-    json_t *status = json_pack("{s:s,s:o,s:I,s:f,s:f}", "state", spk_state_name(s->state), "message",
-                               spk_control_text_json(s->message), "uptime_ns", (json_int_t)s->uptime_ns,
-                               "frame_rate_hz", s->frame_rate_hz, "result_rate_hz", s->result_rate_hz);
+    json_t *status = json_pack("{s:s,s:o,s:o,s:I,s:f,s:f}", "state", spk_state_name(s->state), "message",
+                               spk_control_text_json(s->message), "method", spk_control_text_json(s->method),
+                               "uptime_ns", (json_int_t)s->uptime_ns, "frame_rate_hz", s->frame_rate_hz,
+                               "result_rate_hz", s->result_rate_hz);
     if (!status)
         return NULL;
     add_counts(status, s);
@@ -193,6 +194,8 @@ void spk_control_status_text(const struct spk_stats *s, FILE *out)
             s->result_rate_hz);
     fprintf(out, "%-16s%" PRIu64 " references, %" PRIu64 " darks, %" PRIu64 " flats\n", "taken",
             s->references, s->darks, s->flats);
+    if (s->method[0])
+        fprintf(out, "%-16s%s\n", "method", s->method);
     latency_text(out, "latency", &s->latency);
     latency_text(out, "reconstruction", &s->reconstruction);
     fprintf(out, "%-16s%u of %u frames free, %u of %u waiting\n", "buffers", s->frames_free, s->frames_size,

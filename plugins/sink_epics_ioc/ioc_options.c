@@ -19,17 +19,20 @@ union value {
     struct spk_strings strings;
 };
 
-/* "recon_umpa" -> true: only what changes pictures is shown; sources and sinks may hold keys and paths. */
-static bool is_stage(const char *plugin)
+/* Only what changes pictures is shown, the options of stages and the choice of the method; sources and sinks may hold keys
+ * and paths. */
+static bool is_shown(const char *plugin, const struct spk_option *option)
 {
     return strncmp(plugin, "prep_", 5) == 0 || strncmp(plugin, "recon_", 6) == 0 ||
-           strncmp(plugin, "post_", 5) == 0;
+           strncmp(plugin, "post_", 5) == 0 ||
+           (strcmp(plugin, "pipeline") == 0 && strcmp(option->key, "method") == 0);
 }
 
-/* "recon_umpa", "max_shift" -> "UmpaMaxShift". */
+/* "recon_umpa", "max_shift" -> "UmpaMaxShift"; "pipeline", "method" -> "Method". */
 static void record_name(char *name, size_t size, const char *plugin, const char *key)
 {
-    const char *parts[] = {strchr(plugin, '_'), key};
+    const char *kind = strchr(plugin, '_');
+    const char *parts[] = {kind ? kind : "", key};
     size_t length = 0;
     for (int i = 0; i < 2; i++) {
         bool upper = true;
@@ -48,7 +51,7 @@ spk_status spk_ioc_options_list(struct spk_ioc *ioc, struct spk_error *error)
     const struct spk_option *option;
     size_t count = 0;
     for (unsigned i = 0; ioc->host->option(ioc->host->context, i, &plugin, &option) == SPK_OK; i++)
-        count += is_stage(plugin);
+        count += is_shown(plugin, option);
     if (!count)
         return SPK_OK;
     ioc->option = calloc(count, sizeof *ioc->option);
@@ -57,7 +60,7 @@ spk_status spk_ioc_options_list(struct spk_ioc *ioc, struct spk_error *error)
     for (unsigned i = 0; ioc->options < count; i++) {
         if (ioc->host->option(ioc->host->context, i, &plugin, &option) != SPK_OK)
             break;
-        if (!is_stage(plugin))
+        if (!is_shown(plugin, option))
             continue;
         struct ioc_option *entry = &ioc->option[ioc->options++];
         entry->option = option;

@@ -11,6 +11,7 @@ static void close_data(struct record *record)
         spk_h5_data_close(&record->map[map]);
     spk_h5_data_close(&record->valid);
     spk_h5_data_close(&record->changes);
+    spk_h5_data_close(&record->method);
     for (int i = 0; i < COLUMN_COUNT; i++)
         spk_h5_data_close(&record->column[i]);
 }
@@ -63,6 +64,16 @@ static spk_status append_maps(struct record *record, const struct spk_result *re
     return status ? status : spk_h5_data_write(record->valid, record->rows, result->valid, error);
 }
 
+static spk_status append_method(struct record *record, const struct spk_provenance *from,
+                                struct spk_error *error)
+{
+    char text[METHOD_SIZE] = "";
+    if (!record->method)
+        return SPK_OK;
+    snprintf(text, sizeof text, "%s", from->method ? from->method : "");
+    return spk_h5_data_write(record->method, record->rows, text, error);
+}
+
 static spk_status append_columns(struct record *record, const struct spk_provenance *from,
                                  struct spk_error *error)
 {
@@ -88,7 +99,7 @@ static spk_status append_columns(struct record *record, const struct spk_provena
         [COLUMN_CONVERGED] = &converged,
         [COLUMN_NUMBER] = &from->number,
     };
-    spk_status status = SPK_OK;
+    spk_status status = append_method(record, from, error);
     for (int i = 0; i < COLUMN_COUNT && !status; i++)
         if (record->column[i] && values[i])
             status = spk_h5_data_write(record->column[i], record->rows, values[i], error);
@@ -150,6 +161,8 @@ spk_status record_flush(struct record *record, struct spk_error *error)
     for (unsigned map = 0; map < SPK_MAP_COUNT && !status; map++)
         if (record->map[map])
             status = spk_h5_data_flush(record->map[map], error);
+    if (!status && record->method)
+        status = spk_h5_data_flush(record->method, error);
     if (!status)
         status = spk_h5_data_flush(record->changes, error);
     for (int i = 0; i < COLUMN_COUNT && !status; i++)

@@ -27,12 +27,13 @@ enum column {
     COLUMN_COUNT
 };
 
-enum { CHANGE_SIZE = 512 };
+enum { CHANGE_SIZE = 512, METHOD_SIZE = 64 };
 
 struct record {
     const struct spk_host *host;
     struct spk_h5 *file;
     struct spk_h5_data *map[SPK_MAP_COUNT], *valid, *column[COLUMN_COUNT], *changes;
+    struct spk_h5_data *method; /* NULL: the maps come from no method */
     uint32_t height, width, maps, count, stages;
     uint64_t rows, change_rows, generation;
     char *values; /* option values as last written, one line an option */

@@ -138,6 +138,9 @@ static spk_status make_columns(struct record *record, const struct spk_provenanc
         status = spk_h5_data_create(&record->column[i], record->file, path, &row, 0, info->unit,
                                     info->long_name, error);
     }
+    if (!status && from->method)
+        status =
+            spk_h5_data_create_text(&record->method, record->file, RESULTS "/method", METHOD_SIZE, error);
     if (!status && record->stages)
         status = spk_h5_put_strings(record->file, RESULTS "/stage_time", "stages", from->stage_name,
                                     record->stages, error);

@@ -92,6 +92,7 @@ struct spk_provenance {
     double mean_quality;              /* over valid pixels, NAN when there is no quality map */
     double
         curl_px; /* of the displacement, around 2 x 2 valid pixels, root mean square; NAN unless integrated */
+    const char *method; /* the stage recon_* that made the maps; NULL when there was none */
 };
 
 /* One map set. Borrowed by sinks for the length of a call, or held with spk_result_ref(). */

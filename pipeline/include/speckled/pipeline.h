@@ -48,9 +48,11 @@ struct spk_pipeline_config {
     bool count_dark, count_flat; /* counting: a series starts with darks, with flats */
     int64_t
         dark_frames; /* frames of a dark: averaged; 0 = all that come in a row (10 where they are counted) */
-    int64_t flat_frames;       /* the same for a flat */
-    bool publish_partial;      /* publish stacks that were closed incomplete */
-    int64_t stack_timeout_ms;  /* an open stack is closed when no frame came for so long; 0 = never */
+    int64_t flat_frames;      /* the same for a flat */
+    bool publish_partial;     /* publish stacks that were closed incomplete */
+    int64_t stack_timeout_ms; /* an open stack is closed when no frame came for so long; 0 = never */
+    char method
+        [SPK_STRING_SIZE]; /* the recon stage that makes the maps, with or without "recon_"; "" = the first */
     int64_t lanes, threads;    /* threads a lane, 0 = all processors */
     int64_t frames;            /* capacity of the frame pool */
     bool block;                /* a full pipeline makes the source wait instead of dropping */
@@ -65,6 +67,9 @@ SPK_DATA const struct spk_option spk_geometry_options[];
 /* Queue of a sink, common to all sinks: queue, queue_size of struct spk_node. */
 SPK_DATA const struct spk_option spk_queue_options[];
 
+/* Stages recon_* are methods: all are prepared and get every reference, one at a time makes the maps, the others stand by.
+ * Which one is the live option `method`; it is exchanged between two stacks, on every lane at the same one, and costs no
+ * frame. A map that the method at work does not make but another one does is NaN. */
 struct spk_graph {
     struct spk_pipeline_config options;
     struct spk_geometry geometry; /* wins over what the source knows */
@@ -81,6 +86,13 @@ SPK_API spk_status spk_graph_settle(const struct spk_graph *graph, struct spk_fo
                                     struct spk_error *error);
 
 struct spk_pipeline;
+
+/* True of a stage that makes maps from stacks: a plugin recon_*. Any thread. */
+SPK_API bool spk_node_is_method(const struct spk_node *node);
+/* Index in graph->stage of the method named `name` ("" = the first), or SPK_STAGES_MAX when there is no method.
+ * SPK_INVALID: no stage of this name, with those there are. Any thread. */
+SPK_API spk_status spk_graph_method(const struct spk_graph *graph, const char *name, uint32_t *stage,
+                                    struct spk_error *error);
 
 /* Opens every plugin of `graph` (borrowed until destroy) and makes the threads' memory; nothing runs yet. The message
  * of a failure names the plugin. [control] */

@@ -92,6 +92,7 @@ struct spk_stats {
     struct spk_stage_stats stage[SPK_STAGES_MAX];
     uint32_t sinks;
     struct spk_sink_stats sink[SPK_SINKS_MAX];
+    char method[64]; /* the stage recon_* that makes the maps from now on, "" = there is none */
 };
 
 /* Sums of the parts, for checking the law. */
