@@ -1,6 +1,7 @@
 /* The table of tables, and the spline's noise gain. */
 #include "match_rows.h"
 
+#include <speckled/num_spline_px.h>
 #include <stdlib.h>
 
 const struct spk_match_ops *spk_match_ops(enum spk_isa isa)
@@ -18,7 +19,7 @@ const struct spk_match_ops *spk_match_ops(enum spk_isa isa)
 
 void spk_spline_weights(float fraction, float value[4], float derivative[4])
 {
-    spk_spline_fill(fraction, value, derivative);
+    spk_spline_px(fraction, value, derivative);
 }
 
 /* The cardinal spline has coefficients sqrt(3) z^|n|, z = sqrt(3) - 2 (Unser, IEEE SPM 16(6), 22 (1999)). */
@@ -29,7 +30,7 @@ void spk_spline_noise_fill(struct spk_spline_noise *table)
     for (int i = 0; i <= SPK_SPLINE_STEPS; i++) {
         float value[4], derivative[4];
         double gain = 0, slope = 0;
-        spk_spline_fill((float)i / SPK_SPLINE_STEPS, value, derivative);
+        spk_spline_px((float)i / SPK_SPLINE_STEPS, value, derivative);
         for (int n = -REACH; n <= REACH; n++) {
             double eta = 0, eta_slope = 0;
             for (int j = 0; j < 4; j++) {

@@ -1,36 +1,25 @@
 /* Transmission and dark-field: means and deviations of the sample against the reference resampled at the displacement. */
 #include <speckled/num_image.h>
 #include <speckled/num_ratio.h>
+#include <speckled/num_ratio_px.h>
 
 #include <math.h>
 #include <stdlib.h>
 
-/* Sums of values with their level taken out. */
-struct sums {
-    double s, ss, r, rr;
-    unsigned count;
-};
-
-/* Four neighbours along one axis, mirrored at the edges of the frame. */
+/* Where four neighbours along one axis are, and their weights. */
 struct taps {
     int at[4];
     float weight[4];
 };
 
-static int mirrored(int at, int extent)
-{
-    at = at < 0 ? -at : at;
-    at = at >= extent ? 2 * extent - 2 - at : at;
-    return at < 0 ? 0 : at;
-}
-
 static struct taps taps_at(float position, int extent)
 {
+    struct spk_ratio_taps from = spk_ratio_taps_px(position);
     struct taps taps;
-    float base = floorf(position), slope[4];
-    spk_spline_weights(position - base, taps.weight, slope);
-    for (int i = 0; i < 4; i++)
-        taps.at[i] = mirrored((int)base - 1 + i, extent);
+    for (int i = 0; i < 4; i++) {
+        taps.at[i] = spk_ratio_mirror_px(from.base - 1 + i, extent);
+        taps.weight[i] = from.weight[i];
+    }
     return taps;
 }
 
@@ -47,7 +36,8 @@ static float resample(const float *coefficient, size_t width, const struct taps 
     return value;
 }
 
-static void add_neighbour(const struct spk_ratio *ratio, int x, int y, float ux, float uy, struct sums *sums)
+static void add_neighbour(const struct spk_ratio *ratio, int x, int y, float ux, float uy,
+                          struct spk_ratio_sums *sums)
 {
     size_t width = ratio->width, pixels = width * ratio->height;
     struct taps tx = taps_at((float)x - ux, (int)ratio->width),
@@ -56,37 +46,19 @@ static void add_neighbour(const struct spk_ratio *ratio, int x, int y, float ux,
         size_t frame = ratio->used[i] * pixels;
         float s = ratio->sample->data[frame + (size_t)y * width + (size_t)x];
         float r = resample(ratio->coefficient + frame, width, &tx, &ty);
-        s = isfinite(s) ? s - ratio->sample_level : 0;
-        sums->s += (double)s;
-        sums->ss += (double)(s * s);
-        sums->r += (double)r;
-        sums->rr += (double)(r * r);
-        sums->count++;
+        spk_ratio_add_px(sums, spk_ratio_value_px(s, ratio->sample_level), r);
     }
-}
-
-static double deviation(double sum, double squares, double count)
-{
-    double variance = squares / count - sum / count * (sum / count);
-    return variance > 0 ? sqrt(variance) : 0;
 }
 
 static bool ratios(const struct spk_ratio *ratio, int x, int y, float ux, float uy, float *transmission,
                    float *dark_field)
 {
-    struct sums sums = {0};
+    struct spk_ratio_sums sums = {0};
     int rim = (int)ratio->window;
     for (int j = -rim; j <= rim; j++)
         for (int i = -rim; i <= rim; i++)
             add_neighbour(ratio, x + i, y + j, ux, uy, &sums);
-    double count = sums.count;
-    double s = sums.s / count + (double)ratio->sample_level,
-           r = sums.r / count + (double)ratio->reference_level;
-    double t = s / r;
-    double d = deviation(sums.s, sums.ss, count) / deviation(sums.r, sums.rr, count) / t;
-    *transmission = (float)t;
-    *dark_field = (float)d;
-    return isfinite(t) && isfinite(d) && t > 0;
+    return spk_ratio_px(&sums, ratio->sample_level, ratio->reference_level, transmission, dark_field);
 }
 
 static void fill_row(void *context, unsigned task, unsigned worker)
@@ -140,7 +112,7 @@ static void spline_frame(void *context, unsigned task, unsigned worker)
     const float *image = ratio->reference->data + frame;
     float *coefficient = ratio->coefficient + frame;
     for (size_t p = 0; p < pixels; p++)
-        coefficient[p] = isfinite(image[p]) ? image[p] - ratio->reference_level : 0;
+        coefficient[p] = spk_ratio_value_px(image[p], ratio->reference_level);
     for (size_t y = 0; y < height; y++)
         spk_spline_prefilter(coefficient + y * width, width, 1, 1);
     spk_spline_prefilter(coefficient, height, width, width);

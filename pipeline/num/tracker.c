@@ -16,6 +16,11 @@ static float *plane(size_t count)
     return memory;
 }
 
+int spk_tracker_guess(double guess)
+{
+    return (int)lround(fmax(-1e6, fmin(1e6, guess)));
+}
+
 spk_status spk_tracker_check(const struct spk_tracker_config *config, uint32_t count, struct spk_error *error)
 {
     if (config->window < 0 || config->window > SPK_TRACKER_WINDOW_MAX || config->max_shift < 1 ||
@@ -62,8 +67,8 @@ spk_status spk_tracker_create(struct spk_tracker **out, const char *name,
     tracker->config = *config;
     tracker->window = (unsigned)config->window;
     tracker->shift = (unsigned)config->max_shift;
-    tracker->guess_x = (int)lround(fmax(-1e6, fmin(1e6, config->guess_x)));
-    tracker->guess_y = (int)lround(fmax(-1e6, fmin(1e6, config->guess_y)));
+    tracker->guess_x = spk_tracker_guess(config->guess_x);
+    tracker->guess_y = spk_tracker_guess(config->guess_y);
     for (unsigned i = 0; i < 2 * tracker->window + 1; i++)
         tracker->weight[i] = 1;
     status = build(tracker, name, count, height, width, team, isa, error);

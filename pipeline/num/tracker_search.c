@@ -1,5 +1,8 @@
 /* The correlation at every whole shift of a tile, its maximum, and the peak between the pixels. */
 #include "tracker_internal.h"
+#include "tracker_px.h"
+
+#include <speckled/num_ratio_px.h>
 
 #include <math.h>
 #include <string.h>
@@ -84,7 +87,7 @@ static void pack(const struct spk_tracker *tracker, const float *image, float le
         const float *from = image + (ptrdiff_t)(y0 + y) * width + x0;
         int first = x0 < 0 ? -x0 : 0, last = width - x0 < (int)pitch ? width - x0 : (int)pitch;
         for (int x = first; x < last; x++)
-            block[(size_t)y * pitch + (size_t)x] = isfinite(from[x]) ? from[x] - level : 0;
+            block[(size_t)y * pitch + (size_t)x] = spk_ratio_value_px(from[x], level);
     }
 }
 
@@ -138,11 +141,8 @@ static void normalise_row(const struct tile *t, float *c, unsigned y, unsigned r
     const float *s1 = t->s1 + (size_t)y * TRACKER_TILE, *s2 = t->s2 + (size_t)y * TRACKER_TILE;
     const float *r1 = t->r1 + (size_t)(y + row_shift) * t->r_pitch + column;
     const float *r2 = t->r2 + (size_t)(y + row_shift) * t->r_pitch + column;
-    for (unsigned x = 0; x < TRACKER_TILE; x++) {
-        float s_power = s2[x] - s1[x] * s1[x] * inverse, r_power = r2[x] - r1[x] * r1[x] * inverse;
-        float power = s_power * r_power;
-        c[x] = power > 0 ? (c[x] - s1[x] * r1[x] * inverse) / sqrtf(power) : -1;
-    }
+    for (unsigned x = 0; x < TRACKER_TILE; x++)
+        c[x] = spk_tracker_correlation_px(c[x], s1[x], s2[x], r1[x], r2[x], inverse);
 }
 
 static void correlate(struct tile *t)
@@ -166,19 +166,6 @@ static void correlate(struct tile *t)
         }
 }
 
-struct range {
-    int first, last;
-};
-
-/* Shift indices for which the window round the reference pixel lies in the frame; index i stands for offset i - shift. */
-static struct range shifts_in_view(const struct spk_tracker *tracker, int at, int guess, unsigned extent)
-{
-    int rim = (int)tracker->window, shift = (int)tracker->shift;
-    int low = rim - at + guess + shift, high = (int)extent - 1 - rim - at + guess + shift;
-    struct range range = {low > 0 ? low : 0, high < 2 * shift ? high : 2 * shift};
-    return range;
-}
-
 static void no_peak(const struct spk_tracker_maps *maps, size_t pixel)
 {
     maps->displacement_x[pixel] = maps->displacement_y[pixel] = maps->quality[pixel] = NAN;
@@ -191,8 +178,10 @@ static void search_pixel(const struct tile *t, unsigned x, unsigned y)
     int px = t->x0 + (int)x, py = t->y0 + (int)y, rim = (int)tracker->window;
     size_t pixel = (size_t)py * tracker->width + (size_t)px, map = (size_t)TRACKER_ROWS * TRACKER_TILE;
     const float *c = t->correlation + (size_t)y * TRACKER_TILE + x;
-    struct range rows = shifts_in_view(tracker, py, tracker->guess_y, tracker->height);
-    struct range columns = shifts_in_view(tracker, px, tracker->guess_x, tracker->width);
+    struct spk_tracker_range rows =
+        spk_tracker_range_px(py, tracker->guess_y, (int)tracker->shift, rim, (int)tracker->height);
+    struct spk_tracker_range columns =
+        spk_tracker_range_px(px, tracker->guess_x, (int)tracker->shift, rim, (int)tracker->width);
     int best_row = -1, best_column = -1;
     float best = -1;
     no_peak(maps, pixel);

@@ -23,6 +23,7 @@ static const struct spk_plugin plugin = {
     .open = open_instance,
     .close = spk_tracker_stage_close,
     .stage = &spk_tracker_stage,
+    .device_stage = &spk_tracker_device_stage,
 };
 
 const struct spk_plugin *spk_plugin_entry(void)

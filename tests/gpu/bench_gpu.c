@@ -2,37 +2,16 @@
  *
  * Bytes and operations are what the method needs at least: every input read and every output written once, every multiply-add
  * counted as two. The roofline is the longer of bytes over bandwidth and operations over peak, so a fraction is never too kind. */
-#include "gpu.h"
+#include "bench_gpu.h"
 #include "integrate_device.h"
 #include "prep_device.h"
 #include "umpa_device.h"
 
 #include <speckled/clock.h>
-#include <speckled/team.h>
 #include <string.h>
 #include <sys/resource.h>
 
-enum { ROWS_MAX = 16 };
-
-struct row {
-    const char *name;
-    double ms, here_ms,
-        here_cpu_ms; /* on the device; on the processor, wall and processor time, 0 = not measured */
-    double bytes, flops;
-};
-
-static struct bench {
-    struct gpu gpu;
-    struct spk_team *team;
-    unsigned size, frames, repeats;
-    size_t pixels;
-    bool plain; /* no times of the processor */
-    struct spk_event *begin, *end;
-    float *stack[2]; /* host: reference, sample */
-    struct spk_stack here[2], there[2];
-    struct row row[ROWS_MAX];
-    unsigned rows;
-} bench;
+struct bench bench;
 
 static double cpu_ms(void)
 {
@@ -43,7 +22,7 @@ static double cpu_ms(void)
 }
 
 /* Median of the times that `work` takes on the device. */
-static double time_there(void (*work)(void *context), void *context)
+double bench_there(void (*work)(void *context), void *context)
 {
     double ms[64];
     struct spk_error error = {0};
@@ -63,14 +42,14 @@ static double time_there(void (*work)(void *context), void *context)
     return ms[bench.repeats / 2];
 }
 
-static struct row *add_row(const char *name, double ms, double bytes, double flops)
+struct row *bench_row(const char *name, double ms, double bytes, double flops)
 {
     struct row *row = &bench.row[bench.rows++];
     *row = (struct row){.name = name, .ms = ms, .bytes = bytes, .flops = flops};
     return row;
 }
 
-static void time_here(struct row *row, void (*work)(void *context), void *context)
+void bench_here(struct row *row, void (*work)(void *context), void *context)
 {
     if (bench.plain)
         return;
@@ -166,11 +145,11 @@ static void bench_prep(void)
     spk_prep_calibrate(p.here, SPK_ROLE_DARK, p.image[0], NULL);
     REQUIRE(!spk_prep_device_create(&p.there, p.here, bench.gpu.device, bench.gpu.stream, &error), "%s",
             error.text);
-    add_row("upload of a frame", time_there(upload, &p), 0, 0);
+    bench_row("upload of a frame", bench_there(upload, &p), 0, 0);
     /* raw, dark and marks in; image and marks out */
     struct row *row =
-        add_row("correction of a frame", time_there(prep_there, &p), 12.0 * (double)bench.pixels, 0);
-    time_here(row, prep_here, &p);
+        bench_row("correction of a frame", bench_there(prep_there, &p), 12.0 * (double)bench.pixels, 0);
+    bench_here(row, prep_here, &p);
     spk_prep_device_destroy(&p.there);
     spk_prep_destroy(&p.here);
     pinned->release(p.frame.data, 2 * bench.pixels);
@@ -248,17 +227,17 @@ static void bench_umpa(const char *name, const char *reference_name, int window,
     take_maps(&u.maps[1], true, false);
     double frames = bench.frames, pixels = (double)bench.pixels;
     if (reference_name)
-        add_row(reference_name, time_there(umpa_reference_there, &u), (3 * frames + 8) * 4 * pixels, 0);
+        bench_row(reference_name, bench_there(umpa_reference_there, &u), (3 * frames + 8) * 4 * pixels, 0);
     else
         REQUIRE(!spk_umpa_device_reference(u.there, &bench.there[0], &error), "%s", error.text);
-    struct row *row = add_row(name, time_there(umpa_there, &u), (2 * frames + 7) * 4 * pixels,
-                              umpa_flops(shift, window ? window : 2, 2));
+    struct row *row = bench_row(name, bench_there(umpa_there, &u), (2 * frames + 7) * 4 * pixels,
+                                umpa_flops(shift, window ? window : 2, 2));
     if (!bench.plain) {
         REQUIRE(!spk_umpa_create(&u.here, &config, bench.frames, bench.size, bench.size, bench.team,
                                  spk_isa_best(), &error) &&
                     !spk_umpa_reference(u.here, &bench.here[0], &error),
                 "%s", error.text);
-        time_here(row, umpa_here, &u);
+        bench_here(row, umpa_here, &u);
         spk_umpa_destroy(&u.here);
     }
     take_maps(&u.maps[0], false, true);
@@ -298,9 +277,9 @@ static void bench_integrate(void)
                 !spk_integrate_create(&s.here, &config, bench.size, bench.size, bench.team, &error),
             "%s", error.text);
     double pixels = (double)bench.pixels;
-    struct row *row = add_row("phase (dct)", time_there(integrate_there, &s), 13 * pixels,
-                              2 * 2.5 * pixels * log2(pixels) + 60 * pixels);
-    time_here(row, integrate_here, &s);
+    struct row *row = bench_row("phase (dct)", bench_there(integrate_there, &s), 13 * pixels,
+                                2 * 2.5 * pixels * log2(pixels) + 60 * pixels);
+    bench_here(row, integrate_here, &s);
     spk_integrate_device_destroy(&s.there);
     spk_integrate_destroy(&s.here);
     free(s.phase[0]);
@@ -378,6 +357,7 @@ int main(int argc, char **argv)
         bench_umpa("matching, +-10 px", NULL, 0, 10);
         bench_umpa("matching, +-4 px, window 2", NULL, 2, 4);
     }
+    bench_trackers();
     bench_integrate();
     print_table();
     if (json)

@@ -145,7 +145,8 @@ static const struct spk_plugin source = {.abi = SPK_PLUGIN_ABI,
                                          .close = close_sink,
                                          .source = &(const struct spk_source){.next = next_frame}};
 
-static void run(int side, const char *prep, const char *recon, const char *post, enum spk_mode mode)
+static void run(int side, const char *prep, const char *method, const char *recon, const char *post,
+                enum spk_mode mode)
 {
     fixture_init(&fixture, COUNT);
     keeping = &kept[side];
@@ -159,7 +160,7 @@ static void run(int side, const char *prep, const char *recon, const char *post,
     snprintf(fixture.graph.options.device.value[0], SPK_STRING_SIZE, "%s", side ? "cuda" : "cpu");
     fixture.graph.options.device_fault = SPK_DEVICE_POLICY_STOP;
     add_stage("prep_dark_flat", prep);
-    add_stage("recon_umpa", recon);
+    add_stage(method, recon);
     if (post)
         add_stage("post_integrate", post);
     fixture_run(&fixture, 0);
@@ -200,11 +201,11 @@ static void compare(const char *what, double tolerance)
     }
 }
 
-static void check(const char *what, const char *prep, const char *recon, const char *post, enum spk_mode mode,
-                  double tolerance)
+static void check(const char *what, const char *prep, const char *method, const char *recon, const char *post,
+                  enum spk_mode mode, double tolerance)
 {
-    run(0, prep, recon, post, mode);
-    run(1, prep, recon, post, mode);
+    run(0, prep, method, recon, post, mode);
+    run(1, prep, method, recon, post, mode);
     compare(what, tolerance);
 }
 
@@ -216,13 +217,15 @@ int main(int argc, char **argv)
     gpu_close(&gpu);
     const char *post = argc > 1 ? argv[1] : NULL; /* what the build has */
     bool integrates = post && strcmp(post, "post_integrate") == 0;
-    check("whole shifts", "", "refine=0,max_shift=2", NULL, SPK_MODE_STACK, 1e-5);
-    check("all stages", "", "window=2,max_shift=1", integrates ? "method=dct" : NULL, SPK_MODE_STACK,
-          0.05); /* each side refines its own way: check_umpa holds both to the truth */
-    check("correction on the processor", "normalise=mean", "refine=0,max_shift=1", NULL, SPK_MODE_STACK,
-          1e-5);
-    check("integration on the processor", "", "refine=0,max_shift=1", integrates ? "method=fc" : NULL,
+    check("whole shifts", "", "recon_umpa", "refine=0,max_shift=2", NULL, SPK_MODE_STACK, 1e-5);
+    check("all stages", "", "recon_umpa", "window=2,max_shift=1", integrates ? "method=dct" : NULL,
+          SPK_MODE_STACK, 0.05); /* each side refines its own way: check_umpa holds both to the truth */
+    check("correction on the processor", "normalise=mean", "recon_umpa", "refine=0,max_shift=1", NULL,
           SPK_MODE_STACK, 1e-5);
-    check("rolling", "", "refine=0,max_shift=1", NULL, SPK_MODE_ROLLING, 1e-5);
+    check("integration on the processor", "", "recon_umpa", "refine=0,max_shift=1",
+          integrates ? "method=fc" : NULL, SPK_MODE_STACK, 1e-5);
+    check("rolling", "", "recon_umpa", "refine=0,max_shift=1", NULL, SPK_MODE_ROLLING, 1e-5);
+    check("one window", "", "recon_xst", "window=1,max_shift=2", NULL, SPK_MODE_STACK, 1e-4);
+    check("vectors", "", "recon_xsvt", "max_shift=2", NULL, SPK_MODE_ROLLING, 1e-4);
     return test_end();
 }

@@ -43,6 +43,14 @@ SPK_API spk_status spk_device_allocate(struct spk_device *device, size_t bytes, 
                                        struct spk_error *error);
 /* Frees it and sets *memory to NULL. NULL is allowed. Work that uses it must be over. */
 SPK_API void spk_device_release(struct spk_device *device, void **memory);
+/* One piece of device memory cut into parts, each 256-byte aligned: fills the addresses of `parts`. `memory` is released as
+ * above, and the addresses with it. */
+struct spk_device_part {
+    void **address;
+    size_t bytes; /* 0: the address is somewhere and never read */
+};
+SPK_API spk_status spk_device_allocate_parts(struct spk_device *device, const struct spk_device_part *parts,
+                                             size_t count, void **memory, struct spk_error *error);
 /* Host memory that copies to and from every device reach without a stop in between (pinned), 64-byte aligned; ordinary
  * memory where there is no CUDA device. Valid for good. Any thread. */
 SPK_API const struct spk_allocator *spk_device_host_memory(void);

@@ -28,6 +28,9 @@ struct spk_tracker_config {
 spk_status spk_tracker_check(const struct spk_tracker_config *config, uint32_t count,
                              struct spk_error *error);
 
+/* A guess in whole px. */
+int spk_tracker_guess(double guess);
+
 struct spk_tracker;
 
 /* `name` stands before error messages and is borrowed, like `team` (NULL: the caller works alone). SPK_INVALID, SPK_NOMEM,
@@ -90,11 +93,11 @@ spk_status spk_tracker_process(struct spk_tracker *tracker, const struct spk_sta
         SPK_OPTION_END
 
 /* The glue of a plugin whose config structure is a struct spk_tracker_config: its check, its open (to be called with the
- * plugin's own name), its close, and its stage. */
+ * plugin's own name), its close, and its stages. */
 void spk_tracker_stage_check(const void *config, struct spk_check *check);
 spk_status spk_tracker_stage_open(const char *name, const struct spk_host *host, const void *config,
                                   void **self, struct spk_error *error);
 void spk_tracker_stage_close(void **self);
-extern const struct spk_stage spk_tracker_stage;
+extern const struct spk_stage spk_tracker_stage, spk_tracker_device_stage;
 
 #endif
