@@ -193,6 +193,10 @@ static int run(int argc, char **argv)
         TEXT("png", offline.pictures, "DIR", "also write a picture of each map there"),
         TEXT("method", offline.method, "NAME",
              "reconstruction method, the plugin recon_NAME (default: umpa)"),
+        {.name = "register",
+         .type = SPK_ARGUMENT_SWITCH,
+         .value = &offline.registered,
+         .help = "take out the drift of the modulator between the two scans (prep_register)"},
         {.name = "config",
          .letter = 'c',
          .type = SPK_ARGUMENT_TEXT,
@@ -229,9 +233,9 @@ static int run(int argc, char **argv)
     if (files.count > 1)
         return spk_usage_fail(&usage,
                               "one FILE at most; name the parts by --reference, --sample, --dark, --flat");
-    if (offline.config && offline.method)
-        return spk_usage_fail(&usage,
-                              "the method is that of the configuration; leave out --method or --config");
+    if (offline.config && (offline.method || offline.registered))
+        return spk_usage_fail(&usage, "the stages are those of the configuration; leave out --%s or --config",
+                              offline.method ? "method" : "register");
     offline.file = files.count ? files.value[0] : NULL;
     if (!offline.file && !(offline.sample && offline.reference))
         return spk_usage_fail(&usage, "which images? Give FILE, or --reference and --sample");

@@ -69,12 +69,14 @@ static bool missing_geometry(const struct spk_geometry *geometry, char *text, si
     return used > 0;
 }
 
-static spk_status add_stages(struct spk_configuration *configuration, const char *method,
+static spk_status add_stages(struct spk_configuration *configuration, const struct spk_offline *offline,
                              struct spk_error *error)
 {
     char name[SPK_STRING_SIZE];
-    snprintf(name, sizeof name, "recon_%s", method ? method : "umpa");
+    snprintf(name, sizeof name, "recon_%s", offline->method ? offline->method : "umpa");
     spk_status status = spk_configuration_add(configuration, "prep_dark_flat", error);
+    if (!status && offline->registered)
+        status = spk_configuration_add(configuration, "prep_register", error);
     if (!status)
         status = spk_configuration_add(configuration, name, error);
     if (status)
@@ -123,7 +125,7 @@ static spk_status build(struct spk_configuration *configuration, const struct sp
     char missing[64];
     spk_status status = add_ends(configuration, offline, error);
     if (!status && !offline->config)
-        status = add_stages(configuration, offline->method, error);
+        status = add_stages(configuration, offline, error);
     for (size_t i = 0; i < settings->count && !status; i++)
         if (offline->config || !is_for_integration(settings->value[i]))
             status = spk_configuration_set(configuration, settings->value[i], error);

@@ -12,6 +12,7 @@ struct spk_offline {
     const char *file, *reference, *sample, *dark, *flat;
     const char *output, *pictures;
     bool overwrite;
+    bool registered; /* take the drift of the modulator out */
     struct spk_texts settings;
 };
 

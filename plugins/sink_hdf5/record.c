@@ -95,6 +95,7 @@ static spk_status append_columns(struct record *record, const struct spk_provena
         [COLUMN_VALID_FRACTION] = &from->valid_fraction,
         [COLUMN_MEAN_QUALITY] = &from->mean_quality,
         [COLUMN_CURL] = &from->curl_px,
+        [COLUMN_DRIFT] = &from->drift_px,
         [COLUMN_ITERATIONS] = &from->iterations,
         [COLUMN_CONVERGED] = &converged,
         [COLUMN_NUMBER] = &from->number,

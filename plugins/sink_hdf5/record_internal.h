@@ -21,6 +21,7 @@ enum column {
     COLUMN_VALID_FRACTION,
     COLUMN_MEAN_QUALITY,
     COLUMN_CURL,
+    COLUMN_DRIFT,
     COLUMN_ITERATIONS,
     COLUMN_CONVERGED,
     COLUMN_NUMBER, /* last: what has a number is complete */

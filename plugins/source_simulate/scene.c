@@ -23,7 +23,8 @@ struct spk_scene {
     float complex **scratch; /* a field for each worker */
     float *truth;            /* [SPK_TRUTH_MAPS][height][width] */
     struct position *position;
-    float *intensity; /* borrowed for one spk_scene_render() */
+    struct position *drift; /* of each position while the sample is in */
+    float *intensity;       /* borrowed for one spk_scene_render() */
 };
 
 static void place_positions(struct spk_scene *scene)
@@ -42,6 +43,24 @@ static void place_positions(struct spk_scene *scene)
         }
         scene->position[k].y = y + (2 * spk_random_uniform(&random) - 1) * config->jitter_px;
         scene->position[k].x = x + (2 * spk_random_uniform(&random) - 1) * config->jitter_px;
+    }
+}
+
+/* Uniform offsets, less their mean, which would be a displacement. */
+static void place_drift(struct spk_scene *scene)
+{
+    const struct spk_scene_config *config = &scene->config;
+    struct spk_random random = spk_random_stream(config->seed, 5, 0, 0);
+    struct position mean = {0, 0};
+    for (uint32_t k = 0; k < config->count; k++) {
+        scene->drift[k].y = (2 * spk_random_uniform(&random) - 1) * config->drift_px;
+        scene->drift[k].x = (2 * spk_random_uniform(&random) - 1) * config->drift_px;
+        mean.y += scene->drift[k].y / config->count;
+        mean.x += scene->drift[k].x / config->count;
+    }
+    for (uint32_t k = 0; k < config->count; k++) {
+        scene->drift[k].y -= mean.y;
+        scene->drift[k].x -= mean.x;
     }
 }
 
@@ -68,11 +87,12 @@ static spk_status allocate(struct spk_scene *scene, struct spk_error *error)
         good = (scene->scratch[i] = spk_optics_field(scene->bench.optics)) && good;
     scene->truth = calloc(SPK_TRUTH_MAPS * pixels, sizeof *scene->truth);
     scene->position = calloc(config->count, sizeof *scene->position);
+    scene->drift = calloc(config->count, sizeof *scene->drift);
     if (config->model == SPK_SCENE_WAVE)
         good = (scene->exit = spk_optics_field(scene->bench.optics)) && good;
     else if (spk_warp_create(&scene->warp, scene->bench.size_y, scene->bench.size_x, error))
         return error->status;
-    if (!good || !scene->scratch || !scene->truth || !scene->position)
+    if (!good || !scene->scratch || !scene->truth || !scene->position || !scene->drift)
         return spk_fail(error, SPK_NOMEM,
                         "no memory for %u grids of %zu x %zu samples: fewer threads or a smaller frame",
                         workers + 2, scene->bench.size_y, scene->bench.size_x);
@@ -98,6 +118,7 @@ spk_status spk_scene_create(struct spk_scene **scene, const struct spk_scene_con
         return status;
     }
     place_positions(self);
+    place_drift(self);
     self->mean = mean_intensity(self);
     *scene = self;
     return spk_scene_place(self, SPK_UNKNOWN, error);
@@ -115,6 +136,7 @@ void spk_scene_destroy(struct spk_scene **scene)
     spk_warp_destroy(&self->warp);
     free(self->truth);
     free(self->position);
+    free(self->drift);
     spk_bench_destroy(&self->bench);
     free(self);
     *scene = NULL;
@@ -264,8 +286,12 @@ static void render_position(void *context, unsigned index, unsigned worker)
     struct spk_scene *scene = context;
     float complex *field = scene->scratch[worker];
     float *image = scene->intensity + (size_t)index * scene->config.height * scene->config.width;
-    const struct position *at = &scene->position[index];
-    spk_bench_modulate(&scene->bench, scene->strength, at->y, at->x, field);
+    struct position at = scene->position[index];
+    if (scene->placed) {
+        at.y += scene->drift[index].y;
+        at.x += scene->drift[index].x;
+    }
+    spk_bench_modulate(&scene->bench, scene->strength, at.y, at.x, field);
     if (scene->config.model == SPK_SCENE_WAVE)
         render_wave(scene, field, image);
     else

@@ -26,6 +26,8 @@ struct spk_scene_config {
     double contrast;   /* standard deviation / mean of the reference image; sets the modulator's thickness */
     bool random_scan;  /* else a grid */
     double step_px, jitter_px;
+    double
+        drift_px; /* largest offset, along each axis, of a position with the sample from the same without; mean 0 */
     enum spk_sample_kind sample;
     double max_shift_px, absorption, scatter;
     double blur_px; /* standard deviation of the detector's optics */
@@ -57,7 +59,7 @@ void spk_scene_render(struct spk_scene *scene, float *intensity);
  * so that its gradient is 2 pi p^2 / (lambda d) times the displacement. */
 const float *spk_scene_truth(const struct spk_scene *scene);
 
-/* Where the modulator stands at scan position `index`, in px. */
+/* Where the modulator stands at scan position `index` without the sample, in px. */
 void spk_scene_position(const struct spk_scene *scene, uint32_t index, double *y, double *x);
 
 /* Mean of the reference images. */

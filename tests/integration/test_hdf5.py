@@ -409,6 +409,24 @@ def test_a_folder_that_may_not_be_written(scene, tmp_path):
     assert done.returncode == 1 and "cannot write into the folder" in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
+def test_drift_of_the_modulator_is_taken_out(tmp_path):
+    """Frames that moved by whole pixels besides what the sample does, one of them by more than half a grain."""
+    drift = np.array([(2, -1), (-3, 2), (1, -1)])
+    pattern = harness.Scene(count=3, height=96, width=104).reference
+    sample = np.stack([np.roll(frame, (1 + y, -2 + x), axis=(0, 1)) for frame, (y, x) in zip(pattern, drift)])
+    path = write(tmp_path / "in.h5", pattern, np.round(sample * 0.5).astype(np.uint16))
+    reconstruct(path, "-o", tmp_path / "as_it_is.h5")
+    reconstruct(path, "--register", "-o", tmp_path / "registered.h5")
+    inner = (0, slice(16, -16), slice(16, -16))
+    with h5py.File(tmp_path / "as_it_is.h5", "r") as before, h5py.File(tmp_path / "registered.h5", "r") as after:
+        assert np.isnan(before["entry/process/results/drift"][0])
+        np.testing.assert_allclose(after["entry/process/results/drift"][0], np.sqrt(np.mean(np.sum(drift**2, axis=1))), atol=0.01)
+        assert np.abs(before["entry/maps/dark_field"][inner] - 1).mean() > 0.1
+        for name, value in (("displacement_x", -2), ("displacement_y", 1), ("transmission", 0.5), ("dark_field", 1)):
+            assert np.abs(after["entry/maps"][name][inner] - value).max() < 0.02, name
+        assert after["entry/maps/valid"][inner].all()
+
+
 def test_configuration_of_the_service(scene, expected, tmp_path):
     """Stages and settings are the service's; its source, sinks and controls are not touched."""
     path = write(tmp_path / "in.h5", *scene, geometry={})

@@ -91,6 +91,8 @@ struct spk_provenance {
     bool converged;                   /* they ended by themselves */
     double mean_quality;              /* over valid pixels, NAN when there is no quality map */
     double
+        drift_px; /* of the modulator between the scans, taken out, root mean square; NAN unless registered */
+    double
         curl_px; /* of the displacement, around 2 x 2 valid pixels, root mean square; NAN unless integrated */
     const char *method; /* the stage recon_* that made the maps; NULL when there was none */
 };

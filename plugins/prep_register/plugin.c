@@ -1,0 +1,122 @@
+/* prep_register: options and glue. */
+#include "register.h"
+
+#include <math.h>
+#include <speckled/plugin.h>
+#include <stdlib.h>
+
+static const struct spk_option options[] = {
+    {.key = "max_shift",
+     .type = SPK_OPTION_INT,
+     .offset = offsetof(struct spk_register_config, max_shift),
+     .unit = "px",
+     .minimum = 1,
+     .maximum = 32,
+     .default_value = "6",
+     .help = "Largest displacement of the pattern along x and y, by the sample and by drift together."},
+    SPK_OPTION_END};
+
+struct instance {
+    struct spk_register_config config;
+    const struct spk_host *host;
+    struct spk_register *registration;
+};
+
+static void check_stage(const void *config, struct spk_check *check)
+{
+    struct spk_error error = {0};
+    const struct spk_format *format = &check->info.format;
+    if (format->height && format->width)
+        spk_register_check(config, format->height, format->width, &error);
+    spk_check_error(check, "max_shift", &error);
+}
+
+static spk_status open_stage(const struct spk_host *host, const void *config, void **self,
+                             struct spk_error *error)
+{
+    struct instance *instance = calloc(1, sizeof *instance);
+    if (!instance)
+        return spk_fail(error, SPK_NOMEM, "no memory");
+    instance->config = *(const struct spk_register_config *)config;
+    instance->host = host;
+    *self = instance;
+    return SPK_OK;
+}
+
+static void close_stage(void **self)
+{
+    struct instance *instance = *self;
+    if (!instance)
+        return;
+    spk_register_destroy(&instance->registration);
+    free(instance);
+    *self = NULL;
+}
+
+static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,
+                          struct spk_error *error)
+{
+    struct instance *instance = self;
+    (void)out;
+    spk_register_destroy(&instance->registration);
+    if (instance->host->device)
+        return spk_fail(error, SPK_UNSUPPORTED,
+                        "it has no code for a device: leave it out or set pipeline.device to cpu");
+    return spk_register_create(&instance->registration, &instance->config, in->count, in->height, in->width,
+                               instance->host->team, error);
+}
+
+static spk_status reference(void *self, const struct spk_stack *stack, struct spk_error *error)
+{
+    (void)error;
+    spk_register_reference(((struct instance *)self)->registration, stack);
+    return SPK_OK;
+}
+
+static double root_mean_square(const struct spk_drift *drift, const struct spk_work *work)
+{
+    double sum = 0, frames = 0;
+    for (uint32_t k = 0; k < work->sample->count; k++)
+        if (work->sample->present[k] && work->reference->present[k]) {
+            sum += (double)(drift[k].y * drift[k].y + drift[k].x * drift[k].x);
+            frames++;
+        }
+    return sqrt(sum / frames);
+}
+
+static spk_status process(void *self, struct spk_work *work, struct spk_error *error)
+{
+    struct spk_register *registration = ((struct instance *)self)->registration;
+    const struct spk_drift *drift = spk_register_find(registration, work->sample);
+    (void)error;
+    if (!drift)
+        return SPK_OK;
+    work->result->provenance.drift_px = root_mean_square(drift, work);
+    work->sample = spk_register_shift(registration, work->sample, drift);
+    work->changed_position = SPK_UNKNOWN;
+    const size_t pixels = (size_t)work->sample->height * work->sample->width;
+    for (size_t i = 0; i < pixels; i++)
+        work->result->valid[i] &= work->sample->mask[i];
+    return SPK_OK;
+}
+
+static const struct spk_stage stage = {.prepare = prepare, .reference = reference, .process = process};
+
+static const struct spk_plugin plugin = {
+    .abi = SPK_PLUGIN_ABI,
+    .size = sizeof(struct spk_plugin),
+    .name = "prep_register",
+    .summary = "Takes the drift of the modulator between reference and sample scan out, frame by frame.",
+    .version = "1",
+    .options = options,
+    .config_size = sizeof(struct spk_register_config),
+    .check = check_stage,
+    .open = open_stage,
+    .close = close_stage,
+    .stage = &stage,
+};
+
+const struct spk_plugin *spk_plugin_entry(void)
+{
+    return &plugin;
+}

@@ -1,0 +1,202 @@
+/* prep_register: the drift of a pattern known between the pixels, and the frames without it. */
+#include "register.h"
+#include "test.h"
+
+#include <string.h>
+
+enum { COUNT = 5, HEIGHT = 131, WIDTH = 158, PIXELS = HEIGHT * WIDTH, WAVES = 24 };
+
+static float reference_data[COUNT * PIXELS], sample_data[COUNT * PIXELS], clean_data[COUNT * PIXELS];
+static uint8_t mask[PIXELS], present[COUNT], sample_present[COUNT];
+static struct spk_stack reference = {COUNT, HEIGHT, WIDTH, reference_data, mask, present, 1};
+static struct spk_stack sample = {COUNT, HEIGHT, WIDTH, sample_data, mask, sample_present, 1};
+
+static const struct spk_drift DRIFT[COUNT] = {
+    {0.6f, -0.3f}, {-0.45f, 0.7f}, {0.2f, 0.15f}, {-1.1f, -0.8f}, {0.75f, 0.25f}};
+
+/* Waves of 4 to 12 px in all directions, phases of their own in each frame: mean 1, standard deviation 0.2. */
+static double pattern(unsigned k, double y, double x)
+{
+    double sum = 0;
+    for (unsigned i = 0; i < WAVES; i++) {
+        double angle = 2.399963 * i, frequency = 2 * M_PI / (4 + 8.0 * i / WAVES);
+        double phase = 7.13 * i * (k + 1) + 1.7 * k * k + 0.31 * i * i;
+        sum += sin(frequency * (cos(angle) * x + sin(angle) * y) + phase);
+    }
+    return 1 + 0.2 * sum * sqrt(2.0 / WAVES);
+}
+
+/* A lens off the axis, its displacement along x between -1.6 and 2.4 px. */
+static double model(unsigned k, double y, double x, struct spk_drift drift)
+{
+    double ux = 0.4 + 4 * (x - WIDTH / 2.0) / WIDTH, uy = -0.7 + 3 * (y - HEIGHT / 2.0) / HEIGHT;
+    return 0.8 * (1 + 0.6 * (pattern(k, y - uy - (double)drift.y, x - ux - (double)drift.x) - 1));
+}
+
+static void fill(const struct spk_drift drift[COUNT])
+{
+    const struct spk_drift none = {0, 0};
+    memset(mask, 1, sizeof mask);
+    memset(present, 1, sizeof present);
+    memset(sample_present, 1, sizeof sample_present);
+    for (unsigned k = 0; k < COUNT; k++)
+        for (int y = 0; y < HEIGHT; y++)
+            for (int x = 0; x < WIDTH; x++) {
+                size_t i = (size_t)k * PIXELS + (size_t)(y * WIDTH + x);
+                reference_data[i] = (float)pattern(k, y, x);
+                sample_data[i] = (float)model(k, y, x, drift ? drift[k] : none);
+                clean_data[i] = (float)model(k, y, x, none);
+            }
+}
+
+static struct spk_register *make(struct spk_team *team)
+{
+    struct spk_register *made = NULL;
+    struct spk_error error = {0};
+    const struct spk_register_config config = {.max_shift = 5};
+    REQUIRE(spk_register_create(&made, &config, COUNT, HEIGHT, WIDTH, team, &error) == SPK_OK, "%s",
+            error.text);
+    spk_register_reference(made, &reference);
+    return made;
+}
+
+/* The frames may differ from those without drift where the sample's own changes are as fast as the drift is large: u changes
+ * by 1/40 px from pixel to pixel, so at a drift of 1.4 px by 0.035 px, times a slope of 0.6 x 0.8 x 0.2 x 2 pi / 6 = 0.1 a px. */
+static void test_drift_is_found_and_taken_out(struct spk_team *team)
+{
+    fill(DRIFT);
+    struct spk_register *r = make(team);
+    const struct spk_drift *drift = spk_register_find(r, &sample);
+    REQUIRE(drift, "no drift found");
+    for (unsigned k = 0; k < COUNT; k++) {
+        CHECK_NEAR(drift[k].y, DRIFT[k].y, 0.01);
+        CHECK_NEAR(drift[k].x, DRIFT[k].x, 0.01);
+    }
+    const struct spk_stack *shifted = spk_register_shift(r, &sample, drift);
+    double error = 0, before = 0, pixels = 0;
+    for (size_t i = 0; i < (size_t)COUNT * PIXELS; i++)
+        if (shifted->mask[i % PIXELS]) {
+            error += pow((double)(shifted->data[i] - clean_data[i]), 2);
+            before += pow((double)(sample_data[i] - clean_data[i]), 2);
+            pixels++;
+        }
+    CHECK(sqrt(error / pixels) < 0.0035, "%g left", sqrt(error / pixels));
+    CHECK(sqrt(before / pixels) > 0.05, "%g before", sqrt(before / pixels));
+    CHECK_NEAR(pixels / COUNT, (HEIGHT - 6) * (WIDTH - 6), 0);
+    spk_register_destroy(&r);
+}
+
+static void test_no_drift(struct spk_team *team)
+{
+    fill(NULL);
+    struct spk_register *r = make(team);
+    const struct spk_drift *drift = spk_register_find(r, &sample);
+    REQUIRE(drift, "no drift found");
+    for (unsigned k = 0; k < COUNT; k++) {
+        CHECK_NEAR(drift[k].y, 0, 0.01);
+        CHECK_NEAR(drift[k].x, 0, 0.01);
+    }
+    spk_register_destroy(&r);
+}
+
+/* A whole shift needs no interpolation: the very values come back, from the pixel that the drift says. */
+static void test_whole_shift(struct spk_team *team)
+{
+    const struct spk_drift whole[COUNT] = {{2, -3}, {0, 0}, {-1, 1}, {-1, 2}, {0, 0}};
+    fill(NULL);
+    struct spk_register *r = make(team);
+    const struct spk_stack *shifted = spk_register_shift(r, &sample, whole);
+    for (unsigned k = 0; k < COUNT; k++)
+        for (int y = 4; y < HEIGHT - 4; y++)
+            for (int x = 4; x < WIDTH - 4; x++) {
+                float got = shifted->data[(size_t)k * PIXELS + (size_t)(y * WIDTH + x)];
+                int from = (y + (int)whole[k].y) * WIDTH + x + (int)whole[k].x;
+                CHECK_NEAR(got, sample_data[(size_t)k * PIXELS + (size_t)from], 2e-6);
+            }
+    spk_register_destroy(&r);
+}
+
+/* Frames that one side lacks have no drift, and the others' still has mean 0 over those that both have. */
+static void test_missing_frames(struct spk_team *team)
+{
+    fill(DRIFT);
+    present[1] = sample_present[3] = 0;
+    struct spk_register *r = make(team);
+    const struct spk_drift *drift = spk_register_find(r, &sample);
+    REQUIRE(drift, "no drift found");
+    const double mean_y = (0.6 + 0.2 + 0.75) / 3, mean_x = (-0.3 + 0.15 + 0.25) / 3;
+    for (unsigned k = 0; k < COUNT; k++) {
+        bool missing = k == 1 || k == 3;
+        CHECK_NEAR(drift[k].y, missing ? 0 : (double)DRIFT[k].y - mean_y, 0.01);
+        CHECK_NEAR(drift[k].x, missing ? 0 : (double)DRIFT[k].x - mean_x, 0.01);
+    }
+    CHECK(!spk_register_shift(r, &sample, drift)->present[3], "a missing frame came back");
+    sample_present[0] = sample_present[2] = 0;
+    CHECK(!spk_register_find(r, &sample), "one frame has no drift");
+    spk_register_destroy(&r);
+}
+
+/* An unusable pixel spoils its neighbours, no more. */
+static void test_mask(struct spk_team *team)
+{
+    fill(DRIFT);
+    mask[60 * WIDTH + 70] = 0;
+    struct spk_register *r = make(team);
+    const struct spk_drift *drift = spk_register_find(r, &sample);
+    REQUIRE(drift, "no drift found");
+    const struct spk_stack *shifted = spk_register_shift(r, &sample, drift);
+    for (int y = 50; y < 70; y++)
+        for (int x = 60; x < 80; x++)
+            CHECK(shifted->mask[y * WIDTH + x] == (abs(y - 60) > 3 || abs(x - 70) > 3), "(%d, %d)", y, x);
+    memset(mask, 0, sizeof mask);
+    CHECK(!spk_register_find(r, &sample), "found behind a closed mask");
+    spk_register_destroy(&r);
+}
+
+/* Without a pattern, or with another one, there is nothing to register. */
+static void test_no_pattern(struct spk_team *team)
+{
+    fill(NULL);
+    for (size_t i = 0; i < (size_t)COUNT * PIXELS; i++)
+        sample_data[i] = 1;
+    struct spk_register *r = make(team);
+    CHECK(!spk_register_find(r, &sample), "found in an even image");
+    unsigned state = 7;
+    for (size_t i = 0; i < (size_t)COUNT * PIXELS; i++) {
+        state = state * 1664525u + 1013904223u;
+        sample_data[i] = 1 + (float)(state >> 8) * 0x1p-24f;
+    }
+    CHECK(!spk_register_find(r, &sample), "found in noise");
+    for (size_t i = 0; i < (size_t)COUNT * PIXELS; i++)
+        sample_data[i] = NAN;
+    CHECK(!spk_register_find(r, &sample), "found in NaN");
+    spk_register_destroy(&r);
+}
+
+static void test_too_small(void)
+{
+    struct spk_register *r = NULL;
+    struct spk_error error = {0};
+    const struct spk_register_config config = {.max_shift = 5};
+    CHECK(spk_register_create(&r, &config, COUNT, 49, 200, NULL, &error) == SPK_INVALID, "made");
+    CHECK(strcmp(error.text, "frames of 49 x 200 px are too small for max_shift 5: at least 50 x 50") == 0,
+          "%s", error.text);
+    CHECK(spk_register_create(&r, &config, COUNT, 50, 50, NULL, &error) == SPK_OK, "%s", error.text);
+    spk_register_destroy(&r);
+}
+
+int main(void)
+{
+    struct spk_team *team = NULL;
+    struct spk_error error = {0};
+    REQUIRE(spk_team_create(&team, 3, &error) == SPK_OK, "%s", error.text);
+    test_drift_is_found_and_taken_out(team);
+    test_no_drift(team);
+    test_whole_shift(team);
+    test_missing_frames(team);
+    test_mask(team);
+    test_no_pattern(team);
+    test_too_small();
+    spk_team_destroy(&team);
+    return test_end();
+}
