@@ -14,7 +14,7 @@ struct spk_umpa_device {
     struct umpa_there there;
     void *memory; /* all of the device's, cut into the addresses of `there` */
     int *used;    /* host: [count] as the device has them, then [count] to fill */
-    bool has_reference, sums_stale;
+    bool has_reference, reference_stale, sums_stale;
     const struct spk_stack *reference_stack; /* borrowed */
 };
 
@@ -56,8 +56,8 @@ static size_t list_parts(struct umpa_there *t, struct part part[PARTS_MAX])
         {(void **)&t->usable, plane / sizeof(float)},
         {(void **)&t->packed, frames * plane},
         {(void **)&t->coefficient, coefficients},
-        {(void **)&t->frame_mean, t->parity ? frames * plane : 0},
-        {(void **)&t->sample_mean, t->parity ? frames * plane : 0},
+        {(void **)&t->frame_mean, t->window > 0 ? frames * plane : 0},
+        {(void **)&t->sample_mean, t->window > 0 ? frames * plane : 0},
         {(void **)&t->mean, plane},
         {(void **)&t->r1, plane},
         {(void **)&t->r2, plane},
@@ -181,6 +181,12 @@ static spk_status send_constants(struct spk_umpa_device *d, const struct spk_ump
     return status ? status : spk_stream_wait(d->stream, error);
 }
 
+/* UMPA's own means are for maps of whole shifts; where a refinement follows, a start is all that the search is for. */
+static bool wants_parity(const struct umpa_there *t)
+{
+    return t->window > 0 && t->refine == 0;
+}
+
 spk_status spk_umpa_device_create(struct spk_umpa_device **out, const struct spk_umpa_config *config,
                                   uint32_t count, uint32_t height, uint32_t width, struct spk_device *device,
                                   struct spk_stream *stream, struct spk_error *error)
@@ -201,8 +207,8 @@ spk_status spk_umpa_device_create(struct spk_umpa_device **out, const struct spk
                                    .shift = (int)config->max_shift,
                                    .window = (int)config->window,
                                    .refine = (int)config->refine,
-                                   .dark_field = config->dark_field,
-                                   .parity = config->window > 0};
+                                   .dark_field = config->dark_field};
+    d->there.parity = wants_parity(&d->there);
     d->there.mean_radius = (int)spk_window_gauss(mean, (float)config->mean_width, UMPA_TAPS_MAX / 2);
     status = take_windows(d, config, error);
     status = status ? status : find_operations(d, error);
@@ -260,6 +266,14 @@ static spk_status check_stack(const struct spk_umpa_device *d, const struct spk_
     return SPK_OK;
 }
 
+static spk_status prepare_reference(struct spk_umpa_device *d, struct spk_error *error)
+{
+    spk_status status = spk_stream_run(d->stream, d->reference, &d->there, error);
+    d->reference_stale = status != SPK_OK;
+    d->sums_stale = true;
+    return status;
+}
+
 spk_status spk_umpa_device_reference(struct spk_umpa_device *d, const struct spk_stack *reference,
                                      struct spk_error *error)
 {
@@ -271,9 +285,8 @@ spk_status spk_umpa_device_reference(struct spk_umpa_device *d, const struct spk
     d->reference_stack = reference;
     d->there.reference = reference->data;
     d->there.reference_mask = reference->mask;
-    status = spk_stream_run(d->stream, d->reference, &d->there, error);
+    status = prepare_reference(d, error);
     d->has_reference = !status;
-    d->sums_stale = true;
     return status;
 }
 
@@ -285,6 +298,8 @@ spk_status spk_umpa_device_process(struct spk_umpa_device *d, const struct spk_s
         return spk_fail(error, SPK_STATE, "no reference has been taken");
     spk_status status = check_stack(d, sample, "sample", error);
     status = status ? status : use_frames(d, d->reference_stack, sample, error);
+    if (!status && d->reference_stale)
+        status = prepare_reference(d, error);
     if (!status && d->sums_stale)
         status = spk_stream_run(d->stream, d->sums, t, error);
     if (status)
@@ -307,6 +322,8 @@ void spk_umpa_device_set(struct spk_umpa_device *d, const struct spk_umpa_config
     d->sums_stale |= d->there.dark_field != config->dark_field;
     d->there.dark_field = config->dark_field;
     d->there.refine = (int)config->refine;
+    d->reference_stale |= d->there.parity != wants_parity(&d->there);
+    d->there.parity = wants_parity(&d->there);
 }
 
 const float *spk_umpa_device_cost(const struct spk_umpa_device *d)

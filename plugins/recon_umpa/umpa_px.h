@@ -88,6 +88,14 @@ SPK_HD void umpa_joint_px(float sum[UMPA_SUMS], float mean, float base, float le
     sum[UMPA_SUM_MM] = mean * mean * n;
 }
 
+/* Where the parabola through three scores has its top (struct spk_vertex_row); 0 when the middle one is not above both others. */
+SPK_HD float umpa_vertex_px(float before, float middle, float after)
+{
+    float rise = middle - before, fall = middle - after, curvature = rise + fall;
+    bool inside = rise >= 0 && fall >= 0 && curvature > 0 && curvature < 1e30f;
+    return inside ? 0.5f * (rise - fall) / curvature : 0;
+}
+
 /* Weights of cubic B-splines at offsets -1 .. 2 for a fraction in [0, 1), and their derivatives. */
 SPK_HD void umpa_spline_px(float f, float w[4], float d[4])
 {

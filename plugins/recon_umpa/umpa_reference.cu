@@ -295,20 +295,26 @@ __global__ void pack_reference(struct umpa_there u, int frame, float *rest)
     rest[at] = value - mean;
 }
 
+/* Sums over the frames in use of one pixel of [count] planes and of its square. */
+static __device__ inline void sum_of_frames(const struct umpa_there &u, const float *planes, size_t at,
+                                            float *sum, float *square)
+{
+    float s = 0, q = 0;
+    for (int i = 0; i < u.used_count; i++) {
+        float value = planes[(size_t)u.used[i] * pixels(u) + at];
+        s += value;
+        q = fmaf(value, value, q);
+    }
+    *sum = s;
+    *square = q;
+}
+
 __global__ void sum_packed(struct umpa_there u)
 {
     int x, y;
     size_t at;
-    if (!own_pixel(u, &x, &y, &at))
-        return;
-    float sum = 0, square = 0;
-    for (int i = 0; i < u.used_count; i++) {
-        float value = u.packed[(size_t)u.used[i] * pixels(u) + at];
-        sum += value;
-        square = fmaf(value, value, square);
-    }
-    u.r1[at] = sum;
-    u.r2[at] = square;
+    if (own_pixel(u, &x, &y, &at))
+        sum_of_frames(u, u.packed, at, &u.r1[at], &u.r2[at]);
 }
 
 /* Terms of the reference's window sums: m^2, m q, q^2 less its noise. */
@@ -331,12 +337,8 @@ __global__ void parity_terms(struct umpa_there u)
     size_t at;
     if (!own_pixel(u, &x, &y, &at))
         return;
-    float sum = 0, square = 0;
-    for (int i = 0; i < u.used_count; i++) {
-        float mean = u.frame_mean[(size_t)u.used[i] * pixels(u) + at];
-        sum += mean;
-        square = fmaf(mean, mean, square);
-    }
+    float sum, square;
+    sum_of_frames(u, u.frame_mean, at, &sum, &square);
     u.window_r[at] = sum;
     u.factor[0][at] = square + 2 * sum + (float)u.used_count;
     u.factor[1][at] = 0; /* deviations from a window's mean have no mean */

@@ -450,9 +450,7 @@ static void run_pass(void *stream, const struct umpa_there *u, bool final)
 
 spk_status umpa_there_refine(void *stream, const struct umpa_there *u, struct spk_error *error)
 {
-    /* one for error and quality alone; a small fixed window needs one more from a whole shift, where the processor's search hands
-     * over the top of a parabola */
-    const int passes = u->refine > 0 ? u->refine + (u->window > 0) : 1;
+    const int passes = u->refine > 0 ? u->refine : 1; /* one for error and quality alone */
     for (int pass = 0; pass < passes; pass++)
         run_pass(stream, u, pass + 1 == passes);
     const struct extent e = {u->width, u->height};

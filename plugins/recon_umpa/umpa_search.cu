@@ -1,30 +1,48 @@
 /* The integer search on a device: all pixels of a tile at once, every shift of the range.
  *
- * Sums over frames and sums over the window commute. A thread keeps the products of 8 neighbouring sample pixels at 9 (or twice 9)
- * neighbouring shifts in registers, so that a value read from shared memory serves up to 8 multiply-adds; then one separable window
- * a shift goes through shared memory. Tiles whose pixels all count take a short cut; the others carry the masks through
- * the sums. */
+ * Sums over frames and sums over the window commute. A thread keeps the products of 8 neighbouring sample pixels at some neighbouring
+ * shifts in registers, so that a value read from shared memory serves up to 8 multiply-adds; then one separable window a shift goes
+ * through shared memory. Tiles whose pixels all count take a short cut; the others carry the masks through the sums.
+ *
+ * Where a refinement follows, the scores beside the best one are kept for the top of a parabola through them. Shifts are looked at in
+ * strips that overlap by two columns, so that both neighbours of a column lie in its strip: only one row of a strip is remembered,
+ * in the memory of the equations, which come later. */
 #include "umpa_there.h"
 #include "umpa_px.h"
 
 #include <speckled/device_kernel.h>
 
-enum { PIXELS = 8, SHIFTS = 9, COLUMNS = 64, STAGED = 4, STAGE_PITCH = COLUMNS + SHIFTS - 1 };
+enum { PIXELS = 8, COLUMNS = 64, STAGED = 4 };
+
+/* Planes of the equations' memory while the search has it: scores of the row of shifts before, then those beside the best. */
+enum { SCORE_ABOVE, SCORE_LEFT = UMPA_THERE_STRIP, SCORE_RIGHT, SCORE_UP, SCORE_DOWN, SCORES };
+static_assert((int)SCORES <= (int)SPK_NORMALS, "the scores fit into the memory of the equations");
+
+/* The best shift of one output; its fit waits in `param`. A thread's are in shared memory, T::THREADS apart: it has no register
+ * left for them. */
+struct best {
+    float score; /* less is worse */
+    int number;
+};
 
 /* What a tile looks like for windows up to a radius. MASKED: pixels that do not count; PARITY: UMPA's window means. */
 template <int RADIUS, bool MASKED, bool PARITY> struct tile {
     enum {
         ROWS = RADIUS > 8 ? 48 : 32, /* of the region under the windows */
         THREADS = COLUMNS / PIXELS * ROWS,
+        SHIFTS = MASKED && PARITY   ? 2
+                 : MASKED || PARITY ? 5
+                                    : UMPA_THERE_STRIP,   /* columns of shifts at once */
         DOWN = RADIUS <= 8 && !MASKED && !PARITY ? 2 : 1, /* rows of shifts at once */
         OUT_WIDTH = COLUMNS - 2 * RADIUS,
         OUT_HEIGHT = ROWS - 2 * RADIUS,
         RUNS = THREADS / OUT_WIDTH,
         RUN = (OUT_HEIGHT + RUNS - 1) / RUNS, /* outputs of a thread, in one column */
         STAGE_ROWS = ROWS + DOWN - 1,
+        STAGE_PITCH = COLUMNS + SHIFTS - 1,
         REGION_PITCH = COLUMNS + 2 * RADIUS + 4 - (2 * RADIUS) % 4,
         STAGE = STAGED * STAGE_ROWS * STAGE_PITCH,
-        SHARED = (STAGE + ROWS * REGION_PITCH + ROWS * COLUMNS) * 4
+        SHARED = (STAGE + ROWS * REGION_PITCH + ROWS * COLUMNS) * 4 + RUN * THREADS * (int)sizeof(struct best)
     };
 };
 
@@ -37,9 +55,10 @@ struct place {
     bool owns;
 };
 
-struct best {
-    float cost, transmission, contrast;
-    int number;
+/* One shift: its place in the range, and in its strip. */
+struct trial {
+    int row, column, strip_column;
+    bool candidate; /* not one of the columns that only stand beside those of the strip */
 };
 
 static __device__ inline bool inside(const struct umpa_there &u, int x, int y)
@@ -85,11 +104,11 @@ static __device__ bool all_count(const struct umpa_there &u, int x0, int y0, int
 }
 
 /* Rows of a plane from (x, y) into shared memory, 0 beyond the image. */
-static __device__ void stage(const struct umpa_there &u, float *to, const float *plane, int x, int y,
-                             int rows)
+template <typename T>
+static __device__ void stage(const struct umpa_there &u, float *to, const float *plane, int x, int y)
 {
-    for (int i = (int)threadIdx.x; i < rows * STAGE_PITCH; i += (int)blockDim.x) {
-        int at_x = x + i % STAGE_PITCH, at_y = y + i / STAGE_PITCH;
+    for (int i = (int)threadIdx.x; i < T::STAGE_ROWS * T::STAGE_PITCH; i += (int)blockDim.x) {
+        int at_x = x + i % T::STAGE_PITCH, at_y = y + i / T::STAGE_PITCH;
         to[i] = inside(u, at_x, at_y) ? plane[pixel(u, at_x, at_y)] : 0;
     }
 }
@@ -98,8 +117,9 @@ static __device__ void stage(const struct umpa_there &u, float *to, const float 
 template <typename T, int DOWN>
 static __device__ void cross(const struct umpa_there &u, const struct place &p, const float *sample,
                              float scale, float level, const float *reference, int x0, int y0, int row,
-                             int column, float *staged, float (&sum)[DOWN][SHIFTS][PIXELS])
+                             int column, float *staged, float (&sum)[DOWN][T::SHIFTS][PIXELS])
 {
+    enum { SHIFTS = T::SHIFTS, STAGE_PITCH = T::STAGE_PITCH };
     const size_t plane = (size_t)u.height * (size_t)u.width;
 #pragma unroll
     for (int d = 0; d < DOWN; d++)
@@ -112,8 +132,9 @@ static __device__ void cross(const struct umpa_there &u, const struct place &p, 
         const int frames = u.used_count - first < STAGED ? u.used_count - first : STAGED;
         __syncthreads();
         for (int f = 0; f < frames; f++)
-            stage(u, staged + f * T::STAGE_ROWS * STAGE_PITCH, reference + (size_t)u.used[first + f] * plane,
-                  there_x(u, x0, column), there_y(u, y0, row), T::STAGE_ROWS);
+            stage<T>(u, staged + f * T::STAGE_ROWS * STAGE_PITCH,
+                     reference + (size_t)u.used[first + f] * plane, there_x(u, x0, column),
+                     there_y(u, y0, row));
         __syncthreads();
         for (int f = 0; f < frames; f++) {
             const float *from = sample + (size_t)u.used[first + f] * plane;
@@ -139,7 +160,7 @@ static __device__ void cross(const struct umpa_there &u, const struct place &p, 
 }
 
 /* Registers cannot be indexed: picks the products of one shift by comparing. */
-template <int DOWN>
+template <int DOWN, int SHIFTS>
 static __device__ inline void pick(const float (&sum)[DOWN][SHIFTS][PIXELS], int down, int shift,
                                    float value[PIXELS])
 {
@@ -195,39 +216,59 @@ static __device__ void centre(const struct place &p, const float value[PIXELS], 
     __syncthreads();
 }
 
-static __device__ inline void keep(struct best *best, float cost, const struct umpa_fit &fit, int number)
+/* Compares an output's score at one shift with its best so far, and remembers the scores beside that. `out` is the output. */
+static __device__ inline void track(const struct umpa_there &u, const struct trial &trial, size_t out,
+                                    float score, const struct umpa_fit &fit, struct best *best)
 {
-    if (!(cost < best->cost))
+    const int span = 2 * u.shift + 1, number = trial.row * span + trial.column, j = trial.strip_column;
+    const size_t plane = (size_t)u.height * (size_t)u.width;
+    float *kept = u.normal[0] + out, before = -INFINITY, above = -INFINITY;
+    if (u.refine > 0) {
+        above = trial.row > 0 ? kept[(size_t)(SCORE_ABOVE + j) * plane] : above;
+        before = j > 0 ? kept[(size_t)(SCORE_ABOVE + j - 1) * plane] : before;
+        kept[(size_t)(SCORE_ABOVE + j) * plane] = score;
+        if (trial.column > 0 && best->number == number - 1)
+            kept[SCORE_RIGHT * plane] = score;
+        if (trial.row > 0 && best->number == number - span)
+            kept[SCORE_DOWN * plane] = score;
+    }
+    if (!trial.candidate || !(score > best->score))
         return;
-    best->cost = cost;
-    best->transmission = fit.transmission;
-    best->contrast = fit.contrast;
+    best->score = score;
     best->number = number;
+    u.param[0][out] = fit.transmission;
+    u.param[1][out] = fit.contrast;
+    if (u.refine == 0)
+        return;
+    kept[SCORE_LEFT * plane] = before;
+    kept[SCORE_UP * plane] = above;
+    kept[SCORE_RIGHT * plane] = kept[SCORE_DOWN * plane] = -INFINITY;
 }
 
 /* The fit where the window is whole, by the factors of the reference. `out` is the output, `at` its place in the reference. */
 static __device__ inline void score(const struct umpa_there &u, size_t out, size_t at, float ms, float qs,
-                                    int number, struct best *best)
+                                    const struct trial &trial, struct best *best)
 {
     const struct umpa_factors f = {u.factor[0][at], u.factor[1][at], u.factor[2][at]};
     struct umpa_fit fit = umpa_score_px(&f, u.dark_field ? ms : ms + qs, qs);
     fit.contrast = u.dark_field ? fit.contrast : fit.transmission;
-    if (fit.explained > 0)
-        keep(best, (u.window_ss[out] - fit.explained) / (float)u.used_count, fit, number);
+    float cost = (u.window_ss[out] - fit.explained) / (float)u.used_count;
+    track(u, trial, out, fit.explained > 0 ? -cost : -INFINITY, fit, best);
 }
 
 /* One shift of a tile in which every pixel counts. */
 template <typename T, int RADIUS, bool PARITY>
-static __device__ void shift_whole(const struct umpa_there &u, const struct place &p, int x0, int y0, int row,
-                                   int column, const float products[PIXELS], const float means[PIXELS],
-                                   float *region, float *rows, struct best best[T::RUN])
+static __device__ void shift_whole(const struct umpa_there &u, const struct place &p, int x0, int y0,
+                                   const struct trial &trial, const float products[PIXELS],
+                                   const float means[PIXELS], float *region, float *rows, struct best *best)
 {
+    const int row = trial.row, column = trial.column;
     const float level = u.numbers->level, frames = (float)u.used_count;
     float qs[T::RUN], ms[T::RUN], value[PIXELS];
     window<T, RADIUS>(u, p, products, region, rows, qs);
     if (PARITY) {
         centre<T, RADIUS>(p, means, region, ms);
-    } else {
+    } else if (u.refine == 0) { /* a start may as well have the mean, which is smooth, outside the window */
         for (int i = 0; i < PIXELS; i++) {
             size_t at = pixel(u, clamped(there_x(u, p.x + i, column), u.width),
                               clamped(there_y(u, p.y, row), u.height));
@@ -246,8 +287,9 @@ static __device__ void shift_whole(const struct umpa_there &u, const struct plac
             ms[v] += u.window_s[out] + level * (u.window_r[at] + frames);
         } else {
             qs[v] += level * u.window_r[at];
+            ms[v] = u.refine == 0 ? ms[v] : u.mean[at] * (u.window_s[out] + frames * level);
         }
-        score(u, out, at, ms[v], qs[v], row * (2 * u.shift + 1) + column, &best[v]);
+        score(u, out, at, ms[v], qs[v], trial, &best[v * T::THREADS]);
     }
 }
 
@@ -272,22 +314,21 @@ static __device__ inline void joint(const struct umpa_there &u, const struct pla
 /* One shift of a tile in which some pixels do not count. */
 template <typename T, int RADIUS, bool PARITY>
 static __device__ void shift_masked(const struct umpa_there &u, const struct place &p, int x0, int y0,
-                                    int row, int column, const float products[PIXELS],
-                                    const float means[PIXELS], float *region, float *rows,
-                                    struct best best[T::RUN])
+                                    const struct trial &trial, const float products[PIXELS],
+                                    const float means[PIXELS], float *region, float *rows, struct best *best)
 {
+    const int row = trial.row, column = trial.column;
     const float level = u.numbers->level, frames = (float)u.used_count;
-    const int number = row * (2 * u.shift + 1) + column;
-    float term[PIXELS][UMPA_SUMS], sum[UMPA_SUMS][T::RUN], raw[T::RUN] = {}, mean[T::RUN] = {};
-#pragma unroll
-    for (int i = 0; i < PIXELS; i++)
-        joint(u, p, i, row, column, products[i], term[i]);
+    float sum[UMPA_SUMS][T::RUN], raw[T::RUN] = {}, mean[T::RUN] = {};
+    /* made again for each sum: keeping all of them takes more registers than there are */
 #pragma unroll
     for (int q = 0; q < UMPA_SUMS; q++) {
-        float value[PIXELS];
+        float value[PIXELS], term[UMPA_SUMS];
 #pragma unroll
-        for (int i = 0; i < PIXELS; i++)
-            value[i] = term[i][q];
+        for (int i = 0; i < PIXELS; i++) {
+            joint(u, p, i, row, column, products[i], term);
+            value[i] = term[q];
+        }
         window<T, RADIUS>(u, p, value, region, rows, sum[q]);
     }
     if (PARITY) {
@@ -298,25 +339,33 @@ static __device__ void shift_masked(const struct umpa_there &u, const struct pla
     for (int v = 0; v < T::RUN; v++) {
         int x = x0 + RADIUS + p.out_column, y = y0 + RADIUS + p.out_row + v;
         float weight = sum[UMPA_SUM_WEIGHT][v], one[UMPA_SUMS];
-        if (!p.owns || p.out_row + v >= T::OUT_HEIGHT || !inside(u, x, y) || !(weight >= 0.3f * frames))
+        if (!p.owns || p.out_row + v >= T::OUT_HEIGHT || !inside(u, x, y))
             continue;
+        const bool enough = weight >= 0.3f * frames;
         size_t out = pixel(u, x, y);
         if (PARITY && weight >= 0.9999f * frames) {
             size_t at = pixel(u, there_x(u, x, column), there_y(u, y, row));
             score(u, out, at, mean[v] + u.window_s[out] + level * (u.window_r[at] + frames), raw[v] - mean[v],
-                  number, &best[v]);
+                  trial, &best[v * T::THREADS]);
             continue;
         }
         for (int q = 0; q < UMPA_SUMS; q++)
             one[q] = sum[q][v];
         struct umpa_fit fit = umpa_fit_px(one, u.dark_field);
-        keep(&best[v], (one[UMPA_SUM_SS] - fit.explained) / weight, fit, number);
+        track(u, trial, out, enough ? (fit.explained - one[UMPA_SUM_SS]) / weight : -INFINITY, fit,
+              &best[v * T::THREADS]);
     }
+}
+
+/* How far the top of the parabola through the scores along one axis is from the middle one. */
+static __device__ inline float top(const float *kept, size_t plane, float middle, int before, int after)
+{
+    return umpa_vertex_px(kept[(size_t)before * plane], middle, kept[(size_t)after * plane]);
 }
 
 template <typename T, int RADIUS>
 static __device__ void store(const struct umpa_there &u, const struct place &p, int x0, int y0,
-                             const struct best best[T::RUN])
+                             const struct best *best)
 {
     const int span = 2 * u.shift + 1;
 #pragma unroll
@@ -324,13 +373,20 @@ static __device__ void store(const struct umpa_there &u, const struct place &p, 
         int x = x0 + RADIUS + p.out_column, y = y0 + RADIUS + p.out_row + v;
         if (!p.owns || p.out_row + v >= T::OUT_HEIGHT || !inside(u, x, y))
             continue;
-        size_t at = pixel(u, x, y);
-        const bool found = best[v].number >= 0;
-        u.cost[at] = best[v].cost;
-        u.param[0][at] = best[v].transmission;
-        u.param[1][at] = best[v].contrast;
-        u.param[2][at] = (float)(u.guess_x + (found ? u.shift - best[v].number % span : 0));
-        u.param[3][at] = (float)(u.guess_y + (found ? u.shift - best[v].number / span : 0));
+        const size_t at = pixel(u, x, y), plane = (size_t)u.height * (size_t)u.width;
+        const bool found = best[v * T::THREADS].number >= 0;
+        const float *kept = u.normal[0] + at;
+        float ux = (float)(u.guess_x + (found ? u.shift - best[v * T::THREADS].number % span : 0));
+        float uy = (float)(u.guess_y + (found ? u.shift - best[v * T::THREADS].number / span : 0));
+        if (found && u.refine > 0) {
+            ux -= top(kept, plane, best[v * T::THREADS].score, SCORE_LEFT, SCORE_RIGHT);
+            uy -= top(kept, plane, best[v * T::THREADS].score, SCORE_UP, SCORE_DOWN);
+        }
+        if (!found)
+            u.param[0][at] = u.param[1][at] = 0;
+        u.cost[at] = -best[v * T::THREADS].score;
+        u.param[2][at] = ux;
+        u.param[3][at] = uy;
     }
 }
 
@@ -362,29 +418,32 @@ __global__ void __launch_bounds__(tile<RADIUS, MASKED, PARITY>::THREADS) search(
         region[i / (T::REGION_PITCH - COLUMNS) * T::REGION_PITCH + COLUMNS +
                i % (T::REGION_PITCH - COLUMNS)] = 0;
 
-    struct best best[T::RUN];
-#pragma unroll
+    struct best *best = (struct best *)(rows + T::ROWS * COLUMNS) + thread;
     for (int v = 0; v < T::RUN; v++)
-        best[v] = {INFINITY, 0, 0, -1};
-    for (int row = 0; row < span; row += T::DOWN)
-        for (int column = 0; column < span; column += SHIFTS) {
-            float sum[T::DOWN][SHIFTS][PIXELS], mean[1][SHIFTS][PIXELS], products[PIXELS] = {},
-                                                                         means[PIXELS] = {};
+        best[v * T::THREADS] = {-INFINITY, -1};
+    const int turn = u.refine > 0 ? (int)T::SHIFTS - 2 : (int)T::SHIFTS;
+    for (int column = 0; column == 0 || column + (int)T::SHIFTS - turn < span; column += turn)
+        for (int row = 0; row < span; row += T::DOWN) {
+            float sum[T::DOWN][T::SHIFTS][PIXELS], mean[1][T::SHIFTS][PIXELS], products[PIXELS] = {},
+                                                                               means[PIXELS] = {};
             cross<T, T::DOWN>(u, p, u.sample, u.numbers->scale, u.numbers->level, u.packed, x0, y0, row,
                               column, staged, sum);
             if (PARITY)
                 cross<T, 1>(u, p, u.sample_mean, 1, 0, u.frame_mean, x0, y0, row, column, staged, mean);
             for (int d = 0; d < T::DOWN && row + d < span; d++)
-                for (int j = 0; j < SHIFTS && column + j < span; j++) {
+                for (int j = 0; j < T::SHIFTS && column + j < span; j++) {
+                    const bool begun = j > 0 || column == 0,
+                               ended = j + 1 == T::SHIFTS && column + T::SHIFTS < span;
+                    const struct trial trial = {row + d, column + j, j, u.refine == 0 || (begun && !ended)};
                     pick(sum, d, j, products);
                     if (PARITY)
                         pick(mean, 0, j, means);
                     if (MASKED)
-                        shift_masked<T, RADIUS, PARITY>(u, p, x0, y0, row + d, column + j, products, means,
-                                                        region, rows, best);
+                        shift_masked<T, RADIUS, PARITY>(u, p, x0, y0, trial, products, means, region, rows,
+                                                        best);
                     else
-                        shift_whole<T, RADIUS, PARITY>(u, p, x0, y0, row + d, column + j, products, means,
-                                                       region, rows, best);
+                        shift_whole<T, RADIUS, PARITY>(u, p, x0, y0, trial, products, means, region, rows,
+                                                       best);
                 }
         }
     store<T, RADIUS>(u, p, x0, y0, best);

@@ -14,6 +14,7 @@ enum {
     UMPA_THERE_BLOCKS = 256,    /* noise blocks a frame */
     UMPA_THERE_BAND = 16,       /* rows of a band whose mean is taken */
     UMPA_THERE_SPLINE = 16,     /* reach of the taps that make spline coefficients */
+    UMPA_THERE_STRIP = 9,       /* columns of shifts that the search takes at once, at most */
 };
 
 /* Numbers of the stacks, made on the device and read there. */
@@ -26,7 +27,8 @@ struct umpa_there {
     int count, used_count, height, width;
     int guess_x, guess_y, radius, shift; /* px: of the search window, of the search */
     int mean_radius, window, refine;
-    bool dark_field, parity;                            /* parity: window means of each frame, as UMPA's */
+    bool dark_field,
+        parity; /* parity: window means of each frame, as UMPA's; of a fixed window without refinement */
     float search_weight[2 * UMPA_THERE_RADIUS_MAX + 1]; /* of the integer search */
     float window_weight[2 * UMPA_THERE_RADIUS_MAX + 1]; /* of the refinement, where it is fixed */
 

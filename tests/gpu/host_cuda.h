@@ -48,15 +48,23 @@ namespace host_cuda
 enum { STACK = 256 << 10, THREADS_MAX = 1024, WARP = 32, SHARED_LIMIT = 99 << 10 };
 enum state { RUNNING, AT_BARRIER, AT_WARP, DONE };
 
+/* Where a stack goes on: contexts that swapcontext() fills would cost two calls of the kernel a switch. */
+struct resting_place {
+    void *word[5];
+};
+
+/* Once begun it serves one thread after the other. */
 struct fiber {
-    ucontext_t context;
+    ucontext_t context; /* where it begins */
+    resting_place place;
     void *stack = nullptr, *fake = nullptr;
     state at = DONE;
     unsigned index = 0;
+    bool begun = false;
 };
 
 struct block {
-    ucontext_t scheduler;
+    resting_place scheduler;
     void *fake = nullptr;
     const void *bottom = nullptr;
     size_t size = 0;
@@ -97,20 +105,43 @@ inline void enter_stack(void *fake, const void **bottom, size_t *size)
 #endif
 }
 
+/* Rests here until somebody switches back. The sanitizer must not see a jump that never returns: it would forget what it
+ * knows of the stack. */
+#define HOST_CUDA_SWITCH __attribute__((noinline, no_sanitize("address")))
+
+HOST_CUDA_SWITCH [[noreturn]] inline void jump_to(resting_place *to)
+{
+    __builtin_longjmp(to->word, 1);
+}
+
+HOST_CUDA_SWITCH inline void switch_to(resting_place *from, resting_place *to)
+{
+    if (!__builtin_setjmp(from->word))
+        jump_to(to);
+}
+
+HOST_CUDA_SWITCH inline void begin_at(resting_place *from, const ucontext_t *to)
+{
+    if (!__builtin_setjmp(from->word))
+        setcontext(to);
+}
+
 inline void stop_at(state at)
 {
     fiber *self = now->current;
     self->at = at;
-    leave_stack(at == DONE ? nullptr : &self->fake, now->bottom, now->size);
-    swapcontext(&self->context, &now->scheduler);
+    leave_stack(&self->fake, now->bottom, now->size);
+    switch_to(&self->place, &now->scheduler);
     enter_stack(self->fake, &now->bottom, &now->size);
 }
 
 inline void fiber_main()
 {
     enter_stack(nullptr, &now->bottom, &now->size);
-    now->body();
-    stop_at(DONE);
+    for (;;) {
+        now->body();
+        stop_at(DONE);
+    }
 }
 
 inline void resume(fiber *thread)
@@ -119,20 +150,26 @@ inline void resume(fiber *thread)
     threadIdx = dim3(thread->index % blockDim.x, thread->index / blockDim.x % blockDim.y,
                      thread->index / (blockDim.x * blockDim.y));
     leave_stack(&now->fake, thread->stack, STACK);
-    swapcontext(&now->scheduler, &thread->context);
+    if (thread->begun)
+        switch_to(&now->scheduler, &thread->place);
+    else {
+        thread->begun = true;
+        begin_at(&now->scheduler, &thread->context);
+    }
     enter_stack(now->fake, nullptr, nullptr);
 }
 
 inline void start(fiber *thread, unsigned index)
 {
-    if (!thread->stack)
-        thread->stack = mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    thread->index = index;
+    thread->at = RUNNING;
+    if (thread->stack)
+        return;
+    thread->stack = mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     getcontext(&thread->context);
     thread->context.uc_stack.ss_sp = thread->stack;
     thread->context.uc_stack.ss_size = STACK;
     thread->context.uc_link = nullptr;
-    thread->index = index;
-    thread->at = RUNNING;
     makecontext(&thread->context, fiber_main, 0);
 }
 
