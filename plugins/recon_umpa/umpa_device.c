@@ -195,6 +195,9 @@ spk_status spk_umpa_device_create(struct spk_umpa_device **out, const struct spk
     spk_status status = spk_umpa_device_check(config, error);
     if (status)
         return status;
+    if (height > UMPA_THERE_HEIGHT_MAX)
+        return spk_fail(error, SPK_UNSUPPORTED, "maps of %u rows: a device takes at most %d", height,
+                        (int)UMPA_THERE_HEIGHT_MAX);
     struct spk_umpa_device *d = calloc(1, sizeof *d);
     if (!d)
         return spk_fail(error, SPK_NOMEM, "no memory");

@@ -7,14 +7,15 @@
 #include <stdbool.h>
 
 enum {
-    UMPA_THERE_RADIUS_MAX = 16, /* of the search window, and of the fixed one */
-    UMPA_THERE_LEVELS = 3,      /* of the equations: full, half and quarter size */
-    UMPA_THERE_RUNGS = 2,       /* windows a level */
-    UMPA_THERE_MARGIN = 2,      /* mirrored pixels round spline coefficients */
-    UMPA_THERE_BLOCKS = 256,    /* noise blocks a frame */
-    UMPA_THERE_BAND = 16,       /* rows of a band whose mean is taken */
-    UMPA_THERE_SPLINE = 16,     /* reach of the taps that make spline coefficients */
-    UMPA_THERE_STRIP = 9,       /* columns of shifts that the search takes at once, at most */
+    UMPA_THERE_RADIUS_MAX = 16,        /* of the search window, and of the fixed one */
+    UMPA_THERE_HEIGHT_MAX = 8 * 65535, /* a launch has so many blocks down, of 8 rows at least */
+    UMPA_THERE_LEVELS = 3,             /* of the equations: full, half and quarter size */
+    UMPA_THERE_RUNGS = 2,              /* windows a level */
+    UMPA_THERE_MARGIN = 2,             /* mirrored pixels round spline coefficients */
+    UMPA_THERE_BLOCKS = 256,           /* noise blocks a frame */
+    UMPA_THERE_BAND = 16,              /* rows of a band whose mean is taken */
+    UMPA_THERE_SPLINE = 16,            /* reach of the taps that make spline coefficients */
+    UMPA_THERE_STRIP = 9,              /* columns of shifts that the search takes at once, at most */
 };
 
 /* Numbers of the stacks, made on the device and read there. */
