@@ -70,12 +70,10 @@ static void take_role(struct client *client, const struct watched *pv, const cha
         log_nonsense(pv, value);
 }
 
-static void take_index(struct client *client, const struct watched *pv, double value)
+static void take_index(struct client *client, const struct watched *pv, double value, const char *text)
 {
     double first = pv->which == SPK_CONTEXT_POSITION ? (double)client->config.first_position : 0;
     int64_t index = spk_context_index(value - first);
-    char text[32];
-    snprintf(text, sizeof text, "%g", value);
     if (index == SPK_CONTEXT_NOWHERE)
         log_nonsense(pv, text);
     if (pv->which == SPK_CONTEXT_POSITION)
@@ -90,16 +88,18 @@ static void on_value(struct event_handler_args event)
     struct client *client = pv->client;
     if (event.status != ECA_NORMAL || !event.dbr)
         return;
+    char value[sizeof(dbr_string_t) + 1];
     pthread_mutex_lock(&client->lock);
     if (pv->which == SPK_CONTEXT_ROLE) {
-        char value[sizeof(dbr_string_t) + 1];
         snprintf(value, sizeof value, "%.*s", (int)sizeof(dbr_string_t), (const char *)event.dbr);
         take_role(client, pv, value);
     } else {
-        take_index(client, pv, *(const dbr_double_t *)event.dbr);
+        snprintf(value, sizeof value, "%g", *(const dbr_double_t *)event.dbr);
+        take_index(client, pv, *(const dbr_double_t *)event.dbr, value);
     }
     client->context.pv[pv->which].known = true;
     hand_on(client);
+    spk_log(SPK_LOG_DEBUG, "epics", "%s is %s", pv->name, value);
     pthread_mutex_unlock(&client->lock);
 }
 

@@ -1,5 +1,6 @@
 #include "sink_zmq.h"
 
+#include <speckled/log.h>
 #include <speckled/wire_array.h>
 
 #include <errno.h>
@@ -99,12 +100,10 @@ void spk_sink_zmq_destroy(struct spk_sink_zmq **sink)
 }
 
 /* ZeroMQ tells of a new subscription with a byte 1, of one that ended with a byte 0; anything else is a client's chatter. */
-static spk_status follow_subscriptions(struct spk_sink_zmq *sink, struct spk_error *error)
+static spk_status read_subscriptions(struct spk_sink_zmq *sink, struct spk_error *error)
 {
     enum { END = 0, BEGIN = 1 };
     uint8_t text[1];
-    if (sink->config.pattern == SPK_SINK_ZMQ_PUSH)
-        return SPK_OK;
     for (;;) {
         int size = zmq_recv(sink->socket, text, sizeof text, ZMQ_DONTWAIT);
         if (size < 0 && zmq_errno() == EINTR)
@@ -118,6 +117,17 @@ static spk_status follow_subscriptions(struct spk_sink_zmq *sink, struct spk_err
         else if (size > 0 && text[0] == END && sink->subscriptions > 0)
             sink->subscriptions--;
     }
+}
+
+static spk_status follow_subscriptions(struct spk_sink_zmq *sink, struct spk_error *error)
+{
+    int64_t before = sink->subscriptions;
+    if (sink->config.pattern == SPK_SINK_ZMQ_PUSH)
+        return SPK_OK;
+    spk_status status = read_subscriptions(sink, error);
+    if (sink->subscriptions != before)
+        spk_log(SPK_LOG_DEBUG, "sink_zmq", "different subscriptions: %lld", (long long)sink->subscriptions);
+    return status;
 }
 
 static spk_status add_copy(struct outgoing *message, const void *data, size_t size, struct spk_error *error)

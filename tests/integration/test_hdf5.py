@@ -405,7 +405,7 @@ def test_a_folder_that_may_not_be_written(scene, tmp_path):
     closed.mkdir(0o555)
     drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
     done = subprocess.run([*drop, harness.PROGRAM, "reconstruct", path, "-o", closed / "out.h5"], capture_output=True, text=True,
-                          check=False, env=harness.environment(), timeout=60)
+                          check=False, env=harness.environment(), timeout=harness.PATIENCE)
     assert done.returncode == 1 and "cannot write into the folder" in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
@@ -588,7 +588,7 @@ def test_a_file_that_may_not_grow(scene, tmp_path):
     program = [harness.PROGRAM, "reconstruct", tmp_path / "in.h5", "-o", tmp_path / "out.h5"]
     for limit in (1000, 100_000, 20_000_000 if harness.SANITIZED else 18_000_000):
         (tmp_path / "out.h5").unlink(missing_ok=True)
-        done = subprocess.run(program, capture_output=True, text=True, check=False, env=harness.environment(), timeout=120,
+        done = subprocess.run(program, capture_output=True, text=True, check=False, env=harness.environment(), timeout=harness.PATIENCE,
                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
         assert done.returncode in (0, 1), done.stderr
         if done.returncode == 0:
@@ -614,13 +614,14 @@ def small_disk(tmp_path):
 def test_a_full_disk_does_not_hurt_the_service(start, small_disk, scene, tmp_path):
     (small_disk / "ballast").write_bytes(bytes(1_000_000))
     path = small_disk / "live.h5"
-    service = start_service(start, tmp_path, replay(scene, tmp_path, path, retry_ms=300))
+    started, retry_ms = time.monotonic(), 300
+    service = start_service(start, tmp_path, replay(scene, tmp_path, path, retry_ms=retry_ms))
     harness.wait_for("the disk is full", lambda: "No space left on device" in service.output())
     kept = check_rows(path)
     assert kept >= 3
     time.sleep(1)
     assert service.running()
-    assert service.output().count("No space left on device") <= 8, "one message, not one a result:\n" + service.output()
+    assert service.output().count("No space left on device") <= 2 + (time.monotonic() - started) * 1e3 / retry_ms, "one a try, not one a result"
     assert check_rows(path) >= kept, "what was there stays"
     (small_disk / "ballast").unlink()
     found = harness.wait_for("a new file after space was made",

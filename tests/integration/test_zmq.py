@@ -145,13 +145,13 @@ def test_headers_of_maps_say_everything(bench):
 
 def test_a_prefix_subscribes_to_one_map(bench, sockets):
     config = configuration()
-    _, detector, _ = bench(config)
+    service, detector, _ = bench(config)
     client = zmq.Context.instance().socket(zmq.SUB)
     sockets.append(client)
     client.linger = 0
     client.connect(maps_of(config))
     client.subscribe(b'{"htype":"array-1.0","source":"speckled:phase"')
-    time.sleep(0.5)
+    service.wait_subscriptions(3)
     scene = Scene(COUNT)
     detector.send_stack(scene.reference, "reference")
     for stack in range(3):
@@ -170,8 +170,10 @@ def test_a_client_that_never_reads_stops_nothing(bench, sockets):
     stuck = zmq.Context.instance().socket(zmq.SUB)
     sockets.append(stuck)
     stuck.rcvhwm, stuck.linger = 1, 0
-    stuck.connect(maps_of(config))
     stuck.subscribe(b"")
+    stuck.subscribe(b"stuck")
+    stuck.connect(maps_of(config))
+    service.wait_subscriptions(3)
     scene = Scene(COUNT, height=256, width=256)
     detector.send_stack(scene.reference, "reference")
     stacks = 60
