@@ -1,7 +1,8 @@
-# What every room builds with: compiler flags, output folders, and five functions.
+# What every room builds with: compiler flags, output folders, and six functions.
 #   speckled_feature(NAME ON|OFF "why")      remembers an optional part for the summary
 #   speckled_plugin(name LIBRARY a.c PLUGIN plugin.c LINK lib)
 #   speckled_weights(name)                   copies and installs name.h5 of this folder, if it is there
+#   speckled_look(name SOURCES look.c)       a program that looks at a file before the service does
 #   speckled_test(name SOURCES a.c LINK lib [LABELS l] [ARGS ...])
 include_guard(GLOBAL)
 
@@ -99,6 +100,15 @@ function(speckled_weights name)
     add_custom_command(OUTPUT ${copy} DEPENDS ${file} COMMAND ${CMAKE_COMMAND} -E copy ${file} ${copy} VERBATIM)
     add_custom_target(weights_${name} ALL DEPENDS ${copy})
     install(FILES ${file} DESTINATION ${CMAKE_INSTALL_LIBDIR}/speckled/weights)
+endfunction()
+
+# A program for spk_h5_try(): it looks at a file first, found by speckled_h5 in the build tree and in an installation.
+function(speckled_look name)
+    cmake_parse_arguments(PARSE_ARGV 1 L "" "" "SOURCES;LINK")
+    add_executable(look_${name} ${L_SOURCES})
+    target_link_libraries(look_${name} PRIVATE speckled_h5 ${L_LINK})
+    set_target_properties(look_${name} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${SPECKLED_PLUGIN_DIRECTORY}/../look)
+    install(TARGETS look_${name} RUNTIME DESTINATION ${CMAKE_INSTALL_LIBDIR}/speckled/look)
 endfunction()
 
 function(speckled_test name)

@@ -1,6 +1,7 @@
 /* Reading weights from HDF5 files. */
+#include "weights_h5.h"
+
 #include <speckled/h5.h>
-#include <speckled/nn.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,21 +89,16 @@ static spk_status read_file(struct spk_nn_weights *weights, struct spk_h5 *file,
     return status < 0 ? status : SPK_OK;
 }
 
-struct request {
-    struct spk_nn_weights *weights;
-    const char *path, *architecture;
-};
-
-static spk_status read_all(void *context, struct spk_error *error)
+spk_status nn_weights_open(struct spk_nn_weights *weights, const char *path, const char *architecture,
+                           struct spk_error *error)
 {
-    const struct request *request = context;
     struct spk_h5 *file = NULL;
-    spk_status status = spk_h5_open(&file, request->path, error);
+    spk_status status = spk_h5_open(&file, path, error);
     if (status)
         return status;
-    status = read_file(request->weights, file, request->architecture, error);
+    status = read_file(weights, file, architecture, error);
     spk_h5_close(&file, NULL);
-    return status ? spk_fail_context(error, "%s", request->path) : SPK_OK;
+    return status ? spk_fail_context(error, "%s", path) : SPK_OK;
 }
 
 spk_status spk_nn_weights_load(struct spk_nn_weights **weights, const char *path, const char *architecture,
@@ -111,10 +107,11 @@ spk_status spk_nn_weights_load(struct spk_nn_weights **weights, const char *path
     spk_status status = spk_nn_weights_create(weights, error);
     if (status)
         return status;
-    struct request request = {*weights, path, architecture};
-    status = spk_h5_try(path, read_all, &request, error); /* HDF5 crashes on some damaged files */
+    const char *const arguments[] = {path, architecture, NULL};
+    status = spk_h5_try(path, "weights", arguments, SPK_H5_LOOK_MS,
+                        error); /* HDF5 crashes on some damaged files */
     if (!status)
-        status = read_all(&request, error);
+        status = nn_weights_open(*weights, path, architecture, error);
     if (status)
         spk_nn_weights_destroy(weights);
     return status;

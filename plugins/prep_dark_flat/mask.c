@@ -28,23 +28,17 @@ static spk_status read_data(struct prep_mask *mask, struct spk_h5_data *data, co
     return status;
 }
 
-struct reading {
-    struct prep_mask *mask;
-    const char *specification;
-};
-
-static spk_status read_mask(void *context, struct spk_error *error)
+spk_status prep_mask_open(struct prep_mask *mask, const char *specification, struct spk_error *error)
 {
-    const struct reading *reading = context;
     char path[SPK_STRING_SIZE], dataset[SPK_STRING_SIZE];
     struct spk_h5 *file = NULL;
     struct spk_h5_data *data = NULL;
-    spk_h5_split(reading->specification, path, dataset, sizeof path);
+    spk_h5_split(specification, path, dataset, sizeof path);
     spk_status status = spk_h5_open(&file, path, error);
     if (!status)
         status = spk_h5_data_open(&data, file, *dataset ? dataset : "/mask", error);
     if (!status)
-        status = read_data(reading->mask, data, reading->specification, error);
+        status = read_data(mask, data, specification, error);
     spk_h5_data_close(&data);
     spk_h5_close(&file, NULL);
     return status;
@@ -52,13 +46,13 @@ static spk_status read_mask(void *context, struct spk_error *error)
 
 spk_status prep_mask_read(struct prep_mask *mask, const char *specification, struct spk_error *error)
 {
-    struct reading reading = {mask, specification};
+    const char *const arguments[] = {specification, NULL};
     *mask = (struct prep_mask){0};
     if (!*specification)
         return SPK_OK;
-    spk_status status = spk_h5_try(specification, read_mask, &reading, error);
+    spk_status status = spk_h5_try(specification, "mask", arguments, SPK_H5_LOOK_MS, error);
     if (!status)
-        status = read_mask(&reading, error);
+        status = prep_mask_open(mask, specification, error);
     if (status) {
         free(mask->bad);
         *mask = (struct prep_mask){0};

@@ -11,6 +11,9 @@ struct prep_mask {
     uint32_t height, width;
 };
 
+/* prep_mask_read() without its first look in a process of its own (look.c); after a failure `bad` is still to be freed. */
+spk_status prep_mask_open(struct prep_mask *mask, const char *specification, struct spk_error *error);
+
 /* Reads "FILE.h5:/dataset" ("FILE.h5": its /mask), [H,W] or [1,H,W] of any type, where everything but 0 is bad. "": none.
  * [control] */
 spk_status prep_mask_read(struct prep_mask *mask, const char *specification, struct spk_error *error);

@@ -95,11 +95,6 @@ spk_status input_read(struct input *input, uint64_t number, enum spk_dtype dtype
     return status ? spk_fail_context(error, "image %llu", (unsigned long long)number) : SPK_OK;
 }
 
-struct trial {
-    const char *specification, *file;
-    enum spk_role role;
-};
-
 /* Reads the first and the last image; nobody looks at them. */
 static spk_status read_ends(struct input *input, struct spk_error *error)
 {
@@ -113,12 +108,12 @@ static spk_status read_ends(struct input *input, struct spk_error *error)
     return status;
 }
 
-static spk_status try_open(void *context, struct spk_error *error)
+spk_status input_look(const char *specification, const char *file, enum spk_role role,
+                      struct spk_error *error)
 {
-    const struct trial *trial = context;
     struct input input;
     struct spk_geometry geometry = {0};
-    spk_status status = input_open(&input, trial->specification, trial->file, trial->role, error);
+    spk_status status = input_open(&input, specification, file, role, error);
     if (status)
         return status;
     if (input.data)
@@ -133,8 +128,8 @@ static spk_status try_open(void *context, struct spk_error *error)
 
 spk_status input_try(const char *specification, const char *file, enum spk_role role, struct spk_error *error)
 {
-    struct trial trial = {specification, file, role};
+    const char *const arguments[] = {specification, file, spk_role_name(role), NULL};
     if (!*specification && !*file)
         return SPK_END;
-    return spk_h5_try(*specification ? specification : file, try_open, &trial, error);
+    return spk_h5_try(*specification ? specification : file, "images", arguments, SPK_H5_LOOK_MS, error);
 }

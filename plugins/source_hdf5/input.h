@@ -33,8 +33,11 @@ spk_status input_open(struct input *input, const char *specification, const char
                       struct spk_error *error);
 void input_close(struct input *input);
 
-/* Opens the same in a child process and reads all that a run reads but the bulk of the images: damage that crashes the
- * libraries shows there, as SPK_IO. Otherwise what input_open() returns. [control] */
+/* Opens the same and reads all that a run reads but the bulk of the images. Returns what input_open() returns. [control] */
+spk_status input_look(const char *specification, const char *file, enum spk_role role,
+                      struct spk_error *error);
+
+/* input_look() in a process of its own (look.c): damage that crashes the libraries shows there, as SPK_IO. [control] */
 spk_status input_try(const char *specification, const char *file, enum spk_role role,
                      struct spk_error *error);
 

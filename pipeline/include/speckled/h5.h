@@ -21,11 +21,17 @@ SPK_API void spk_h5_split(const char *specification, char *file, char *dataset, 
 /* Opens an existing file for reading, also one that another process is writing now (SWMR). */
 SPK_API spk_status spk_h5_open(struct spk_h5 **file, const char *path, struct spk_error *error);
 
-/* Runs `attempt` in a child process and returns what it returned, message included: a first look at a file from elsewhere,
- * because HDF5 (and libtiff) crash on some damaged ones. SPK_IO when the child crashed or took more than a minute. What
- * `attempt` opens and changes is the child's alone; it may start no thread. `name` is for the message. [control] */
-SPK_API spk_status spk_h5_try(const char *name, spk_status (*attempt)(void *context, struct spk_error *error),
-                              void *context, struct spk_error *error);
+/* A first look at a file from elsewhere, in a process of its own, because HDF5 (and libtiff) crash on some damaged ones. Runs
+ * the program `look` (a name in lib/speckled/look, or a path) with at most eight `arguments`, ended by NULL, and returns what
+ * the function it gave to spk_h5_look() returned, message included. SPK_IO when it crashed on the file or went in circles
+ * (10 s of processor time), SPK_TIMEOUT when it was not done within `timeout_ms`. `name` is for the message. [control] */
+enum { SPK_H5_LOOK_MS = 60000 };
+SPK_API spk_status spk_h5_try(const char *name, const char *look, const char *const *arguments,
+                              int timeout_ms, struct spk_error *error);
+
+/* All that the main function of such a program does: `look` gets the arguments, ended by NULL, and opens what the caller of
+ * spk_h5_try() is about to open. Does not return, unless there is no standard output. */
+SPK_API int spk_h5_look(char **argv, spk_status (*look)(char *const *arguments, struct spk_error *error));
 
 /* What spk_h5_create() refuses: a name that is no ordinary file's, that exists (SPK_STATE, unless `replace`), or that this
  * process reads from at the moment (SPK_STATE); a folder that cannot be written. */
