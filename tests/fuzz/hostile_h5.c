@@ -1,4 +1,5 @@
-/* Damaged HDF5 files as the source opens them: a first look in a child process, then here: geometry, first and last image.
+/* Damaged HDF5 files as the source opens them: a first look in a process of its own (hostile_look.c, which is the source's for
+ * all roles at once), then here: geometry, first and last image.
  * The process must survive whatever the HDF5 library does; no target for libFuzzer, which would find the library's defects
  * and not see into the child. fuzz_h5.c is the target for the code of speckled. */
 #include "input.h"
@@ -99,15 +100,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!path[0])
         prepare();
     put_file(data, size);
-    for (enum spk_role role = SPK_ROLE_SAMPLE; role < SPK_ROLE_COUNT; role++) {
+    struct spk_error error = {0};
+    const char *const arguments[] = {path, NULL};
+    spk_status status = spk_h5_try(path, HOSTILE_LOOK, arguments, SPK_H5_LOOK_MS, &error);
+    check_failure(status, &error);
+    if (status == SPK_TIMEOUT)
+        abort();
+    for (enum spk_role role = SPK_ROLE_SAMPLE; role < SPK_ROLE_COUNT && !status; role++) {
         struct input input;
-        struct spk_error error = {0};
         struct spk_geometry geometry = {0};
-        spk_status status = input_try("", path, role, &error);
-        if (!status)
-            status = input_open(&input, "", path, role, &error);
-        check_failure(status, &error);
-        if (status)
+        spk_status opened = input_open(&input, "", path, role, &error);
+        check_failure(opened, &error);
+        if (opened)
             continue;
         check_failure(input_geometry(&input, &geometry, &error), &error);
         if (!(geometry.energy_kev >= 0 && geometry.pixel_size_m >= 0 && geometry.distance_m >= 0))
