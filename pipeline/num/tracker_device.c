@@ -69,25 +69,33 @@ void spk_tracker_device_destroy(struct spk_tracker_device **address)
     *address = NULL;
 }
 
+/* Sums of the reference over the frames in use. */
+static spk_status make_sums(struct spk_tracker_device *d, struct spk_error *error)
+{
+    spk_status status = spk_stream_run(d->ratio.stream, d->sums, &d->there, error);
+    d->ratio.stale = status != SPK_OK;
+    return status;
+}
+
 spk_status spk_tracker_device_reference(struct spk_tracker_device *d, const struct spk_stack *reference,
                                         struct spk_error *error)
 {
-    return spk_ratio_device_reference(&d->ratio, reference, error);
+    spk_status status = spk_ratio_device_reference(&d->ratio, reference, error);
+    if (status)
+        return status;
+    d->there.ratio = d->ratio.there;
+    return make_sums(d, error);
 }
 
 spk_status spk_tracker_device_process(struct spk_tracker_device *d, const struct spk_stack *sample,
                                       const struct spk_tracker_maps *maps, struct spk_error *error)
 {
-    struct spk_ratio_device *ratio = &d->ratio;
-    spk_status status = spk_ratio_device_sample(ratio, sample, error);
+    spk_status status = spk_ratio_device_sample(&d->ratio, sample, error);
     if (status)
         return status;
-    d->there.ratio = ratio->there;
+    d->there.ratio = d->ratio.there;
     d->there.ratio.maps = *maps;
-    if (ratio->stale)
-        status = spk_stream_run(ratio->stream, d->sums, &d->there, error);
-    ratio->stale = status != SPK_OK;
-    if (!status)
-        status = spk_stream_run(ratio->stream, d->search, &d->there, error);
-    return status ? status : spk_ratio_device_fill(ratio, maps, error);
+    status = d->ratio.stale ? make_sums(d, error) : SPK_OK;
+    status = status ? status : spk_stream_run(d->ratio.stream, d->search, &d->there, error);
+    return status ? status : spk_ratio_device_fill(&d->ratio, maps, error);
 }

@@ -1,5 +1,5 @@
 /* recon_wxst: options and the stage. */
-#include "wxst.h"
+#include "wxst_device.h"
 
 #include <speckled/plugin.h>
 #include <stddef.h>
@@ -63,8 +63,9 @@ static const struct spk_option options[] = {
 
 struct instance {
     struct spk_wxst_config config;
-    struct spk_team *team;
+    const struct spk_host *host;
     struct spk_wxst *wxst;
+    struct spk_wxst_device *there; /* NULL: the lane is on the processor */
 };
 
 static void check_config(const void *config, struct spk_check *check)
@@ -83,7 +84,7 @@ static spk_status open_instance(const struct spk_host *host, const void *config,
     if (!instance)
         return spk_fail(error, SPK_NOMEM, "wxst: no memory");
     instance->config = *(const struct spk_wxst_config *)config;
-    instance->team = host->team;
+    instance->host = host;
     *self = instance;
     return SPK_OK;
 }
@@ -105,7 +106,7 @@ static spk_status prepare(void *self, const struct spk_format *in, struct spk_fo
     spk_wxst_destroy(&instance->wxst);
     out->maps |= SPK_MAPS_MATCHED;
     return spk_wxst_create(&instance->wxst, &instance->config, in->count, in->height, in->width,
-                           instance->team, error);
+                           instance->host->team, error);
 }
 
 static spk_status reference(void *self, const struct spk_stack *stack, struct spk_error *error)
@@ -118,6 +119,38 @@ static spk_status process(void *self, struct spk_work *work, struct spk_error *e
     const struct spk_tracker_maps maps = spk_tracker_maps_of(work->result);
     return spk_wxst_process(((struct instance *)self)->wxst, work->sample, &maps, error);
 }
+
+static void release_there(void *self)
+{
+    spk_wxst_device_destroy(&((struct instance *)self)->there);
+}
+
+static spk_status prepare_there(void *self, const struct spk_format *in, struct spk_format *out,
+                                struct spk_error *error)
+{
+    struct instance *instance = self;
+    release_there(self);
+    spk_wxst_destroy(&instance->wxst);
+    out->maps |= SPK_MAPS_MATCHED;
+    return spk_wxst_device_create(&instance->there, &instance->config, in->count, in->height, in->width,
+                                  instance->host->device, instance->host->stream, error);
+}
+
+static spk_status reference_there(void *self, const struct spk_stack *stack, struct spk_error *error)
+{
+    return spk_wxst_device_reference(((struct instance *)self)->there, stack, error);
+}
+
+static spk_status process_there(void *self, struct spk_work *work, struct spk_error *error)
+{
+    const struct spk_tracker_maps maps = spk_tracker_maps_of(work->result);
+    return spk_wxst_device_process(((struct instance *)self)->there, work->sample, &maps, error);
+}
+
+static const struct spk_stage device_stage = {.prepare = prepare_there,
+                                              .reference = reference_there,
+                                              .process = process_there,
+                                              .release = release_there};
 
 static const struct spk_stage stage = {.prepare = prepare, .reference = reference, .process = process};
 
@@ -133,6 +166,7 @@ static const struct spk_plugin plugin = {
     .open = open_instance,
     .close = close_instance,
     .stage = &stage,
+    .device_stage = &device_stage,
 };
 
 const struct spk_plugin *spk_plugin_entry(void)

@@ -6,15 +6,9 @@
 #ifndef SPECKLED_WXST_WAVELET_H
 #define SPECKLED_WXST_WAVELET_H
 
-enum { WAVELET_LEVELS_MAX = 16 };
+#include "wavelet_px.h"
 
-/* Index of what stands at `at` when `length` values, at least 1, are mirrored at both ends as often as needed. */
-static inline unsigned wavelet_mirror(int at, unsigned length)
-{
-    while (at < 0 || at >= (int)length)
-        at = at < 0 ? -1 - at : 2 * (int)length - 1 - at;
-    return (unsigned)at;
-}
+enum { WAVELET_LEVELS_MAX = 16 };
 
 /* Extent of the approximation of an image of this extent by db3. */
 static inline unsigned wavelet_image_extent(unsigned extent)
@@ -35,6 +29,12 @@ struct wavelet_plan {
     unsigned size;                           /* coefficients kept */
     unsigned offset[WAVELET_LEVELS_MAX + 1]; /* where the detail of step 1..levels goes, if kept */
 };
+
+/* The first step whose detail is kept. */
+SPK_HD unsigned wavelet_detail_first(const struct wavelet_plan *plan)
+{
+    return plan->levels + 2 - plan->bands;
+}
 
 /* A plan that keeps the `bands` coarsest bands, at least 1, at most all. */
 void wavelet_plan_make(struct wavelet_plan *plan, unsigned length, int bands);

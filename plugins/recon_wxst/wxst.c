@@ -30,19 +30,14 @@ static void *array(size_t count, size_t size)
 }
 
 /* Sizes of level p; the stride has room for the vectors of any number of frames. */
-static void shape_level(struct spk_wxst *w, unsigned p)
+static void shape_level(struct spk_wxst *w, unsigned p, const struct wxst_form *form)
 {
     struct wxst_level *level = &w->level[p];
-    unsigned scale = 1u << p, shift = (unsigned)w->config.max_shift, size = 0;
-    level->height = p ? wavelet_image_extent(level[-1].height) : w->ratio.height;
-    level->width = p ? wavelet_image_extent(level[-1].width) : w->ratio.width;
-    level->limit = (shift + scale - 1) / scale;
-    level->range = p == w->levels ? level->limit : (unsigned)w->config.fine;
-    for (unsigned frames = 1; frames <= w->ratio.count; frames++) {
-        struct wavelet_plan plan;
-        wxst_plan(w, p, wxst_vector_length(w, frames), &plan);
-        size = plan.size > size ? plan.size : size;
-    }
+    unsigned size = wxst_size_max((int)w->config.cut, p, w->ratio.count, 2 * w->neighbours + 1);
+    level->height = form->height;
+    level->width = form->width;
+    level->limit = form->limit;
+    level->range = form->range;
     level->stride = (size + WXST_LANES - 1) / WXST_LANES * WXST_LANES;
     w->stride_max = level->stride > w->stride_max ? level->stride : w->stride_max;
 }
@@ -82,9 +77,11 @@ static spk_status build(struct spk_wxst *w, uint32_t count, uint32_t height, uin
     if (status)
         return status;
     bool good = true;
+    struct wxst_form form[SPK_WXST_LEVELS_MAX + 1];
     w->vector_size = wxst_vector_length(w, count);
+    wxst_forms(&w->config, height, width, form);
     for (unsigned p = 0; p <= w->levels; p++) {
-        shape_level(w, p);
+        shape_level(w, p, &form[p]);
         good = good && allocate_level(w, p);
     }
     if (!good || !allocate_scratch(w))

@@ -7,13 +7,17 @@
 
 enum { WXST_LANES = 8 }; /* vectors are padded with zeros to a multiple of this */
 
+struct wxst_form {
+    unsigned height, width;
+    unsigned range; /* px, searched on both sides of the start */
+    unsigned limit; /* px, largest displacement */
+};
+
 /* One level of the pyramid. Level 0 is the image itself. */
 struct wxst_level {
-    unsigned height, width;
-    unsigned range;           /* px, searched on both sides of the start */
-    unsigned limit;           /* px, largest displacement */
-    struct wavelet_plan plan; /* of the vectors in use */
-    unsigned stride;          /* floats from one vector to the next, enough for any number of frames */
+    unsigned height, width, range, limit; /* as struct wxst_form */
+    struct wavelet_plan plan;             /* of the vectors in use */
+    unsigned stride; /* floats from one vector to the next, enough for any number of frames */
     float *reference,
         *sample;   /* [count][height][width] approximations; NULL at level 0: the stacks themselves */
     float *vector; /* [height][width][stride] of the reference; NAN first where there is no vector */
@@ -51,7 +55,12 @@ static inline unsigned wxst_vector_length(const struct spk_wxst *w, unsigned fra
 }
 
 /* The plan of level p for vectors of this length. */
-void wxst_plan(const struct spk_wxst *w, unsigned p, unsigned length, struct wavelet_plan *plan);
+void wxst_plan(int cut, unsigned p, unsigned length, struct wavelet_plan *plan);
+/* Coefficients of level p at most, for any number of frames up to this one; `side` is that of the neighbourhood. */
+unsigned wxst_size_max(int cut, unsigned p, unsigned frames, unsigned side);
+/* The images of all levels and what is searched in them. */
+void wxst_forms(const struct spk_wxst_config *config, unsigned height, unsigned width,
+                struct wxst_form *form);
 /* Fills the approximations of the frames in use, of sample or reference. */
 void wxst_make_pyramid(struct spk_wxst *w, bool sample);
 /* Fills plans and vectors of the reference for the frames in use. */

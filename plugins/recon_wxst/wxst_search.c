@@ -1,5 +1,6 @@
 /* The nearest vector, level by level from the coarsest, and the peak between the pixels of the image. */
 #include "wxst_internal.h"
+#include "wxst_px.h"
 
 #include <math.h>
 
@@ -12,19 +13,6 @@ struct search {
     int columns, rows;         /* displacements; 0: none in view */
     int best_column, best_row; /* -1: none */
 };
-
-/* Displacements of one axis: round the start, within the limit, with the reference pixel and its rim in view. */
-static int span(int start, const struct wxst_level *level, int at, int rim, unsigned extent, int *first)
-{
-    int range = (int)level->range, limit = (int)level->limit;
-    int low = start - range, high = start + range;
-    low = low < -limit ? -limit : low;
-    high = high > limit ? limit : high;
-    low = low < at - ((int)extent - 1 - rim) ? at - ((int)extent - 1 - rim) : low;
-    high = high > at - rim ? at - rim : high;
-    *first = low;
-    return high < low ? 0 : high - low + 1;
-}
 
 static float square_distance(const float *a, const float *b, unsigned length)
 {
@@ -60,15 +48,14 @@ static void find_nearest(struct search *s, int x, int y)
         }
 }
 
-/* Where to start: twice what the nearest pixel of the coarser image found. Its pixel k lies at 2k - 3.2 of this one, the
- * centre of the db3 low-pass. */
+/* Where to start: twice what the nearest pixel of the coarser image found. */
 static void start_at(const struct spk_wxst *w, unsigned p, unsigned x, unsigned y, int *start_x, int *start_y)
 {
     *start_x = *start_y = 0;
     if (p == w->levels)
         return;
     const struct wxst_level *coarse = &w->level[p + 1];
-    size_t at = (size_t)((y + 4) / 2) * coarse->width + (x + 4) / 2;
+    size_t at = (size_t)wxst_coarse_px(y) * coarse->width + wxst_coarse_px(x);
     *start_x = 2 * coarse->shift_x[at];
     *start_y = 2 * coarse->shift_y[at];
 }
@@ -101,7 +88,7 @@ static void fine_result(const struct spk_wxst *w, const struct search *s, int x,
     float around[3][3], dx, dy;
     for (int i = 0; i < 3; i++)
         for (int j = 0; j < 3; j++)
-            around[i][j] = 1 - s->distance[(row + i - 1) * s->columns + column + j - 1] / whole;
+            around[i][j] = wxst_likeness_px(s->distance[(row + i - 1) * s->columns + column + j - 1], whole);
     if (!spk_peak_find((enum spk_tracker_peak)w->config.peak, around, &dx, &dy))
         return;
     maps->displacement_x[pixel] = (float)(s->first_x + column) + dx;
@@ -124,8 +111,10 @@ static void search_row(void *context, unsigned task, unsigned worker)
         bool in_view = (int)x >= rim && (int)task >= rim && (int)x < (int)level->width - rim &&
                        (int)task < (int)level->height - rim;
         if (in_view) {
-            s.columns = span(start_x, level, (int)x, rim, level->width, &s.first_x);
-            s.rows = span(start_y, level, (int)task, rim, level->height, &s.first_y);
+            s.columns = wxst_span_px(start_x, (int)level->range, (int)level->limit, (int)x, rim,
+                                     (int)level->width, &s.first_x);
+            s.rows = wxst_span_px(start_y, (int)level->range, (int)level->limit, (int)task, rim,
+                                  (int)level->height, &s.first_y);
             wxst_vector(w, p, true, x, task, vector, work);
             find_nearest(&s, (int)x, (int)task);
         }

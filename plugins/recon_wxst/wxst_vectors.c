@@ -1,7 +1,8 @@
 /* Pyramids of images and vectors of wavelet coefficients. */
 #include "wxst_internal.h"
+#include "wxst_px.h"
 
-#include <math.h>
+#include <speckled/num_ratio_px.h>
 
 /* Bands added to those the cut leaves, by level: short vectors have nothing to spare, coarse images less than fine ones. */
 static int added_bands(unsigned length, unsigned p)
@@ -11,10 +12,32 @@ static int added_bands(unsigned length, unsigned p)
     return length > 50 ? (p < 2 ? 0 : p < 3 ? 1 : 2) : 2;
 }
 
-void wxst_plan(const struct spk_wxst *w, unsigned p, unsigned length, struct wavelet_plan *plan)
+void wxst_plan(int cut, unsigned p, unsigned length, struct wavelet_plan *plan)
 {
     wavelet_plan_make(plan, length, 1);
-    wavelet_plan_make(plan, length, (int)plan->levels + 1 - (int)w->config.cut + added_bands(length, p));
+    wavelet_plan_make(plan, length, (int)plan->levels + 1 - cut + added_bands(length, p));
+}
+
+unsigned wxst_size_max(int cut, unsigned p, unsigned frames, unsigned side)
+{
+    unsigned size = 0;
+    for (unsigned i = 1; i <= frames; i++) {
+        struct wavelet_plan plan;
+        wxst_plan(cut, p, i * side * side, &plan);
+        size = plan.size > size ? plan.size : size;
+    }
+    return size;
+}
+
+void wxst_forms(const struct spk_wxst_config *config, unsigned height, unsigned width, struct wxst_form *form)
+{
+    unsigned shift = (unsigned)config->max_shift;
+    for (unsigned p = 0; p <= (unsigned)config->levels; p++) {
+        form[p].height = p ? wavelet_image_extent(form[p - 1].height) : height;
+        form[p].width = p ? wavelet_image_extent(form[p - 1].width) : width;
+        form[p].limit = (shift + (1u << p) - 1) >> p;
+        form[p].range = p == (unsigned)config->levels ? form[p].limit : (unsigned)config->fine;
+    }
 }
 
 static void pyramid_frame(void *context, unsigned task, unsigned worker)
@@ -56,10 +79,8 @@ static void gather(const struct spk_wxst *w, unsigned p, bool sample, unsigned x
         const float *image = images + (size_t)ratio->used[i] * level->height * level->width;
         for (int dy = -rim; dy <= rim; dy++) {
             const float *line = image + (size_t)wavelet_mirror((int)y + dy, level->height) * level->width;
-            for (int dx = -rim; dx <= rim; dx++) {
-                float v = line[wavelet_mirror((int)x + dx, level->width)] - mean;
-                *value++ = isfinite(v) ? v : 0;
-            }
+            for (int dx = -rim; dx <= rim; dx++)
+                *value++ = spk_ratio_value_px(line[wavelet_mirror((int)x + dx, level->width)], mean);
         }
     }
 }
@@ -75,13 +96,12 @@ static bool standardise(float *value, unsigned length)
         value[i] -= mean;
         squares += (double)value[i] * (double)value[i];
     }
-    double deviation = sqrt(squares / length);
-    if (!(deviation > 1e-6 * fabs((double)mean)) || !isfinite(deviation))
+    float scale;
+    if (!wxst_scale_px(squares, mean, length, &scale))
         return false;
-    float scale = (float)(1 / deviation);
     for (unsigned i = 0; i < length; i++)
         value[i] *= scale;
-    return isfinite(scale);
+    return true;
 }
 
 void wxst_vector(const struct spk_wxst *w, unsigned p, bool sample, unsigned x, unsigned y, float *out,
@@ -114,7 +134,7 @@ void wxst_make_vectors(struct spk_wxst *w)
         w->made_of[i] = w->ratio.used[i];
     for (w->current = 0; w->current <= w->levels; w->current++) {
         struct wxst_level *level = &w->level[w->current];
-        wxst_plan(w, w->current, wxst_vector_length(w, w->made_count), &level->plan);
+        wxst_plan((int)w->config.cut, w->current, wxst_vector_length(w, w->made_count), &level->plan);
         spk_team_run(w->ratio.team, vectors_row, w, level->height);
     }
 }

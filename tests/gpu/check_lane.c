@@ -227,5 +227,6 @@ int main(int argc, char **argv)
     check("rolling", "", "recon_umpa", "refine=0,max_shift=1", NULL, SPK_MODE_ROLLING, 1e-5);
     check("one window", "", "recon_xst", "window=1,max_shift=2", NULL, SPK_MODE_STACK, 1e-4);
     check("vectors", "", "recon_xsvt", "max_shift=2", NULL, SPK_MODE_ROLLING, 1e-4);
+    check("wavelets", "", "recon_wxst", "levels=1,max_shift=2,fine=2", NULL, SPK_MODE_STACK, 1e-4);
     return test_end();
 }
