@@ -61,7 +61,7 @@ static struct spk_sink_zmq *open_sink(struct spk_sink_zmq_config *config, char e
 
 static void *subscribe(const char *endpoint, const char *prefix, int rcvhwm)
 {
-    int linger = 0, patience = 2000;
+    int linger = 0, patience = 60000;
     void *socket = zmq_socket(context, ZMQ_SUB);
     REQUIRE(zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger) == 0 &&
             zmq_setsockopt(socket, ZMQ_RCVTIMEO, &patience, sizeof patience) == 0 &&
@@ -75,7 +75,7 @@ static void *subscribe(const char *endpoint, const char *prefix, int rcvhwm)
 static void until_heard(struct spk_sink_zmq *sink, struct result_pool *pool, void *client)
 {
     zmq_pollitem_t item = {.socket = client, .events = ZMQ_POLLIN};
-    for (int i = 0; i < 200 && !(item.revents & ZMQ_POLLIN); i++) {
+    for (int i = 0; i < 6000 && !(item.revents & ZMQ_POLLIN); i++) {
         struct spk_result *r = make_result(pool, 0);
         CHECK(spk_sink_zmq_publish(sink, r, NULL) == SPK_OK);
         release(r);
@@ -215,7 +215,7 @@ static void test_topic_part(void)
     void *client = subscribe(endpoint, "dark", 0);
     zmq_pollitem_t item = {.socket = client, .events = ZMQ_POLLIN};
     struct spk_result *result = make_result(pool, 1);
-    for (int i = 0; i < 200 && !(item.revents & ZMQ_POLLIN); i++) {
+    for (int i = 0; i < 6000 && !(item.revents & ZMQ_POLLIN); i++) {
         CHECK(spk_sink_zmq_publish(sink, result, NULL) == SPK_OK);
         zmq_poll(&item, 1, 10);
     }
@@ -227,6 +227,17 @@ static void test_topic_part(void)
     zmq_close(client);
     spk_sink_zmq_destroy(&sink);
     result_pool_release(&pool);
+}
+
+/* Reads on until a map of `size` bytes has come. */
+static void receive_map(void *client, int size)
+{
+    char start[16];
+    int got;
+    do
+        got = zmq_recv(client, start, sizeof start, 0);
+    while (got >= 0 && got != size);
+    REQUIRE(got == size, "no map came");
 }
 
 /* Two clients; one subscribes and never reads. The other gets everything, the sink never waits, and of the lane's two
@@ -241,22 +252,13 @@ static void test_client_that_never_reads(void)
     void *stuck = subscribe(endpoint, "", 1), *good = subscribe(endpoint, "", 0);
     until_heard(sink, small, stuck);
     until_heard(sink, small, good);
-    int64_t slowest = 0;
-    for (uint64_t n = 0; n < RESULTS; n++) {
+    for (uint64_t n = 0; n < RESULTS;
+         n++) { /* a sink that waited for the other client would do so without end */
         struct spk_result *result = make_result(pool, n);
-        int64_t start = spk_clock_monotonic_ns();
         CHECK(spk_sink_zmq_publish(sink, result, NULL) == SPK_OK);
-        int64_t took = spk_clock_monotonic_ns() - start;
-        slowest = took > slowest ? took : slowest;
         release(result);
-        spk_clock_sleep_until(start + 2000000);
+        receive_map(good, SIDE * SIDE * (int)sizeof(float));
     }
-    CHECK(slowest < 1000000000, "publish() took %lld ns", (long long)slowest);
-    unsigned heard = 0;
-    char data[16];
-    while (zmq_recv(good, data, sizeof data, ZMQ_DONTWAIT) >= 0)
-        heard++;
-    CHECK(heard >= 2 * RESULTS * 9 / 10, "the good client got %u parts", heard);
     zmq_close(good);
     spk_sink_zmq_destroy(&sink);
     struct spk_result *first = result_pool_get(pool), *second = result_pool_get(pool);
@@ -275,7 +277,7 @@ static void test_push_to_a_bound_client(void)
     struct spk_sink_zmq_config config = {.pattern = SPK_SINK_ZMQ_PUSH, .connect = true, .sndhwm = 4};
     struct spk_error error = {0};
     struct spk_sink_zmq *sink;
-    int patience = 5000;
+    int patience = 60000;
     char endpoint[128];
     void *client = zmq_bound_socket(context, ZMQ_PULL, endpoint);
     struct result_pool *pool = make_pool(1, HEIGHT, WIDTH);

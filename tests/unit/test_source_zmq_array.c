@@ -18,6 +18,8 @@ struct bench {
     const struct spk_plugin *plugin;
 };
 
+enum { PATIENCE_MS = 60000 };
+
 static void begin(struct bench *b, uint32_t frames, int sender, const char *const *more)
 {
     const char *pairs[32] = {"endpoints", NULL};
@@ -52,10 +54,10 @@ static void send_frame(void *socket, const char *header, const void *data, size_
     send_parts(socket, 2, (const void *[]){header, data}, (const size_t[]){strlen(header), size});
 }
 
-/* Reads until a message was dealt with: a frame came, or a counter moved. NULL when none did within two seconds. */
-static struct spk_frame *next(struct bench *b, bool *dealt)
+/* Reads until a message was dealt with: a frame came, or a counter moved. NULL when none did in time. */
+static struct spk_frame *next(struct bench *b, int64_t patience_ms, bool *dealt)
 {
-    int64_t deadline = spk_clock_monotonic_ns() + 2000000000;
+    int64_t deadline = spk_clock_monotonic_ns() + patience_ms * 1000000;
     unsigned before = zmq_host_rejects(&b->h) + b->h.dropped;
     struct spk_frame *frame = NULL;
     do {
@@ -71,7 +73,7 @@ static struct spk_frame *next(struct bench *b, bool *dealt)
 static struct spk_frame *expect_frame(struct bench *b)
 {
     bool dealt;
-    struct spk_frame *frame = next(b, &dealt);
+    struct spk_frame *frame = next(b, PATIENCE_MS, &dealt);
     REQUIRE(frame, "no frame came");
     return frame;
 }
@@ -80,7 +82,7 @@ static void expect_reject(struct bench *b, enum spk_reject reason)
 {
     bool dealt;
     unsigned before = b->h.rejected[reason];
-    struct spk_frame *frame = next(b, &dealt);
+    struct spk_frame *frame = next(b, PATIENCE_MS, &dealt);
     CHECK(!frame && b->h.rejected[reason] == before + 1, "reason %d was expected", reason);
     spk_frame_unref(&frame);
 }
@@ -173,10 +175,10 @@ static void test_cut_off(void)
     begin(&b, 2, ZMQ_PUSH, (const char *[]){"max_header_bytes", "1024", "max_frame_bytes", "3000", NULL});
     send_frame(b.sender, GOOD, huge, HUGE_SIZE);
     struct spk_frame *f = NULL;
-    for (int i = 0; i < 50 && !f; i++) {
+    for (int i = 0; i < 600 && !f; i++) {
         zmq_send(b.sender, GOOD, strlen(GOOD), ZMQ_SNDMORE | ZMQ_DONTWAIT);
         zmq_send(b.sender, pixels, sizeof pixels, ZMQ_DONTWAIT);
-        f = next(&b, &dealt);
+        f = next(&b, 100, &dealt);
     }
     CHECK(f, "no frame after the peer was cut off");
     spk_frame_unref(&f);
@@ -261,7 +263,7 @@ static void test_no_buffer(void)
     for (int i = 0; i < 3; i++)
         send_frame(b.sender, GOOD, pixels, sizeof pixels);
     struct spk_frame *held = expect_frame(&b), *f;
-    f = next(&b, &dealt);
+    f = next(&b, PATIENCE_MS, &dealt);
     CHECK(!f && b.h.dropped == 1 && zmq_host_rejects(&b.h) == 0);
     spk_frame_unref(&held);
     f = expect_frame(&b);
@@ -270,18 +272,18 @@ static void test_no_buffer(void)
     end(&b);
 }
 
-/* Everything has arrived before, so that libzmq's own threads rest: reading it allocates nothing but, once in
- * 50 messages, libzmq's note to the sender that there is room again. */
-static void test_no_allocation(void)
+enum { WARM = 10, COUNTED = 50 };
+
+/* What reading COUNTED frames allocates, that of libzmq's own threads included while messages still arrive. */
+static unsigned long count_allocations(void)
 {
-    enum { WARM = 10, COUNTED = 50 };
     struct bench b;
     begin(&b, 1, ZMQ_PUSH, (const char *[]){NULL});
     for (int i = 0; i < WARM + COUNTED; i++)
         send_frame(b.sender,
                    "{" FORM ",\"ndattr\":{\"a\":[1,2,3],\"b\":\"text\"},\"speckled\":{\"role\":\"dark\"}}",
                    pixels, sizeof pixels);
-    spk_clock_sleep_until(spk_clock_monotonic_ns() + 500000000);
+    spk_clock_sleep_until(spk_clock_monotonic_ns() + 100000000);
     unsigned long before = 0;
     for (int i = 0; i < WARM + COUNTED; i++) {
         if (i == WARM)
@@ -290,8 +292,18 @@ static void test_no_allocation(void)
         spk_frame_unref(&f);
     }
     unsigned long made = atomic_load(&allocations) - before;
-    CHECK(!allocations_counted || made <= 1, "%lu allocations for %d frames", made, COUNTED);
     end(&b);
+    return made;
+}
+
+/* When everything has arrived before, so that libzmq's threads rest, reading allocates nothing but, once in 50 messages,
+ * libzmq's note to the sender that there is room again. On a busy machine not everything has, so there are several tries. */
+static void test_no_allocation(void)
+{
+    unsigned long made = COUNTED;
+    for (int i = 0; i < 50 && made > 1; i++)
+        made = count_allocations();
+    CHECK(!allocations_counted || made <= 1, "%lu allocations for %d frames", made, COUNTED);
 }
 
 static void test_idle_waits_briefly(void)
@@ -299,10 +311,14 @@ static void test_idle_waits_briefly(void)
     struct bench b;
     struct spk_frame *f;
     begin(&b, 1, ZMQ_PUSH, (const char *[]){NULL});
-    int64_t start = spk_clock_monotonic_ns();
-    CHECK(b.plugin->source->next(b.self, &f, NULL) == SPK_AGAIN && !f);
-    int64_t waited = spk_clock_monotonic_ns() - start;
-    CHECK(waited > 50000000 && waited < 2000000000, "%lld ns", (long long)waited);
+    int64_t shortest = INT64_MAX; /* a busy machine makes some of them longer */
+    for (int i = 0; i < 20 && shortest > 2000000000; i++) {
+        int64_t start = spk_clock_monotonic_ns();
+        CHECK(b.plugin->source->next(b.self, &f, NULL) == SPK_AGAIN && !f);
+        int64_t waited = spk_clock_monotonic_ns() - start;
+        shortest = waited < shortest ? waited : shortest;
+    }
+    CHECK(shortest > 50000000 && shortest < 2000000000, "%lld ns", (long long)shortest);
     end(&b);
 }
 

@@ -148,12 +148,17 @@ static void test_live(void)
     scene_fill(&s, &truth);
     REQUIRE(!spk_umpa_create(&umpa, &config, 5, 64, 64, team, spk_isa_best(), &error), "%s", error.text);
     REQUIRE(!spk_umpa_reference(umpa, &s.reference, &error), "%s", error.text);
-    for (unsigned i = 0; i < 3; i++) {
+    enum { STACKS = 9 };
+    unsigned refined = 0; /* a thread that is held up between two stacks makes the second one late */
+    for (unsigned i = 0; i < STACKS; i++) {
         CHECK(!spk_umpa_process(umpa, &s.sample, &s.maps, &error), "%s", error.text);
-        CHECK(spk_umpa_report(umpa).iterations == 0, "stack %u", i);
+        refined += spk_umpa_report(umpa).iterations > 0;
     }
-    spk_clock_sleep_until(spk_clock_monotonic_ns() + 3000000000);
-    CHECK(!spk_umpa_process(umpa, &s.sample, &s.maps, &error), "%s", error.text);
+    CHECK(refined < STACKS / 2, "%u of %d stacks refined", refined, STACKS);
+    for (int64_t pause_s = 1; pause_s <= 64 && !spk_umpa_report(umpa).converged; pause_s *= 2) {
+        spk_clock_sleep_until(spk_clock_monotonic_ns() + pause_s * 1000000000);
+        CHECK(!spk_umpa_process(umpa, &s.sample, &s.maps, &error), "%s", error.text);
+    }
     CHECK(spk_umpa_report(umpa).iterations > 0 && spk_umpa_report(umpa).converged);
     check_maps(&s, &truth, 0.01);
     config.deadline_ms = 1;

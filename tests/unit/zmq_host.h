@@ -7,8 +7,12 @@
 #include <speckled/plugin.h>
 
 #include <arpa/inet.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -75,28 +79,52 @@ static inline spk_status zmq_host_open(const struct zmq_host *h, const char *nam
     return status;
 }
 
-/* A socket bound to a free loopback port, written to `endpoint`. */
-static inline void *zmq_bound_socket(void *context, int type, char endpoint[128])
+/* True when nobody uses the port and no other test process has it. The abstract name, which tests/common.py uses too, keeps it
+ * until this process ends. */
+static inline bool zmq_reserve_port(unsigned port)
 {
-    size_t size = 128;
-    int linger = 0;
-    void *socket = zmq_socket(context, type);
-    REQUIRE(socket && zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger) == 0);
-    REQUIRE(zmq_bind(socket, "tcp://127.0.0.1:*") == 0 &&
-            zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, endpoint, &size) == 0);
-    return socket;
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_un mark = {.sun_family = AF_UNIX};
+    int length = snprintf(mark.sun_path + 1, sizeof mark.sun_path - 1, "speckled-test-port-%u", port) + 1;
+    int kept = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
+        probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool free_there = bind(probe, (struct sockaddr *)&address, sizeof address) == 0;
+    close(probe);
+    if (free_there && bind(kept, (struct sockaddr *)&mark,
+                           (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)length)) == 0)
+        return true;
+    close(kept);
+    return false;
 }
 
-/* A loopback endpoint that was free a moment ago. */
+/* A loopback endpoint of our own, at none of the ports that the system gives to clients by itself. */
 static inline void zmq_free_endpoint(char endpoint[128])
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    int probe = socket(AF_INET, SOCK_STREAM, 0);
-    REQUIRE(probe >= 0 && bind(probe, (struct sockaddr *)&address, size) == 0 &&
-            getsockname(probe, (struct sockaddr *)&address, &size) == 0);
-    snprintf(endpoint, 128, "tcp://127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
-    close(probe);
+    enum { LOWEST = 10000, HIGHEST = 60000 };
+    unsigned first = 32768, last = 60999, port = LOWEST + (unsigned)getpid() * 97 % (HIGHEST - LOWEST);
+    FILE *range = fopen("/proc/sys/net/ipv4/ip_local_port_range", "r");
+    if (range && fscanf(range, "%u %u", &first, &last) != 2)
+        first = last = 0;
+    if (range)
+        fclose(range);
+    bool all = first <= LOWEST && last >= HIGHEST;
+    for (;; port = port < HIGHEST ? port + 1 : LOWEST) {
+        if ((all || port < first || port > last) && zmq_reserve_port(port))
+            break;
+    }
+    snprintf(endpoint, 128, "tcp://127.0.0.1:%u", port);
+}
+
+/* A socket bound to an endpoint of our own, which is written to `endpoint`. */
+static inline void *zmq_bound_socket(void *context, int type, char endpoint[128])
+{
+    int linger = 0;
+    void *socket = zmq_socket(context, type);
+    zmq_free_endpoint(endpoint);
+    REQUIRE(socket && zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger) == 0 &&
+            zmq_bind(socket, endpoint) == 0);
+    return socket;
 }
 
 #endif
