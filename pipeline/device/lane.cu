@@ -16,3 +16,21 @@ spk_status spk_lane_combine(void *stream, const void *arguments, struct spk_erro
     SPK_LAUNCH(combine, (unsigned)((c->count + 255) / 256), 256, 0, stream, c->to, c->a, c->b, c->count);
     return spk_cuda_launched("masks of a stack", error);
 }
+
+__global__ void replace(struct spk_lane_rolling r)
+{
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= r.count)
+        return;
+    const uint16_t masked = (uint16_t)(r.masked[i] + r.former[i] - r.fresh[i]);
+    r.masked[i] = masked;
+    r.former[i] = r.fresh[i];
+    r.mask[i] = masked == 0;
+}
+
+spk_status spk_lane_replace(void *stream, const void *arguments, struct spk_error *error)
+{
+    const struct spk_lane_rolling *r = (const struct spk_lane_rolling *)arguments;
+    SPK_LAUNCH(replace, (unsigned)((r->count + 255) / 256), 256, 0, stream, *r);
+    return spk_cuda_launched("masks of a rolling stack", error);
+}

@@ -12,4 +12,14 @@ struct spk_lane_masks {
 };
 SPK_API spk_status spk_lane_combine(void *stream, const void *arguments, struct spk_error *error);
 
+/* Rolling mode: `fresh` takes the place of a position's former mask. masked[i] counts the positions that say 0, mask[i] is 1 where
+ * none does. */
+struct spk_lane_rolling {
+    uint8_t *former, *mask;
+    const uint8_t *fresh;
+    uint16_t *masked;
+    size_t count;
+};
+SPK_API spk_status spk_lane_replace(void *stream, const void *arguments, struct spk_error *error);
+
 #endif

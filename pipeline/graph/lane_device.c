@@ -14,9 +14,10 @@ static spk_status open_streams(struct lane_device *d, const char *name, struct s
     if (status)
         return status;
     d->combine = spk_device_find(d->device, "spk_lane_combine");
-    return d->combine
-               ? SPK_OK
-               : spk_fail(error, SPK_UNSUPPORTED, "device %s: its module lacks spk_lane_combine", name);
+    d->replace = spk_device_find(d->device, "spk_lane_replace");
+    return d->combine && d->replace ? SPK_OK
+                                    : spk_fail(error, SPK_UNSUPPORTED,
+                                               "device %s: its module lacks the operations of a lane", name);
 }
 
 static void free_device(struct lane_device *d)
@@ -133,18 +134,44 @@ static spk_status maps_allocate(struct lane *lane, struct spk_error *error)
     return status;
 }
 
+static spk_status rolling_allocate(struct lane *lane, struct spk_error *error)
+{
+    struct lane_device *d = lane->device;
+    size_t pixels = (size_t)lane->corrected.height * lane->corrected.width;
+    spk_status status = spk_device_allocate(d->device, pixels, (void **)&d->fresh, error);
+    for (int i = 0; i < SLOTS && !status; i++) {
+        struct rolling_there *rolling = &d->rolling[i];
+        status = spk_device_allocate(d->device, lane->corrected.count * pixels, (void **)&rolling->position,
+                                     error);
+        if (!status)
+            status = spk_device_allocate(d->device, pixels * sizeof *rolling->masked,
+                                         (void **)&rolling->masked, error);
+    }
+    return status;
+}
+
+static spk_status stale_allocate(struct lane *lane, struct spk_error *error)
+{
+    struct lane_device *d = lane->device;
+    for (int i = 0; i < SLOTS + 2; i++) {
+        d->stale[i] = calloc(lane->corrected.count, 1);
+        if (!d->stale[i])
+            return spk_fail(error, SPK_NOMEM, "no memory for %u marks", lane->corrected.count);
+    }
+    return SPK_OK;
+}
+
 spk_status lane_device_allocate(struct lane *lane, struct spk_error *error)
 {
     struct lane_device *d = lane->device;
     if (!d)
         return SPK_OK;
     spk_status status = uploads_allocate(lane, error);
-    bool rolling = lane->pipeline->options.mode == SPK_MODE_ROLLING;
-    size_t masks = (size_t)lane->corrected.count * lane->corrected.height * lane->corrected.width;
+    status = status ? status : stale_allocate(lane, error);
     for (int i = 0; i < SLOTS && !status; i++)
         status = twin_allocate(d, &d->slot[i], &lane->slot[i].stack, error);
-    for (int i = 0; i < SLOTS && rolling && !status; i++)
-        status = spk_device_allocate(d->device, masks, (void **)&d->rolling[i], error);
+    if (!status && lane->pipeline->options.mode == SPK_MODE_ROLLING)
+        status = rolling_allocate(lane, error);
     for (int i = 0; i < 2 && !status; i++)
         status = twin_allocate(d, &d->reference[i], &lane->reference[i], error);
     return status ? status : maps_allocate(lane, error);
@@ -171,7 +198,13 @@ void lane_device_release(struct lane *lane)
         spk_event_destroy(&d->passed[i]);
     for (int i = 0; i < SLOTS; i++) {
         twin_release(d, &d->slot[i]);
-        spk_device_release(d->device, (void **)&d->rolling[i]);
+        spk_device_release(d->device, (void **)&d->rolling[i].position);
+        spk_device_release(d->device, (void **)&d->rolling[i].masked);
+    }
+    spk_device_release(d->device, (void **)&d->fresh);
+    for (int i = 0; i < SLOTS + 2; i++) {
+        free(d->stale[i]);
+        d->stale[i] = NULL;
     }
     twin_release(d, &d->reference[0]);
     twin_release(d, &d->reference[1]);

@@ -16,18 +16,27 @@ struct lane_upload {
     struct spk_frame *frame;  /* a reference, until copied */
 };
 
+/* Rolling mode: as struct rolling_mask, on the device. */
+struct rolling_there {
+    uint8_t *position; /* [count][pixels] */
+    uint16_t *masked;  /* [pixels] */
+};
+
 struct lane_device {
     struct spk_device *device;
     struct spk_stream *copies, *work;
-    spk_device_operation combine;
+    spk_device_operation combine, replace;
     bool on[SPK_STAGES_MAX]; /* this stage runs on the device */
     bool mixed;              /* some stage that reads stacks runs on the processor */
     struct lane_upload upload[UPLOADS];
     uint32_t next_upload;
     struct spk_event *passed[SPK_STAGES_MAX + 1]; /* before the first stage, and behind each */
     struct spk_stack slot[SLOTS], reference[2];   /* `present` is the host stack's */
-    uint8_t *rolling[SLOTS];                      /* rolling mode: a mask for each position, else NULL */
-    struct spk_result result;                     /* map and valid */
+    uint8_t *stale[SLOTS +
+                   2]; /* host: [count] 1: of this position only the twin has the frame; slots, references */
+    struct rolling_there rolling[SLOTS]; /* rolling mode, else NULL */
+    uint8_t *fresh;           /* rolling mode: mask of the frame that is being corrected, else NULL */
+    struct spk_result result; /* map and valid */
 };
 
 /* Opens the lane's device as configured; leaves lane->device NULL when that is the processor, or when it cannot be had and the
@@ -49,7 +58,7 @@ spk_status lane_device_correct(struct lane *lane, struct spk_frame *frame, struc
 void lane_device_idle(struct lane *lane);
 /* The twin of one of the lane's stacks. */
 struct spk_stack *lane_device_twin(struct lane *lane, const struct spk_stack *stack);
-/* Copies a stack between its twin and the host, and waits. */
+/* Copies what only one of a stack and its twin has to the other, and waits. */
 spk_status lane_device_fetch(struct lane *lane, struct spk_stack *stack, struct spk_error *error);
 spk_status lane_device_send(struct lane *lane, const struct spk_stack *stack, struct spk_error *error);
 /* All stages; the result is on the host when it returns. */

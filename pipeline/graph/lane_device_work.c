@@ -15,13 +15,19 @@ static size_t mask_bytes(const struct spk_stack *stack)
     return (size_t)stack->height * stack->width;
 }
 
-struct spk_stack *lane_device_twin(struct lane *lane, const struct spk_stack *stack)
+/* Number of the twin of a stack: slots first, then references. */
+static int twin_number(const struct lane *lane, const struct spk_stack *stack)
 {
-    struct lane_device *d = lane->device;
     for (int i = 0; i < SLOTS; i++)
         if (stack == &lane->slot[i].stack)
-            return &d->slot[i];
-    return stack == &lane->reference[0] ? &d->reference[0] : &d->reference[1];
+            return i;
+    return stack == &lane->reference[0] ? SLOTS : SLOTS + 1;
+}
+
+struct spk_stack *lane_device_twin(struct lane *lane, const struct spk_stack *stack)
+{
+    int number = twin_number(lane, stack);
+    return number < SLOTS ? &lane->device->slot[number] : &lane->device->reference[number - SLOTS];
 }
 
 /* What stages look at beside the memory. */
@@ -100,47 +106,71 @@ static spk_status correct_there(struct lane *lane, uint32_t stage, struct spk_fr
     return status ? status : spk_event_mark(upload->used, d->work, error);
 }
 
-/* The mask of a rolling stack from those of its frames. Small beside a correction, as many as there are positions. */
-static spk_status combine_rolling(struct lane_device *d, const struct spk_stack *stack, const uint8_t *masks,
-                                  uint32_t position, uint8_t *mask, struct spk_error *error)
+static spk_status replace_mask(struct lane_device *d, const struct spk_stack *twin,
+                               const struct rolling_there *rolling, uint32_t position,
+                               struct spk_error *error)
 {
-    size_t pixels = mask_bytes(stack);
-    spk_status status = spk_stream_fill(d->work, mask, 1, pixels, error);
-    for (uint32_t i = 0; i < stack->count && !status; i++) {
-        const struct spk_lane_masks combine = {mask, mask, masks + i * pixels, pixels};
-        if (stack->present[i] || i == position)
-            status = spk_stream_run(d->work, d->combine, &combine, error);
-    }
-    return status;
+    size_t pixels = mask_bytes(twin);
+    const struct spk_lane_rolling replace = {.former = rolling->position + position * pixels,
+                                             .mask = twin->mask,
+                                             .fresh = d->fresh,
+                                             .masked = rolling->masked,
+                                             .count = pixels};
+    return spk_stream_run(d->work, d->replace, &replace, error);
 }
 
-/* By stage `stage`, into the twin; in rolling mode each frame has a mask of its own. */
-static spk_status correct_twin(struct lane *lane, uint32_t stage, struct spk_frame *frame,
+/* The frame takes its predecessor's mask out with it. A frame that is refused masks nothing. */
+static spk_status correct_rolling(struct lane *lane, uint32_t stage, struct spk_frame *frame,
+                                  struct spk_stack *twin, const struct rolling_there *rolling,
+                                  uint32_t position, struct spk_error *error)
+{
+    struct lane_device *d = lane->device;
+    size_t pixels = mask_bytes(twin);
+    spk_status status = SPK_OK;
+    if (!memchr(twin->present, 1, twin->count)) {
+        status = spk_stream_fill(d->work, rolling->position, 1, pixels * twin->count, error);
+        if (!status)
+            status = spk_stream_fill(d->work, rolling->masked, 0, pixels * sizeof *rolling->masked, error);
+    }
+    status = status ? status : spk_stream_fill(d->work, d->fresh, 1, pixels, error);
+    if (status)
+        return status;
+    spk_status refused = correct_there(lane, stage, frame, twin->data + position * pixels, d->fresh, error);
+    if (refused == SPK_DEVICE)
+        return refused;
+    struct spk_error why = {0};
+    if (refused)
+        status = spk_stream_fill(d->work, d->fresh, 1, pixels, &why);
+    status = status ? status : replace_mask(d, twin, rolling, position, &why);
+    return status ? spk_fail(error, status, "%s", why.text) : refused;
+}
+
+/* By stage `stage`, into the twin. */
+static spk_status correct_twin(struct lane *lane, uint32_t stage, struct spk_frame *frame, int number,
                                struct spk_stack *twin, uint32_t position, struct spk_error *error)
 {
     struct lane_device *d = lane->device;
     size_t pixels = mask_bytes(twin);
-    uint8_t *masks = NULL;
-    for (int i = 0; i < SLOTS; i++)
-        masks = twin == &d->slot[i] ? d->rolling[i] : masks;
-    uint8_t *mask = masks ? masks + position * pixels : twin->mask;
+    d->stale[number][position] = 1;
+    if (number < SLOTS && d->rolling[number].position)
+        return correct_rolling(lane, stage, frame, twin, &d->rolling[number], position, error);
     spk_status status = SPK_OK;
-    if (masks || !memchr(twin->present, 1, twin->count))
-        status = spk_stream_fill(d->work, mask, 1, pixels, error);
-    if (!status)
-        status = correct_there(lane, stage, frame, twin->data + position * pixels, mask, error);
-    return status || !masks ? status : combine_rolling(d, twin, masks, position, twin->mask, error);
+    if (!memchr(twin->present, 1, twin->count))
+        status = spk_stream_fill(d->work, twin->mask, 1, pixels, error);
+    return status ? status
+                  : correct_there(lane, stage, frame, twin->data + position * pixels, twin->mask, error);
 }
 
 spk_status lane_device_correct(struct lane *lane, struct spk_frame *frame, struct spk_stack *stack,
                                uint32_t position, struct spk_error *error)
 {
     struct lane_device *d = lane->device;
+    const int number = twin_number(lane, stack);
     struct spk_stack *twin = lane_device_twin(lane, stack);
     size_t pixels = mask_bytes(stack), first = position * pixels;
     for (uint32_t i = 0; i < lane->stages; i++)
         if (lane->plugin[i]->stage->correct && d->on[i])
-            return correct_twin(lane, i, frame, twin, position, error);
+            return correct_twin(lane, i, frame, number, twin, position, error);
     spk_status status = lane_correct(lane, frame, stack, position, error);
     if (!status)
         status =
@@ -148,13 +178,27 @@ spk_status lane_device_correct(struct lane *lane, struct spk_frame *frame, struc
     return status ? status : spk_stream_copy(d->work, twin->mask, stack->mask, pixels, error);
 }
 
+/* Frames that lie side by side come in one copy. */
 spk_status lane_device_fetch(struct lane *lane, struct spk_stack *stack, struct spk_error *error)
 {
     struct lane_device *d = lane->device;
     const struct spk_stack *twin = lane_device_twin(lane, stack);
-    spk_status status = spk_stream_copy(d->work, stack->data, twin->data, stack_bytes(stack), error);
-    status = status ? status : spk_stream_copy(d->work, stack->mask, twin->mask, mask_bytes(stack), error);
-    return status ? status : spk_stream_wait(d->work, error);
+    uint8_t *stale = d->stale[twin_number(lane, stack)];
+    size_t pixels = mask_bytes(stack);
+    if (!memchr(stale, 1, stack->count))
+        return SPK_OK;
+    spk_status status = spk_stream_copy(d->work, stack->mask, twin->mask, pixels, error);
+    for (uint32_t first = 0, end; first < stack->count && !status; first = end + 1) {
+        for (end = first; end < stack->count && stale[end]; end++)
+            ;
+        if (end > first)
+            status = spk_stream_copy(d->work, stack->data + first * pixels, twin->data + first * pixels,
+                                     (end - first) * pixels * sizeof(float), error);
+    }
+    status = status ? status : spk_stream_wait(d->work, error);
+    if (!status)
+        memset(stale, 0, stack->count);
+    return status;
 }
 
 spk_status lane_device_send(struct lane *lane, const struct spk_stack *stack, struct spk_error *error)

@@ -115,6 +115,8 @@ static void place(struct lane *lane, const struct lane_message *message, struct 
                                      : lane_correct(lane, frame, stack, message->position, error);
     if (sample)
         remember(slot, frame, message->position);
+    if (status == SPK_DEVICE && lane->device)
+        *(sample ? &slot->lost : &lane->reference_lost) = true;
     stack->present[message->position] = status == SPK_OK;
     stack->version++;
     lane->last_position = message->position;
@@ -271,13 +273,13 @@ static void describe(struct lane *lane, const struct slot *slot, bool partial, s
     provenance->generation = lane->generation;
     provenance->reference = lane->references;
     provenance->angle_deg = slot->angle_deg;
-    provenance->partial = partial;
     provenance->first_frame_ns = slot->first_ns;
     provenance->last_frame_ns = slot->last_ns;
     memcpy(provenance->frame_id, slot->frame_id, stack->count * sizeof *slot->frame_id);
     memcpy(provenance->frame_ns, slot->frame_ns, stack->count * sizeof *slot->frame_ns);
     for (uint32_t i = 0; i < stack->count; i++)
         provenance->present += stack->present[i];
+    provenance->partial = partial || provenance->present < stack->count;
     if (!lane->device)
         combine_masks(result->valid, stack->mask, in_force(lane)->mask, (size_t)stack->height * stack->width);
 }
@@ -433,7 +435,10 @@ void lane_flush(struct lane *lane)
                                       .frames = lane->waiting_frames,
                                       .role = SPK_ROLE_SAMPLE};
     slot->number = lane->waiting_stack;
-    slot->lost = false; /* what is missing comes again */
+    /* what was lost comes again, position by position */
+    const struct spk_stack *stack = &slot->stack;
+    bool whole = !stack->present || !memchr(stack->present, 0, stack->count);
+    slot->lost = slot->lost && !whole && !lane->pipeline->options.publish_partial;
     reconstruct(lane, slot, lane->changed, false, &publication);
     lane->waiting_tickets = 0;
     lane->waiting_frames = 0;

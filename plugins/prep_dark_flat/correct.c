@@ -141,6 +141,19 @@ static void scale_band(void *context, unsigned band, unsigned worker)
         c->out[i] *= c->local ? c->scale * c->local[i] : c->scale;
 }
 
+spk_status prep_check_intensity(const struct spk_prep *prep, const struct spk_frame *frame, double sum,
+                                double count, struct spk_error *error)
+{
+    bool region = prep->config.normalise == SPK_PREP_NORMALISE_REGION;
+    if (sum > 0)
+        return SPK_OK;
+    return spk_fail(error, SPK_INVALID,
+                    "frame %llu has no intensity%s to normalise by (mean %g of %.0f usable pixels): is the "
+                    "beam on%s?",
+                    (unsigned long long)frame->id, region ? " in the region" : "",
+                    count > 0 ? sum / count : 0.0, count, region ? ", is `region` in the open beam" : "");
+}
+
 static spk_status mean_scale(struct correction *c, struct spk_error *error)
 {
     struct spk_prep *prep = c->prep;
@@ -151,14 +164,8 @@ static spk_status mean_scale(struct correction *c, struct spk_error *error)
         sum += prep->row_sum[y];
         count += prep->row_count[y];
     }
-    if (!(sum > 0))
-        return spk_fail(error, SPK_INVALID,
-                        "frame %llu has no intensity to normalise by (mean %g of %llu usable "
-                        "pixels): is the beam on?",
-                        (unsigned long long)c->frame->id, count ? sum / (double)count : 0.0,
-                        (unsigned long long)count);
     c->scale = (float)((double)count / sum);
-    return SPK_OK;
+    return prep_check_intensity(prep, c->frame, sum, (double)count, error);
 }
 
 /* Mean of the usable pixels of the configured region, which may lie outside the ROI. */
@@ -182,14 +189,8 @@ static spk_status region_scale(struct correction *c, struct spk_error *error)
             }
         }
     }
-    if (!(sum > 0))
-        return spk_fail(error, SPK_INVALID,
-                        "frame %llu has no intensity in the region to normalise by (mean %g of "
-                        "%llu usable pixels): is the beam on, is `region` in the open beam?",
-                        (unsigned long long)c->frame->id, count ? sum / (double)count : 0.0,
-                        (unsigned long long)count);
     c->scale = (float)((double)count / sum);
-    return SPK_OK;
+    return prep_check_intensity(prep, c->frame, sum, (double)count, error);
 }
 
 static spk_status check_frame(const struct spk_prep *prep, const struct spk_frame *frame,
@@ -212,25 +213,25 @@ static bool any_bad(const struct spk_prep *prep)
     return false;
 }
 
-/* The slow illumination to divide by. The frames of a reference share the local mean of its first one, so that they stay
+/* The frames of a reference share the local mean of its first one, so that they stay
  * comparable with each other and with the samples that follow. */
-static const float *choose_local(const struct correction *c, bool *fresh)
+float *prep_choose_local(const struct spk_prep *prep, const struct spk_frame *frame, float *next, float *now,
+                         bool *fresh)
 {
-    struct spk_prep *prep = c->prep;
     *fresh = false;
     if (prep->config.flat != SPK_PREP_FLAT_REFERENCE)
         return NULL;
-    if (c->frame->role != SPK_ROLE_REFERENCE)
-        return prep->has_now ? prep->local_now : NULL;
-    *fresh = !prep->has_next || prep->next_series != c->frame->series;
-    return prep->local_next;
+    if (frame->role != SPK_ROLE_REFERENCE)
+        return prep->has_now ? now : NULL;
+    *fresh = !prep->has_next || prep->next_series != frame->series;
+    return next;
 }
 
 static void divide(struct correction *c)
 {
     struct spk_prep *prep = c->prep;
     bool fresh;
-    c->local = choose_local(c, &fresh);
+    c->local = prep_choose_local(prep, c->frame, prep->local_next, prep->local_now, &fresh);
     if (fresh) {
         prep_local_inverse(c->out, prep->out_height, prep->out_width, (uint32_t)prep->config.flat_window,
                            prep->local_next, prep->local_scratch, prep->column);

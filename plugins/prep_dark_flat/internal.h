@@ -77,6 +77,14 @@ spk_status prep_calibration_check(struct spk_prep *prep, const float *dark, cons
                                   struct spk_error *error);
 void prep_calibration_rebuild(struct spk_prep *prep);
 
+/* correct.c: refuses a frame that has no intensity to normalise by. */
+spk_status prep_check_intensity(const struct spk_prep *prep, const struct spk_frame *frame, double sum,
+                                double count, struct spk_error *error);
+/* The slow illumination that divides a frame: `next` or `now` (on either side), or NULL. `fresh`: `next` is to be made of this
+ * frame first. */
+float *prep_choose_local(const struct spk_prep *prep, const struct spk_frame *frame, float *next, float *now,
+                         bool *fresh);
+
 /* local_mean.c: 1 / local mean of `image` [height][width] over about `window` pixels; `column` holds [width] values. */
 void prep_local_inverse(const float *image, uint32_t height, uint32_t width, uint32_t window, float *inverse,
                         float *scratch, double *column);

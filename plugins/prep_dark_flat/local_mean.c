@@ -1,5 +1,6 @@
 /* The slow illumination: two passes of a running box mean, cut off at the edges of the image. */
 #include "internal.h"
+#include "prep_px.h"
 
 static void mean_along_row(const float *from, float *to, uint32_t width, uint32_t half)
 {
@@ -49,5 +50,5 @@ void prep_local_inverse(const float *image, uint32_t height, uint32_t width, uin
         from = inverse;
     }
     for (size_t i = 0; i < (size_t)height * width; i++)
-        inverse[i] = inverse[i] > 0 ? 1.0f / inverse[i] : 1.0f;
+        inverse[i] = spk_prep_inverse(inverse[i]);
 }

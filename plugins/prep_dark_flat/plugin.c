@@ -164,8 +164,7 @@ static spk_status reference(void *self, const struct spk_stack *stack, struct sp
 static spk_status set(void *self, const void *config, struct spk_error *error)
 {
     struct instance *instance = self;
-    spk_status status = instance->there ? spk_prep_device_check(config, error) : SPK_OK;
-    status = status ? status : spk_prep_set(instance->prep, config, error);
+    spk_status status = spk_prep_set(instance->prep, config, error);
     return status || !instance->there ? status : spk_prep_device_update(instance->there, error);
 }
 
@@ -194,6 +193,15 @@ static spk_status correct_there(void *self, const struct spk_frame *frame, float
     return spk_prep_device_correct(instance->there, frame, image, mask, error);
 }
 
+static spk_status reference_there(void *self, const struct spk_stack *stack, struct spk_error *error)
+{
+    struct instance *instance = self;
+    (void)stack;
+    (void)error;
+    spk_prep_device_reference(instance->there);
+    return SPK_OK;
+}
+
 static const struct spk_stage stage = {
     .prepare = prepare,
     .calibrate = calibrate,
@@ -206,6 +214,7 @@ static const struct spk_stage device_stage = {
     .prepare = prepare_there,
     .calibrate = calibrate,
     .correct = correct_there,
+    .reference = reference_there,
     .set = set,
     .release = release_there,
 };

@@ -197,6 +197,26 @@ void spk_prep_check(const struct spk_prep_config *config, struct spk_check *chec
     check->info.format = out;
 }
 
+/* A lane that is rebuilt goes on with the reference in force, and so with its local mean; any other takes a new reference first.
+ */
+static float *keep_local(struct spk_prep *prep, const struct spk_format *out)
+{
+    bool same = prep->has_now && prep->out_height == out->height && prep->out_width == out->width;
+    float *local = same ? prep->local_now : NULL;
+    if (same)
+        prep->local_now = NULL;
+    return local;
+}
+
+static void give_local(struct spk_prep *prep, float *local)
+{
+    if (!local)
+        return;
+    free(prep->local_now);
+    prep->local_now = local;
+    prep->has_now = true;
+}
+
 spk_status spk_prep_prepare(struct spk_prep *prep, const struct spk_format *in, struct spk_format *out,
                             struct spk_error *error)
 {
@@ -209,6 +229,7 @@ spk_status spk_prep_prepare(struct spk_prep *prep, const struct spk_format *in, 
     if (status || (status = check_region(&config, in, error)) ||
         (status = check_mask(&prep->mask, in, error)))
         return status;
+    float *local = keep_local(prep, out);
     release(prep);
     prep->config = config;
     prep->in = *in;
@@ -216,8 +237,11 @@ spk_status spk_prep_prepare(struct spk_prep *prep, const struct spk_format *in, 
     prep->out_height = out->height;
     prep->out_width = out->width;
     prep->limit = saturation_limit(config.saturation, in->dtype);
-    if ((status = allocate(prep, error)))
+    if ((status = allocate(prep, error))) {
+        free(local);
         return status;
+    }
+    give_local(prep, local);
     prep_calibration_rebuild(prep);
     return SPK_OK;
 }

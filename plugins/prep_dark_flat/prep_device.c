@@ -11,38 +11,37 @@ struct spk_prep_device {
     spk_device_operation correct;
     float *dark, *gain, *full;
     uint8_t *always, *bad;
+    double *partial;
+    struct spk_prep_intensity *intensity;
+    float *local_next, *local_now, *local_scratch; /* as in struct spk_prep, whose flags say what they hold */
+    void *memory;
     uint8_t *marks; /* host: [in.height][in.width] BAD_ALWAYS alone */
 };
-
-spk_status spk_prep_device_check(const struct spk_prep_config *config, struct spk_error *error)
-{
-    if (config->flat == SPK_PREP_FLAT_REFERENCE)
-        return spk_fail(error, SPK_UNSUPPORTED, "flat: reference_mean has no code for a device");
-    if (config->normalise != SPK_PREP_NORMALISE_NONE)
-        return spk_fail(error, SPK_UNSUPPORTED, "normalise has no code for a device");
-    return SPK_OK;
-}
 
 static spk_status allocate(struct spk_prep_device *d, struct spk_error *error)
 {
     const struct spk_prep *prep = d->prep;
     size_t raw = (size_t)prep->in.height * prep->in.width, roi = (size_t)prep->roi.height * prep->roi.width;
-    size_t full = prep->config.binning > 1 ? roi : 0;
-    struct {
-        void **memory;
-        size_t bytes;
-    } part[] = {{(void **)&d->dark, raw * sizeof(float)},
-                {(void **)&d->gain, raw * sizeof(float)},
-                {(void **)&d->full, full * sizeof(float)},
-                {(void **)&d->always, raw},
-                {(void **)&d->bad, roi}};
-    spk_status status = SPK_OK;
-    for (size_t i = 0; i < sizeof part / sizeof part[0] && !status; i++)
-        status = spk_device_allocate(d->device, part[i].bytes, part[i].memory, error);
+    size_t full = prep->config.binning > 1 ? roi : 0, out = (size_t)prep->out_height * prep->out_width;
+    const struct spk_device_part part[] = {{(void **)&d->dark, raw * sizeof(float)},
+                                           {(void **)&d->gain, raw * sizeof(float)},
+                                           {(void **)&d->full, full * sizeof(float)},
+                                           {(void **)&d->always, raw},
+                                           {(void **)&d->bad, roi},
+                                           {(void **)&d->partial, 2 * SPK_PREP_SUM_BLOCKS * sizeof(double)},
+                                           {(void **)&d->intensity, sizeof *d->intensity},
+                                           {(void **)&d->local_next, out * sizeof(float)},
+                                           {(void **)&d->local_now, out * sizeof(float)},
+                                           {(void **)&d->local_scratch, out * sizeof(float)}};
     d->marks = malloc(raw);
-    if (!status && !d->marks)
-        status = spk_fail(error, SPK_NOMEM, "no memory for marks");
-    return status;
+    if (!d->marks)
+        return spk_fail(error, SPK_NOMEM, "no memory for marks");
+    return spk_device_allocate_parts(d->device, part, sizeof part / sizeof part[0], &d->memory, error);
+}
+
+static size_t out_bytes(const struct spk_prep *prep)
+{
+    return (size_t)prep->out_height * prep->out_width * sizeof(float);
 }
 
 spk_status spk_prep_device_create(struct spk_prep_device **out, struct spk_prep *prep,
@@ -50,9 +49,6 @@ spk_status spk_prep_device_create(struct spk_prep_device **out, struct spk_prep 
                                   struct spk_error *error)
 {
     *out = NULL;
-    spk_status status = spk_prep_device_check(&prep->config, error);
-    if (status)
-        return status;
     struct spk_prep_device *d = calloc(1, sizeof *d);
     if (!d)
         return spk_fail(error, SPK_NOMEM, "no memory");
@@ -60,9 +56,11 @@ spk_status spk_prep_device_create(struct spk_prep_device **out, struct spk_prep 
     d->device = device;
     d->stream = stream;
     d->correct = spk_device_find(device, "spk_prep_correct_there");
-    status = d->correct
-                 ? allocate(d, error)
-                 : spk_fail(error, SPK_UNSUPPORTED, "the device's module lacks spk_prep_correct_there");
+    spk_status status =
+        d->correct ? allocate(d, error)
+                   : spk_fail(error, SPK_UNSUPPORTED, "the device's module lacks spk_prep_correct_there");
+    if (!status && prep->has_now)
+        status = spk_stream_copy(stream, d->local_now, prep->local_now, out_bytes(prep), error);
     status = status ? status : spk_prep_device_update(d, error);
     if (status)
         spk_prep_device_destroy(&d);
@@ -75,11 +73,7 @@ void spk_prep_device_destroy(struct spk_prep_device **address)
     struct spk_prep_device *d = *address;
     if (!d)
         return;
-    spk_device_release(d->device, (void **)&d->dark);
-    spk_device_release(d->device, (void **)&d->gain);
-    spk_device_release(d->device, (void **)&d->full);
-    spk_device_release(d->device, (void **)&d->always);
-    spk_device_release(d->device, (void **)&d->bad);
+    spk_device_release(d->device, &d->memory);
     free(d->marks);
     free(d);
     *address = NULL;
@@ -99,25 +93,73 @@ spk_status spk_prep_device_update(struct spk_prep_device *d, struct spk_error *e
     return status ? status : spk_stream_wait(d->stream, error);
 }
 
+/* Waits for what the frame is normalised by. */
+static spk_status check_intensity(struct spk_prep_device *d, const struct spk_frame *frame,
+                                  struct spk_error *error)
+{
+    struct spk_prep_intensity intensity;
+    spk_status status = spk_stream_copy(d->stream, &intensity, d->intensity, sizeof intensity, error);
+    status = status ? status : spk_stream_wait(d->stream, error);
+    return status ? status : prep_check_intensity(d->prep, frame, intensity.sum, intensity.count, error);
+}
+
+static struct spk_prep_there arguments_of(const struct spk_prep_device *d, const struct spk_frame *frame,
+                                          float *image, uint8_t *mask)
+{
+    const struct spk_prep *prep = d->prep;
+    const double *region = prep->config.region.value;
+    struct spk_prep_there there = {.raw = frame->data,
+                                   .dtype = prep->in.dtype,
+                                   .raw_width = prep->in.width,
+                                   .x = prep->roi.x,
+                                   .y = prep->roi.y,
+                                   .height = prep->roi.height,
+                                   .width = prep->roi.width,
+                                   .bin = (uint32_t)prep->config.binning,
+                                   .dark = prep->has_dark ? d->dark : NULL,
+                                   .gain = prep->has_gain ? d->gain : NULL,
+                                   .always = d->always,
+                                   .limit = prep->limit,
+                                   .bad = d->bad,
+                                   .full = prep->config.binning > 1 ? d->full : image,
+                                   .image = image,
+                                   .mask = mask,
+                                   .normalise = (enum spk_prep_normalise)prep->config.normalise,
+                                   .partial = d->partial,
+                                   .intensity = d->intensity,
+                                   .local_scratch = d->local_scratch,
+                                   .half = (int)(prep->config.flat_window / 2)};
+    if (there.normalise == SPK_PREP_NORMALISE_REGION) {
+        there.region_x = (uint32_t)region[0];
+        there.region_y = (uint32_t)region[1];
+        there.region_width = (uint32_t)region[2];
+        there.region_height = (uint32_t)region[3];
+    }
+    there.local = prep_choose_local(prep, frame, d->local_next, d->local_now, &there.fresh);
+    return there;
+}
+
 spk_status spk_prep_device_correct(struct spk_prep_device *d, const struct spk_frame *frame, float *image,
                                    uint8_t *mask, struct spk_error *error)
 {
-    const struct spk_prep *prep = d->prep;
-    const struct spk_prep_there arguments = {.raw = frame->data,
-                                             .dtype = prep->in.dtype,
-                                             .raw_width = prep->in.width,
-                                             .x = prep->roi.x,
-                                             .y = prep->roi.y,
-                                             .height = prep->roi.height,
-                                             .width = prep->roi.width,
-                                             .bin = (uint32_t)prep->config.binning,
-                                             .dark = prep->has_dark ? d->dark : NULL,
-                                             .gain = prep->has_gain ? d->gain : NULL,
-                                             .always = d->always,
-                                             .limit = prep->limit,
-                                             .bad = d->bad,
-                                             .full = prep->config.binning > 1 ? d->full : image,
-                                             .image = image,
-                                             .mask = mask};
-    return spk_stream_run(d->stream, d->correct, &arguments, error);
+    struct spk_prep *prep = d->prep;
+    const struct spk_prep_there there = arguments_of(d, frame, image, mask);
+    spk_status status = spk_stream_run(d->stream, d->correct, &there, error);
+    if (!status && there.normalise != SPK_PREP_NORMALISE_NONE)
+        status = check_intensity(d, frame, error);
+    if (status || !there.fresh)
+        return status;
+    prep->has_next = true;
+    prep->next_series = frame->series;
+    return spk_stream_copy(d->stream, prep->local_next, d->local_next, out_bytes(prep), error);
+}
+
+void spk_prep_device_reference(struct spk_prep_device *d)
+{
+    if (!d->prep->has_next)
+        return;
+    float *previous = d->local_now;
+    d->local_now = d->local_next;
+    d->local_next = previous;
+    spk_prep_reference(d->prep);
 }

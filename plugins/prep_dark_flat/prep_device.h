@@ -9,19 +9,30 @@
 
 struct spk_prep_device;
 
-/* Takes memory on `device` for frames as `prep` is prepared for. All three are borrowed until destroy. SPK_UNSUPPORTED and why: the
- * configuration asks for what has no code for a device. */
+/* Takes memory on `device` for frames as `prep` is prepared for. All three are borrowed until destroy; `prep` corrects no frame
+ * itself in that time. SPK_UNSUPPORTED: the device's module lacks the operation. */
 spk_status spk_prep_device_create(struct spk_prep_device **there, struct spk_prep *prep,
                                   struct spk_device *device, struct spk_stream *stream,
                                   struct spk_error *error);
 void spk_prep_device_destroy(struct spk_prep_device **there);
-/* SPK_UNSUPPORTED when `config` asks for what has no code for a device. */
-spk_status spk_prep_device_check(const struct spk_prep_config *config, struct spk_error *error);
 /* Copies the calibration in force up, and waits. */
 spk_status spk_prep_device_update(struct spk_prep_device *there, struct spk_error *error);
-/* As spk_prep_correct(); frame->data, `image` and `mask` are on the device. Queues its work. */
+/* As spk_prep_correct(); frame->data, `image` and `mask` are on the device. Queues its work; with `normalise` it also waits for
+ * the frame's intensity, since a frame without any is refused. */
 spk_status spk_prep_device_correct(struct spk_prep_device *there, const struct spk_frame *frame, float *image,
                                    uint8_t *mask, struct spk_error *error);
+
+/* As spk_prep_reference(). The host has a copy of the local mean by then, for a lane that loses its device: the work on the
+ * reference's frames is over. */
+void spk_prep_device_reference(struct spk_prep_device *there);
+
+enum { SPK_PREP_SUM_BLOCKS = 128 };
+
+/* What a frame is normalised by, made on the device. */
+struct spk_prep_intensity {
+    double sum, count;
+    float scale; /* count / sum */
+};
 
 /* Arguments of the operation spk_prep_correct_there; all addresses are on the device. */
 struct spk_prep_there {
@@ -37,6 +48,14 @@ struct spk_prep_there {
     float *full;              /* [height][width]; `image` itself without binning */
     float *image;             /* [height / bin][width / bin] */
     uint8_t *mask;            /* as image */
+    enum spk_prep_normalise normalise;
+    uint32_t region_x, region_y, region_height, region_width; /* of raw pixels */
+    double *partial;                                          /* [2 SPK_PREP_SUM_BLOCKS] sums and numbers */
+    struct spk_prep_intensity *intensity;
+    float *local;         /* as image: slow illumination to multiply by; NULL: 1 */
+    float *local_scratch; /* as image */
+    bool fresh;           /* `local` is to be made of this image */
+    int half;             /* half the width of its mean */
 };
 SPK_API spk_status spk_prep_correct_there(void *stream, const void *arguments, struct spk_error *error);
 

@@ -42,6 +42,12 @@ SPK_HD float spk_prep_gain(float flat, float dark, float floor)
     return 1.0f / (open > floor ? open : floor);
 }
 
+/* What a pixel is multiplied by for the local mean round it. */
+SPK_HD float spk_prep_inverse(float mean)
+{
+    return mean > 0 ? 1.0f / mean : 1.0f;
+}
+
 SPK_HD void spk_prep_order(float *a, float *b)
 {
     float low = *a < *b ? *a : *b, high = *a < *b ? *b : *a;

@@ -46,44 +46,147 @@ static void compare(const struct fixture *f, const float *image, const uint8_t *
     }
 }
 
+/* A device's instance and its frame there. */
+struct there {
+    struct fixture f; /* calibrated as the processor's; its flags are the device's */
+    struct spk_prep_device *prep;
+    unsigned char *image, *mask;
+    void *raw;
+};
+
+static void open_there(struct there *t, const struct spk_prep_config *config, const struct fixture *here,
+                       uint64_t state, bool dark, bool flat)
+{
+    struct spk_error error = {0};
+    const uint64_t after = fixture_state;
+    fixture_open(&t->f, config, here->in.height, here->in.width, here->in.dtype, NULL);
+    fixture_state = state; /* the same calibration */
+    calibrate(&t->f, dark, flat);
+    fixture_state = after;
+    REQUIRE(!spk_prep_device_create(&t->prep, t->f.prep, gpu.device, gpu.stream, &error), "%s", error.text);
+    t->raw =
+        gpu_memory(&gpu, NULL, (size_t)here->in.height * here->in.width * spk_dtype_size(here->in.dtype));
+}
+
+static void close_there(struct there *t)
+{
+    spk_device_release(gpu.device, &t->raw);
+    spk_prep_device_destroy(&t->prep);
+    fixture_close(&t->f);
+}
+
+/* The frame of `here` by both; the same verdict, image and mask. */
+static void correct_both(struct there *t, struct fixture *here, const char *what)
+{
+    struct spk_error error = {0}, why = {0};
+    const size_t pixels = (size_t)here->out.height * here->out.width;
+    struct spk_frame frame = here->frame;
+    memset(here->mask, 1, pixels);
+    spk_status status = spk_prep_correct(here->prep, &here->frame, here->image, here->mask, &why);
+    t->image = gpu_output(&gpu, pixels * sizeof(float));
+    t->mask = gpu_output(&gpu, pixels);
+    frame.data = t->raw;
+    size_t bytes = (size_t)frame.height * frame.width * spk_dtype_size(frame.dtype);
+    REQUIRE(!spk_stream_copy(gpu.stream, t->raw, here->frame.data, bytes, &error) &&
+                !spk_stream_fill(gpu.stream, t->mask, 1, pixels, &error),
+            "%s", error.text);
+    CHECK(spk_prep_device_correct(t->prep, &frame, (float *)(void *)t->image, t->mask, &error) == status,
+          "%s, seed %llu: %s, on the processor %s", what, (unsigned long long)seed, error.text, why.text);
+    CHECK(strcmp(error.text, why.text) == 0, "%s: %s, on the processor %s", what, error.text, why.text);
+    float *values = calloc(pixels, sizeof *values);
+    uint8_t *marks = calloc(pixels, 1);
+    gpu_take(&gpu, "image", values, &t->image, pixels * sizeof(float));
+    gpu_take(&gpu, "mask", marks, &t->mask, pixels);
+    if (!status)
+        compare(here, values, marks, what);
+    free(values);
+    free(marks);
+}
+
 static void check(const struct spk_prep_config *config, uint32_t height, uint32_t width, enum spk_dtype dtype,
                   bool dark, bool flat, bool wild)
 {
-    struct spk_error error = {0};
-    struct fixture f;
-    struct spk_prep_device *there;
-    fixture_open(&f, config, height, width, dtype, NULL);
-    calibrate(&f, dark, flat);
-    fill_frame(&f, wild);
-    fixture_correct(&f);
-    REQUIRE(!spk_prep_device_create(&there, f.prep, gpu.device, gpu.stream, &error), "%s", error.text);
-    size_t pixels = (size_t)f.out.height * f.out.width;
-    unsigned char *image = gpu_output(&gpu, pixels * sizeof(float)), *mask = gpu_output(&gpu, pixels);
-    struct spk_frame frame = {.dtype = dtype, .height = height, .width = width};
-    frame.data = gpu_memory(&gpu, f.frame.data, (size_t)height * width * spk_dtype_size(dtype));
-    REQUIRE(!spk_stream_fill(gpu.stream, mask, 1, pixels, &error), "%s", error.text);
-    CHECK(!spk_prep_device_correct(there, &frame, (float *)(void *)image, mask, &error), "%s", error.text);
-    float *values = calloc(pixels, sizeof *values);
-    uint8_t *marks = calloc(pixels, 1);
-    gpu_take(&gpu, "image", values, &image, pixels * sizeof(float));
-    gpu_take(&gpu, "mask", marks, &mask, pixels);
-    compare(&f, values, marks, spk_dtype_name(dtype));
-    free(values);
-    free(marks);
-    spk_device_release(gpu.device, &frame.data);
-    spk_prep_device_destroy(&there);
-    fixture_close(&f);
+    struct fixture here;
+    struct there there = {0};
+    fixture_open(&here, config, height, width, dtype, NULL);
+    const uint64_t state = fixture_state;
+    calibrate(&here, dark, flat);
+    fill_frame(&here, wild);
+    open_there(&there, config, &here, state, dark, flat);
+    correct_both(&there, &here, spk_dtype_name(dtype));
+    close_there(&there);
+    fixture_close(&here);
 }
 
-static void check_refusals(void)
+/* Each frame divided by its own intensity; one without any is refused on both sides. */
+static void check_normalise(enum spk_prep_normalise normalise, int bin)
 {
-    struct spk_error error = {0};
     struct spk_prep_config config = default_config();
-    config.normalise = SPK_PREP_NORMALISE_MEAN;
-    CHECK(spk_prep_device_check(&config, &error) == SPK_UNSUPPORTED, "normalise");
-    config = default_config();
+    struct fixture here;
+    struct there there = {0};
+    config.normalise = normalise;
+    config.binning = bin;
+    config.roi = (struct spk_numbers){4, {2, 3, 40, 29}};
+    if (normalise == SPK_PREP_NORMALISE_REGION)
+        config.region = (struct spk_numbers){4, {35, 1, 17, 30}}; /* partly outside the region of interest */
+    fixture_open(&here, &config, 41, 53, SPK_U16, NULL);
+    const uint64_t state = fixture_state;
+    calibrate(&here, true, true);
+    open_there(&there, &config, &here, state, true, true);
+    for (int i = 0; i < 3; i++) {
+        fill_frame(&here, false);
+        ((uint16_t *)here.frame.data)[5 * 53 + 41] = UINT16_MAX;
+        if (i == 1)
+            memset(here.frame.data, 0, (size_t)41 * 53 * 2);
+        here.frame.id = (uint64_t)i;
+        correct_both(&there, &here, normalise == SPK_PREP_NORMALISE_MEAN ? "mean" : "region");
+    }
+    close_there(&there);
+    fixture_close(&here);
+}
+
+/* The local mean of a reference's first frame divides all of its frames, and once it is in force all samples; it survives that the
+ * instances are prepared anew, as for a lane that is rebuilt. */
+static void check_local(int window, int bin, enum spk_prep_normalise normalise)
+{
+    static const enum spk_role role[] = {SPK_ROLE_SAMPLE, SPK_ROLE_REFERENCE, SPK_ROLE_REFERENCE,
+                                         SPK_ROLE_SAMPLE, SPK_ROLE_REFERENCE, SPK_ROLE_SAMPLE};
+    struct spk_prep_config config = default_config();
+    struct spk_error error = {0};
+    struct fixture here;
+    struct there there = {0};
     config.flat = SPK_PREP_FLAT_REFERENCE;
-    CHECK(spk_prep_device_check(&config, &error) == SPK_UNSUPPORTED, "flat");
+    config.flat_window = window;
+    config.binning = bin;
+    config.normalise = normalise;
+    fixture_open(&here, &config, 37, 50, SPK_F32, NULL);
+    const uint64_t state = fixture_state;
+    calibrate(&here, true, false);
+    open_there(&there, &config, &here, state, true, false);
+    for (size_t i = 0; i < sizeof role / sizeof role[0]; i++) {
+        here.frame.role = role[i];
+        here.frame.series = i / 4;
+        fill_frame(&here, false);
+        correct_both(&there, &here, "local mean");
+        if (i == 2 || i == 4) {
+            spk_prep_reference(here.prep);
+            spk_prep_device_reference(there.prep);
+        }
+    }
+    spk_prep_device_destroy(&there.prep);
+    REQUIRE(!spk_prep_prepare(here.prep, &here.in, &here.out, &error) &&
+                !spk_prep_prepare(there.f.prep, &there.f.in, &there.f.out, &error) &&
+                !spk_prep_device_create(&there.prep, there.f.prep, gpu.device, gpu.stream, &error),
+            "%s", error.text);
+    here.frame.role = SPK_ROLE_SAMPLE;
+    correct_both(&there, &here, "prepared anew");
+    double sum = 0, count = (double)here.out.height * here.out.width;
+    for (size_t i = 0; i < (size_t)count; i++)
+        sum += (double)here.image[i];
+    if (normalise == SPK_PREP_NORMALISE_NONE)
+        CHECK_NEAR(sum / count, 1, 0.1); /* divided, if not by the same frame */
+    close_there(&there);
+    fixture_close(&here);
 }
 
 int main(int argc, char **argv)
@@ -107,7 +210,12 @@ int main(int argc, char **argv)
     struct spk_prep_config plain = default_config();
     check(&plain, 1, 1, SPK_U16, false, false, false);
     check(&plain, 3, 130, SPK_F16, false, false, true);
-    check_refusals();
+    for (int bin = 1; bin <= 3; bin += 2) {
+        check_normalise(SPK_PREP_NORMALISE_MEAN, bin);
+        check_normalise(SPK_PREP_NORMALISE_REGION, bin);
+        check_local(9, bin, SPK_PREP_NORMALISE_NONE);
+        check_local(1000, bin, SPK_PREP_NORMALISE_MEAN);
+    }
     gpu_close(&gpu);
     return test_end();
 }

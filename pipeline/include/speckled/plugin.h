@@ -193,7 +193,8 @@ struct spk_plugin {
 
     /* The stage once more, for a lane on a device (spk_host.device): the same instance and operations, but frame->data, image,
      * mask, and the data, mask, map and valid of stacks and results are on the device (`present` and calibrate()'s mean
-     * are not). Its operations queue their work on spk_host.stream and do not wait for it. prepare() may answer
+     * are not). Its operations queue their work on spk_host.stream and do not wait for it, but for correct() where only
+     * the device knows whether it must refuse the frame. prepare() may answer
      * SPK_UNSUPPORTED and why: then `stage` runs instead, on the processor, and the lane copies what it needs. Optional. */
     const struct spk_stage *device_stage;
 };

@@ -1,0 +1,38 @@
+/* What the checks of whole lanes share: stages of the real plugins in a graph. */
+#ifndef SPECKLED_LANE_GRAPH_H
+#define SPECKLED_LANE_GRAPH_H
+
+#include "test.h"
+#include "unit/graph_fixture.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The plugin `name` with "key=value,key=value". */
+static inline void add_stage(struct fixture *fixture, const char *name, const char *options)
+{
+    struct spk_error error = {0};
+    struct spk_node *node = &fixture->graph.stage[fixture->graph.stages++];
+    REQUIRE(spk_plugin_load(name, &node->plugin, &error) == SPK_OK, "%s", error.text);
+    node->config = calloc(1, node->plugin->config_size + 1);
+    REQUIRE(spk_option_defaults(node->plugin->options, node->config, &error) == SPK_OK, "%s", error.text);
+    char text[256], *rest = text;
+    snprintf(text, sizeof text, "%s", options);
+    for (char *pair; (pair = strsep(&rest, ","));) {
+        char *value = strchr(pair, '=');
+        if (!value)
+            continue;
+        *value++ = 0;
+        REQUIRE(spk_option_parse(spk_option_find(node->plugin->options, pair), value, node->config, &error) ==
+                    SPK_OK,
+                "%s", error.text);
+    }
+}
+
+static inline void free_stages(struct fixture *fixture)
+{
+    for (uint32_t i = 0; i < fixture->graph.stages; i++)
+        free(fixture->graph.stage[i].config);
+}
+
+#endif
