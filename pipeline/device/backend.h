@@ -5,7 +5,7 @@
 
 #include <speckled/device.h>
 
-enum { SPK_BACKEND_ABI = 1 };
+enum { SPK_BACKEND_ABI = 2 };
 
 struct spk_backend {
     uint32_t abi, size; /* SPK_BACKEND_ABI, sizeof(struct spk_backend) */
@@ -30,6 +30,10 @@ struct spk_backend {
     spk_status (*before)(void *event, void *stream, struct spk_error *error);
     spk_status (*reached)(void *event, struct spk_error *error);
     spk_status (*event_wait)(void *event, struct spk_error *error);
+    spk_status (*record)(void *stream, struct spk_error *error);
+    spk_status (*recorded)(void *stream, void **graph, struct spk_error *error);
+    spk_status (*launch)(void *graph, void *stream, struct spk_error *error);
+    void (*graph_destroy)(void *graph);
     spk_status (*between)(void *first, void *second, int64_t *ns, struct spk_error *error);
 };
 

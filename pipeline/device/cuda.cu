@@ -140,6 +140,36 @@ static spk_status event_wait(void *event, struct spk_error *error)
     return spk_cuda_status(cudaEventSynchronize((cudaEvent_t)event), "work on the device", error);
 }
 
+static spk_status record(void *stream, struct spk_error *error)
+{
+    return spk_cuda_status(cudaStreamBeginCapture((cudaStream_t)stream, cudaStreamCaptureModeThreadLocal),
+                           "record", error);
+}
+
+static spk_status recorded(void *stream, void **out, struct spk_error *error)
+{
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t ready = nullptr;
+    cudaError_t code = cudaStreamEndCapture((cudaStream_t)stream, &graph);
+    if (code == cudaSuccess)
+        code = cudaGraphInstantiateWithFlags(&ready, graph, 0);
+    if (graph)
+        cudaGraphDestroy(graph);
+    *out = code == cudaSuccess ? ready : nullptr;
+    return spk_cuda_status(code, "list of work", error);
+}
+
+static spk_status launch(void *graph, void *stream, struct spk_error *error)
+{
+    return spk_cuda_status(cudaGraphLaunch((cudaGraphExec_t)graph, (cudaStream_t)stream), "list of work",
+                           error);
+}
+
+static void graph_destroy(void *graph)
+{
+    cudaGraphExecDestroy((cudaGraphExec_t)graph);
+}
+
 static spk_status between(void *first, void *second, int64_t *ns, struct spk_error *error)
 {
     float milliseconds = 0;
@@ -169,6 +199,10 @@ static const struct spk_backend backend = {SPK_BACKEND_ABI,
                                            before,
                                            reached,
                                            event_wait,
+                                           record,
+                                           recorded,
+                                           launch,
+                                           graph_destroy,
                                            between};
 
 const struct spk_backend *spk_backend_entry(void)

@@ -22,6 +22,11 @@ struct spk_event {
     bool marked;
 };
 
+struct spk_graph {
+    struct spk_device *device;
+    void *handle;
+};
+
 static _Atomic int injected_fault;
 static _Atomic int64_t injected_count;
 
@@ -290,6 +295,52 @@ spk_status spk_event_between(struct spk_event *first, struct spk_event *second, 
     spk_status status = enter(device, false, error);
     return status ? status
                   : leave(device, device->backend->between(first->handle, second->handle, ns, error), error);
+}
+
+spk_status spk_stream_record(struct spk_stream *stream, struct spk_error *error)
+{
+    struct spk_device *device = stream->device;
+    spk_status status = enter(device, false, error);
+    return status ? status : leave(device, device->backend->record(stream->handle, error), error);
+}
+
+spk_status spk_stream_recorded(struct spk_stream *stream, struct spk_graph **out, struct spk_error *error)
+{
+    struct spk_device *device = stream->device;
+    struct spk_graph *graph = calloc(1, sizeof *graph);
+    void *handle = NULL;
+    *out = NULL;
+    spk_status status = device->backend->enter(device->info.index, error);
+    if (!status)
+        status = leave(device, device->backend->recorded(stream->handle, &handle, error), error);
+    if (!status && !graph)
+        status = spk_fail(error, SPK_NOMEM, "no memory for a list of work");
+    if (status && handle)
+        device->backend->graph_destroy(handle);
+    if (status) {
+        free(graph);
+        return status;
+    }
+    *graph = (struct spk_graph){device, handle};
+    *out = graph;
+    return SPK_OK;
+}
+
+spk_status spk_graph_launch(struct spk_graph *graph, struct spk_stream *stream, struct spk_error *error)
+{
+    struct spk_device *device = stream->device;
+    spk_status status = enter(device, false, error);
+    return status ? status
+                  : leave(device, device->backend->launch(graph->handle, stream->handle, error), error);
+}
+
+void spk_graph_destroy(struct spk_graph **address)
+{
+    struct spk_graph *graph = *address;
+    if (graph && !graph->device->backend->enter(graph->device->info.index, NULL))
+        graph->device->backend->graph_destroy(graph->handle);
+    free(graph);
+    *address = NULL;
 }
 
 spk_device_operation spk_device_find(const struct spk_device *device, const char *name)

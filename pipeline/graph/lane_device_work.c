@@ -310,6 +310,9 @@ static spk_status end(struct passage *p, struct spk_error *error)
     for (uint32_t i = 0; i < lane->stages && !status; i++) {
         status = spk_event_between(d->passed[i], d->passed[i + 1], &provenance->stage_ns[i], error);
         provenance->stage_name[i] = lane->plugin[i]->name;
+        struct spk_work over = *p->work;
+        if (!status && d->on[i] && lane->plugin[i]->device_stage->finish)
+            lane->plugin[i]->device_stage->finish(lane->stage[i], &over);
         if (!status && lane->plugin[i]->stage->process && lane_runs(lane, i))
             latency_record(&lane->pipeline->account.process[i], provenance->stage_ns[i]);
     }

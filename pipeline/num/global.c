@@ -7,14 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SMALLEST = 6, ITERATIONS = 6, DRAW_STEPS = 4, DRAWS = 2 };
-
-#define MOVED_PX 0.003f    /* a field that moves less has converged */
-#define STEP_PX 0.7f       /* longest step of u: beyond it the linearisation means nothing */
-#define FIRST_STEP_PX 6.0f /* where the start is not believed */
-#define TOLERANCE 0.02
-#define SEED 0x5eedu
-
 static const struct global_ops *ops_of(enum spk_isa isa)
 {
     if (isa > spk_isa_best())
@@ -37,7 +29,7 @@ static void measure_levels(struct spk_global *g)
         *grid = (struct global_grid){.width = width, .height = height};
         grid->pitch = spk_match_round(width + 1, SPK_MATCH_STEP);
         grid->plane = grid->pitch * (height + 2) + SPK_MATCH_STEP;
-        if (width <= SMALLEST || height <= SMALLEST) {
+        if (width <= GLOBAL_SMALLEST || height <= GLOBAL_SMALLEST) {
             g->levels++;
             break;
         }
@@ -133,11 +125,6 @@ static void equations_band(void *context, unsigned band, unsigned worker)
     g->problem->equations(g->problem->context, global_first(band), global_last(band, g->height), worker);
 }
 
-static float limit(float value, float low, float high)
-{
-    return value < low ? low : value > high ? high : value;
-}
-
 /* Takes the bounded step; part = sum of the squared steps of u. */
 static void step_band(void *context, unsigned band, unsigned worker)
 {
@@ -151,16 +138,16 @@ static void step_band(void *context, unsigned band, unsigned worker)
         float *t = p->param[SPK_GLOBAL_T] + y * p->pitch, *k = p->param[SPK_GLOBAL_K] + y * p->pitch,
               line = 0;
         for (unsigned x = 0; x < g->width; x++) {
-            t[x] = limit(t[x] + step[x], 0.02f, 3);
-            k[x] = p->dark_field ? limit(k[x] + step[grid->plane + x], -0.2f, 3) : t[x];
+            t[x] = global_limit_px(t[x] + step[x], 0.02f, 3);
+            k[x] = p->dark_field ? global_limit_px(k[x] + step[grid->plane + x], -0.2f, 3) : t[x];
         }
         for (unsigned c = SPK_GLOBAL_X; c <= SPK_GLOBAL_Y; c++) {
             float *u = p->param[c] + y * p->pitch;
             const float *s = step + c * grid->plane, low = p->origin[c] - p->range,
                         high = p->origin[c] + p->range;
             for (unsigned x = 0; x < g->width; x++) {
-                float most = doubt[x] > 0 ? FIRST_STEP_PX : STEP_PX, before = u[x];
-                u[x] = limit(before + limit(s[x], -most, most), low, high);
+                float most = doubt[x] > 0 ? GLOBAL_FIRST_STEP_PX : GLOBAL_STEP_PX, before = u[x];
+                u[x] = global_limit_px(before + global_limit_px(s[x], -most, most), low, high);
                 line += (u[x] - before) * (u[x] - before);
             }
         }
@@ -175,12 +162,6 @@ static bool late(const struct spk_global_problem *p, int64_t needed_ns)
     return p->deadline_ns && spk_clock_monotonic_ns() + needed_ns > p->deadline_ns;
 }
 
-/* Few frames leave more to the priors, whose systems are harder to solve. */
-static unsigned inner_steps(unsigned frames)
-{
-    return frames >= 5 ? 12 : frames >= 2 ? 25 : 40;
-}
-
 static void iterate(struct spk_global *g, struct spk_global_report *report)
 {
     const struct spk_global_problem *p = g->problem;
@@ -190,7 +171,7 @@ static void iterate(struct spk_global *g, struct spk_global_report *report)
     global_weigh(g);
     global_assemble(g);
     g->setup_ns = spk_clock_monotonic_ns() - start;
-    report->inner += global_solve(g, inner_steps(p->frames), TOLERANCE);
+    report->inner += global_solve(g, global_inner_steps(p->frames), GLOBAL_TOLERANCE);
     spk_team_run(g->team, step_band, g, bands);
     double sum = 0;
     for (unsigned i = 0; i < bands; i++)
@@ -215,7 +196,7 @@ static void add_band(void *context, unsigned band, unsigned worker)
 static void draw(struct spk_global *g, uint32_t seed, unsigned steps, struct spk_global_report *report)
 {
     global_draw(g, seed);
-    report->inner += global_solve(g, steps, TOLERANCE);
+    report->inner += global_solve(g, steps, GLOBAL_TOLERANCE);
     spk_team_run(g->team, add_band, g, global_bands(g->height));
 }
 
@@ -227,12 +208,12 @@ static void forget_draw(struct spk_global *g)
 /* Mean square of the samples of the error over some pixels. */
 static void deviation(struct spk_global *g, struct spk_global_report *report)
 {
-    for (unsigned i = 0; i < DRAWS && !late(g->problem, g->setup_ns); i++) {
+    for (unsigned i = 0; i < GLOBAL_DRAWS && !late(g->problem, g->setup_ns); i++) {
         if (i > 0)
             forget_draw(g);
-        draw(g, SEED + i, inner_steps(g->problem->frames), report);
-        report->deviation = i + 1 == DRAWS;
-        global_spread(g, i == 0, report->deviation ? 1.0f / DRAWS : 0);
+        draw(g, GLOBAL_SEED + i, global_inner_steps(g->problem->frames), report);
+        report->deviation = i + 1 == GLOBAL_DRAWS;
+        global_spread(g, i == 0, report->deviation ? 1.0f / GLOBAL_DRAWS : 0);
     }
 }
 
@@ -241,7 +222,7 @@ void spk_global_run(struct spk_global *g, const struct spk_global_problem *probl
 {
     *report = (struct spk_global_report){.change = NAN};
     g->problem = problem;
-    unsigned most = problem->iterations ? problem->iterations : ITERATIONS;
+    unsigned most = problem->iterations ? problem->iterations : SPK_GLOBAL_ITERATIONS;
     if (late(problem, 2 * g->setup_ns))
         return;
     spk_team_run(g->team, equations_band, g, global_bands(g->height));
@@ -251,9 +232,9 @@ void spk_global_run(struct spk_global *g, const struct spk_global_problem *probl
         if (g->iteration > 0 && late(problem, g->setup_ns))
             break;
         iterate(g, report);
-        report->converged = report->change < MOVED_PX;
+        report->converged = report->change < GLOBAL_MOVED_PX;
         if (!report->converged && g->iteration + 1 < most && !late(problem, g->setup_ns))
-            draw(g, SEED, DRAW_STEPS, report);
+            draw(g, GLOBAL_SEED, GLOBAL_DRAW_STEPS, report);
     }
     if (problem->deviation && report->iterations > 0)
         deviation(g, report);

@@ -5,12 +5,8 @@
 #include "global_rows.h"
 
 enum {
-    GLOBAL_LEVELS_MAX = 7,
-    GLOBAL_BAND = 16,      /* rows of one task */
-    GLOBAL_SAMPLES = 4096, /* values a quantile is taken of */
+    GLOBAL_BAND = 16, /* rows of one task */
 };
-
-#define GLOBAL_GAMMA 3000.0f /* weight of the squared curl, px^-2: more than any datum says */
 
 struct spk_global {
     const struct global_ops *ops;

@@ -107,29 +107,12 @@ static void difference_slot(const struct global_apply *a, int row, const struct 
         curl_row(slot->curl, u, u + g->plane, g->pitch, a->gamma, width);
 }
 
-/* One register of random bits a pixel (Wellons' lowbias32, a bijection of 32 bits without visible bias). */
-static inline uint32_t scatter(uint32_t x, uint32_t y, uint32_t seed)
-{
-    uint32_t h = x * 0x9e3779b1u ^ (y * 0x85ebca77u + seed);
-    h ^= h >> 16;
-    h *= 0x7feb352du;
-    h ^= h >> 15;
-    h *= 0x846ca68bu;
-    return h ^ h >> 16;
-}
-
-/* +-1: the covariance is all that counts, and the sums over many pixels make the rest normal. */
-static inline float coin(uint32_t bits, unsigned which)
-{
-    return (float)(int32_t)(bits >> which & 1) * 2 - 1;
-}
-
 static void random_row(float *out, const float *s, float factor, unsigned which, unsigned y, uint32_t seed,
                        unsigned width)
 {
     ROW_LOOP
     for (unsigned x = 0; x < width; x++)
-        out[x] = sqrtf(factor * (s ? s[x] : 1)) * coin(scatter(x, y, seed), which);
+        out[x] = sqrtf(factor * (s ? s[x] : 1)) * global_coin_px(global_scatter_px(x, y, seed), which);
 }
 
 /* Noise in the place of weighted differences: of variance weight, where there is a difference at all. */
@@ -258,27 +241,22 @@ static void random_data_row(const struct global_apply *a, unsigned y)
 {
     const struct global_grid *grid = a->grid;
     const size_t p = a->matrix_plane, plane = grid->plane;
-    const float *m = a->matrix + y * a->matrix_pitch, least = 1e-20f;
+    const float *m = a->matrix + y * a->matrix_pitch;
     float *out = a->out + y * grid->pitch;
     ROW_LOOP
     for (unsigned x = 0, width = grid->width; x < width; x++) {
         const float *g = m + x;
-        uint32_t bits = scatter(x, y, a->seed);
-        float z0 = coin(bits, 20), z1 = coin(bits, 21), z2 = coin(bits, 22), z3 = coin(bits, 23);
-        float l00 = sqrtf(g[0] > least ? g[0] : least), i0 = 1 / l00;
-        float l10 = g[p] * i0, l20 = g[2 * p] * i0, l30 = g[3 * p] * i0;
-        float d1 = g[4 * p] - l10 * l10, l11 = sqrtf(d1 > 1e-6f * g[4 * p] + least ? d1 : least);
-        float i1 = d1 > 1e-6f * g[4 * p] + least ? 1 / l11 : 0;
-        float l21 = (g[5 * p] - l20 * l10) * i1, l31 = (g[6 * p] - l30 * l10) * i1;
-        float d2 = g[7 * p] - l20 * l20 - l21 * l21;
-        float l22 = sqrtf(d2 > 1e-6f * g[7 * p] + least ? d2 : least);
-        float i2 = d2 > 1e-6f * g[7 * p] + least ? 1 / l22 : 0;
-        float l32 = (g[8 * p] - l30 * l20 - l31 * l21) * i2;
-        float d3 = g[9 * p] - l30 * l30 - l31 * l31 - l32 * l32, l33 = sqrtf(d3 > 0 ? d3 : 0);
-        out[x] += l00 * z0;
-        out[plane + x] += l10 * z0 + l11 * z1;
-        out[2 * plane + x] += l20 * z0 + l21 * z1 + l22 * z2;
-        out[3 * plane + x] += l30 * z0 + l31 * z1 + l32 * z2 + l33 * z3;
+        const float matrix[GLOBAL_MATRIX] = {g[0],     g[p],     g[2 * p], g[3 * p], g[4 * p],
+                                             g[5 * p], g[6 * p], g[7 * p], g[8 * p], g[9 * p]};
+        uint32_t bits = global_scatter_px(x, y, a->seed);
+        float z[4] = {global_coin_px(bits, 20), global_coin_px(bits, 21), global_coin_px(bits, 22),
+                      global_coin_px(bits, 23)},
+              sum[4];
+        global_colour_px(matrix, z, sum);
+        out[x] += sum[0];
+        out[plane + x] += sum[1];
+        out[2 * plane + x] += sum[2];
+        out[3 * plane + x] += sum[3];
     }
 }
 
@@ -302,51 +280,29 @@ static void noise_rows(const struct global_apply *a)
     walk(a, random_slot, finish_noise);
 }
 
-/* Diagonal of what a prior adds: at most, at the edges. */
 static inline float prior_diagonal(const float *s, size_t pitch)
 {
-    return 10 * s[0] + 3 * (s[-1] + s[-(ptrdiff_t)pitch]) + s[1] + s[pitch] + 2 * s[-(ptrdiff_t)pitch - 1];
+    return global_diagonal_px(s[0], s[-1], s[-(ptrdiff_t)pitch], s[1], s[pitch], s[-(ptrdiff_t)pitch - 1]);
 }
 
-/* Inverse by blocks of two, the second through its Schur complement; rounding must not make it indefinite. */
 static void invert_row(const struct global_invert *v, unsigned y)
 {
     const struct global_grid *grid = v->grid;
     const size_t p = v->matrix_plane, q = grid->plane, pitch = grid->pitch;
-    const float *m = v->matrix + y * v->matrix_pitch, gamma = v->gamma, tiny = 1e-6f, ridge = 1e-3f;
+    const float *m = v->matrix + y * v->matrix_pitch;
     const float *st = prior_row(grid, 0, y), *sk = prior_row(grid, 1, y), *su = prior_row(grid, 2, y);
     float *out = grid->inverse + y * pitch;
     ROW_LOOP
     for (unsigned x = 0, width = grid->width; x < width; x++) {
         const float *g = m + x;
-        float u = prior_diagonal(su + x, pitch) + gamma + ridge;
-        float a = g[0] + prior_diagonal(st + x, pitch) + ridge, b = g[p];
-        float d = g[4 * p] + prior_diagonal(sk + x, pitch) + ridge;
-        float e = g[7 * p] + u, f = g[8 * p], h = g[9 * p] + u;
-        float c0 = g[2 * p], c1 = g[3 * p], c2 = g[5 * p], c3 = g[6 * p];
-        float det = a * d - b * b;
-        det = det > tiny * a * d ? det : tiny * a * d;
-        float inverse = 1 / det, pa = d * inverse, pb = -b * inverse, pd = a * inverse;
-        /* W = P^-1 Q, S = R - Q^T W */
-        float w0 = pa * c0 + pb * c2, w1 = pa * c1 + pb * c3, w2 = pb * c0 + pd * c2, w3 = pb * c1 + pd * c3;
-        float s0 = e - (c0 * w0 + c2 * w2), s1 = f - (c0 * w1 + c2 * w3), s2 = h - (c1 * w1 + c3 * w3);
-        s0 = s0 > tiny * e ? s0 : tiny * e;
-        s2 = s2 > tiny * h ? s2 : tiny * h;
-        float rest = s0 * s2 - s1 * s1;
-        rest = rest > tiny * s0 * s2 ? rest : tiny * s0 * s2;
-        float schur = 1 / rest, t0 = s2 * schur, t1 = -s1 * schur, t2 = s0 * schur;
-        float v0 = w0 * t0 + w1 * t1, v1 = w0 * t1 + w1 * t2, v2 = w2 * t0 + w3 * t1, v3 = w2 * t1 + w3 * t2;
-        float *o = out + x;
-        o[0] = pa + v0 * w0 + v1 * w1;
-        o[q] = pb + v0 * w2 + v1 * w3;
-        o[2 * q] = -v0;
-        o[3 * q] = -v1;
-        o[4 * q] = pd + v2 * w2 + v3 * w3;
-        o[5 * q] = -v2;
-        o[6 * q] = -v3;
-        o[7 * q] = t0;
-        o[8 * q] = t1;
-        o[9 * q] = t2;
+        const float matrix[GLOBAL_MATRIX] = {g[0],     g[p],     g[2 * p], g[3 * p], g[4 * p],
+                                             g[5 * p], g[6 * p], g[7 * p], g[8 * p], g[9 * p]};
+        const float diagonal[GLOBAL_PRIORS] = {prior_diagonal(st + x, pitch), prior_diagonal(sk + x, pitch),
+                                               prior_diagonal(su + x, pitch)};
+        float inverse[GLOBAL_MATRIX];
+        global_invert_px(matrix, diagonal, inverse);
+        for (unsigned i = 0; i < GLOBAL_MATRIX; i++)
+            out[i * q + x] = inverse[i];
     }
 }
 

@@ -2,13 +2,7 @@
 #ifndef SPECKLED_GLOBAL_ROWS_H
 #define SPECKLED_GLOBAL_ROWS_H
 
-#include <speckled/num_global.h>
-
-enum {
-    GLOBAL_PRIORS = 3,  /* of T, of K, of ux and uy */
-    GLOBAL_MATRIX = 10, /* a symmetric 4x4 matrix, in the order of SPK_NORMAL_TT .. SPK_NORMAL_YY */
-    GLOBAL_TAPS_MAX = 13,
-};
+#include "global_px.h"
 
 /* One level of the hierarchy. Planes are `plane` floats apart, rows `pitch`; round each plane there is at least one column and
  * one row of zeros, so that neighbours may be read everywhere. */

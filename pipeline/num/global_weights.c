@@ -6,25 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-/* What a prior's weights are made of: strength / (floor^2 + mean-square second difference over `sigma` px + that of the error).
- * Strength is 1/4 in theory, for white second differences; a third serves edges and smooth fields alike on simulated scenes. The
- * floor only keeps the system solvable. `unknown` is the second difference where the start knows nothing. T and K in 1, u in px. */
-static const struct {
-    float strength, floor, sigma, unknown;
-} prior[GLOBAL_PRIORS] = {
-    {0.35f, 1e-4f, 1.5f, 0.02f}, {0.35f, 1e-4f, 1.5f, 0.02f}, {0.3f, 3e-4f, 1.0f, 0.04f}};
-
-enum { RIM = 3, NEAR = 3, FILL_RADIUS = 15 };
-
-#define CHI2_SIGMA 1.5f   /* px, over which chi2 is averaged */
-#define SPREAD_SIGMA 4.0f /* px, over which a sample's squares are averaged */
-#define DRAW_SIGMA 2.5f   /* px, over which a sample's second differences are averaged */
-#define CHI2_WRONG 8      /* times what is typical: the start sits in a wrong minimum */
-#define DATA_NONE 0.1f    /* times what is typical: there is no data near */
-#define CHI2_EXPLAINED 2  /* times what is typical: pixels above count less */
-
-#define DOUBT_PX 0.4f /* standard deviation above which the start is not believed */
-
 enum {
     EVIDENCE_CHI2,
     EVIDENCE_DATA
@@ -37,7 +18,7 @@ static void evidence_band(void *context, unsigned band, unsigned worker)
     const struct spk_global_problem *p = g->problem;
     const struct global_grid *grid = &g->grid[0];
     float taps[2 * SPK_MATCH_STEP];
-    unsigned radius = spk_window_gauss(taps, CHI2_SIGMA, SPK_MATCH_STEP - 1);
+    unsigned radius = spk_window_gauss(taps, GLOBAL_CHI2_SIGMA, SPK_MATCH_STEP - 1);
     for (unsigned i = 0; i < 2; i++)
         for (unsigned y = global_first(band); y < global_last(band, g->height); y++)
             g->ops->smooth(grid->residual + i * grid->plane + y * grid->pitch, p->normal + from[i] * p->plane,
@@ -68,7 +49,7 @@ static void weigh_evidence(struct spk_global *g)
 
 static bool has_data(const struct spk_global *g, size_t at)
 {
-    return g->grid[0].residual[EVIDENCE_DATA * g->grid[0].plane + at] > DATA_NONE * g->data_typical;
+    return g->grid[0].residual[EVIDENCE_DATA * g->grid[0].plane + at] > GLOBAL_DATA_NONE * g->data_typical;
 }
 
 static bool believed(const struct spk_global_problem *p, const struct spk_global *g, unsigned x, unsigned y)
@@ -79,8 +60,8 @@ static bool believed(const struct spk_global_problem *p, const struct spk_global
         finite &= isfinite(p->param[c][at]) != 0;
     float at_x = (float)x - p->param[SPK_GLOBAL_X][at], at_y = (float)y - p->param[SPK_GLOBAL_Y][at];
     size_t there = y * g->grid[0].pitch + x;
-    bool explained = has_data(g, there) && g->grid[0].residual[there] <= CHI2_WRONG * g->chi2_typical;
-    return finite && explained && p->error[at] < DOUBT_PX && at_x >= 0 && at_y >= 0 &&
+    bool explained = has_data(g, there) && g->grid[0].residual[there] <= GLOBAL_CHI2_WRONG * g->chi2_typical;
+    return finite && explained && p->error[at] < GLOBAL_DOUBT_PX && at_x >= 0 && at_y >= 0 &&
            at_x <= (float)(g->width - 1) && at_y <= (float)(g->height - 1);
 }
 
@@ -95,9 +76,10 @@ static void precision_band(void *context, unsigned band, unsigned worker)
         for (unsigned x = 0; x < g->width; x++) {
             size_t at = y * grid->pitch + x, from = y * p->pitch + x;
             bool good = believed(p, g, x, y);
-            bool inside = x >= RIM && y >= RIM && x + RIM < g->width && y + RIM < g->height;
+            bool inside =
+                x >= GLOBAL_RIM && y >= GLOBAL_RIM && x + GLOBAL_RIM < g->width && y + GLOBAL_RIM < g->height;
             float error = p->error[from];
-            float weight = good ? (inside ? 1 / (error * error + 0.02f * 0.02f) : 1e-3f) : 0;
+            float weight = good ? global_precision_px(error, inside) : 0;
             g->doubt[at] = good ? 0 : 1;
             g->direction[at] = weight;
             for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++)
@@ -105,16 +87,9 @@ static void precision_band(void *context, unsigned band, unsigned worker)
         }
 }
 
-static float limit(float value, float low, float high)
-{
-    return value < low ? low : value > high ? high : value;
-}
-
 static void store(const struct spk_global_problem *p, size_t at, unsigned c, float value)
 {
-    const float low[2] = {0.02f, -0.2f};
-    p->param[c][at] =
-        c < 2 ? limit(value, low[c], 3) : limit(value, p->origin[c] - p->range, p->origin[c] + p->range);
+    p->param[c][at] = global_bounded_px(c, value, p->origin[c], p->range);
 }
 
 static void fill_band(void *context, unsigned band, unsigned worker)
@@ -122,17 +97,18 @@ static void fill_band(void *context, unsigned band, unsigned worker)
     struct spk_global *g = context;
     const struct spk_global_problem *p = g->problem;
     const struct global_grid *grid = &g->grid[0];
-    float weight[2 * FILL_RADIUS + 1], *scratch = global_worker(g, worker);
+    float weight[2 * GLOBAL_FILL_RADIUS + 1], *scratch = global_worker(g, worker);
     float *row[SPK_GLOBAL_PARAMS + 1];
-    spk_window_gauss(weight, 5, FILL_RADIUS);
+    spk_window_gauss(weight, GLOBAL_FILL_SIGMA, GLOBAL_FILL_RADIUS);
     for (unsigned c = 0; c <= SPK_GLOBAL_PARAMS; c++)
         row[c] = scratch + (2 + c) * (grid->pitch + 2 * SPK_MATCH_STEP);
     for (unsigned y = global_first(band); y < global_last(band, g->height); y++) {
         for (unsigned c = 0; c <= SPK_GLOBAL_PARAMS; c++)
             g->ops->smooth(row[c], c < SPK_GLOBAL_PARAMS ? grid->next + c * grid->plane : g->direction,
-                           grid->pitch, g->width, g->height, y, weight, FILL_RADIUS, scratch);
+                           grid->pitch, g->width, g->height, y, weight, GLOBAL_FILL_RADIUS, scratch);
         for (unsigned x = 0; x < g->width; x++) {
-            bool rim = x < RIM || y < RIM || x + RIM >= g->width || y + RIM >= g->height;
+            bool rim =
+                x < GLOBAL_RIM || y < GLOBAL_RIM || x + GLOBAL_RIM >= g->width || y + GLOBAL_RIM >= g->height;
             float sum = row[SPK_GLOBAL_PARAMS][x];
             if (!rim && g->doubt[y * grid->pitch + x] == 0)
                 continue;
@@ -183,10 +159,10 @@ static void measure_band(void *context, unsigned band, unsigned worker)
 static void forget_row(const struct spk_global *g, unsigned i, unsigned y, float *row, float *near,
                        float *scratch)
 {
-    static const float box[2 * NEAR + 1] = {1, 1, 1, 1, 1, 1, 1};
+    static const float box[2 * GLOBAL_NEAR + 1] = {1, 1, 1, 1, 1, 1, 1};
     const struct global_grid *grid = &g->grid[0];
-    const float unknown = prior[i].unknown * prior[i].unknown;
-    g->ops->smooth(near, g->doubt, grid->pitch, g->width, g->height, y, box, NEAR, scratch);
+    const float unknown = global_prior_px(i).unknown * global_prior_px(i).unknown;
+    g->ops->smooth(near, g->doubt, grid->pitch, g->width, g->height, y, box, GLOBAL_NEAR, scratch);
     for (unsigned x = 0; x < g->width; x++)
         row[x] = near[x] > 0 ? unknown : row[x];
 }
@@ -195,14 +171,15 @@ static void forget_row(const struct spk_global *g, unsigned i, unsigned y, float
 static void prior_row(const struct spk_global *g, unsigned i, unsigned y, float *extra, float *scratch)
 {
     const struct global_grid *grid = &g->grid[0];
-    const float strength = prior[i].strength, least = prior[i].floor * prior[i].floor;
+    const float strength = global_prior_px(i).strength,
+                least = global_prior_px(i).floor * global_prior_px(i).floor;
     float taps[2 * SPK_MATCH_STEP], *row = grid->prior[i] + y * grid->pitch;
-    unsigned radius = spk_window_gauss(taps, prior[i].sigma, SPK_MATCH_STEP - 1);
+    unsigned radius = spk_window_gauss(taps, global_prior_px(i).sigma, SPK_MATCH_STEP - 1);
     g->ops->smooth(row, grid->next + i * grid->plane, grid->pitch, g->width, g->height, y, taps, radius,
                    scratch);
     forget_row(g, i, y, row, extra, scratch);
     if (g->iteration > 0) {
-        radius = spk_window_gauss(taps, DRAW_SIGMA, SPK_MATCH_STEP - 1);
+        radius = spk_window_gauss(taps, GLOBAL_DRAW_SIGMA, SPK_MATCH_STEP - 1);
         g->ops->smooth(extra, g->step + i * grid->plane, grid->pitch, g->width, g->height, y, taps, radius,
                        scratch);
         for (unsigned x = 0; x < g->width; x++)
@@ -235,20 +212,15 @@ static void weigh_band(void *context, unsigned band, unsigned worker)
             prior_row(g, i, y, extra, scratch);
 }
 
-/* Without dark-field K moves with T: its column joins that of T and drops out. */
 static void tie_row(float *row, size_t q, unsigned width)
 {
-    static const struct {
-        unsigned to, from;
-    } moved[] = {
-        {SPK_NORMAL_TX, SPK_NORMAL_KX}, {SPK_NORMAL_TY, SPK_NORMAL_KY}, {SPK_NORMAL_T, SPK_NORMAL_K}};
     for (unsigned x = 0; x < width; x++) {
-        row[SPK_NORMAL_TT * q + x] += 2 * row[SPK_NORMAL_TK * q + x] + row[SPK_NORMAL_KK * q + x];
-        row[SPK_NORMAL_TK * q + x] = row[SPK_NORMAL_KK * q + x] = 0;
-        for (unsigned i = 0; i < 3; i++) {
-            row[moved[i].to * q + x] += row[moved[i].from * q + x];
-            row[moved[i].from * q + x] = 0;
-        }
+        float n[SPK_NORMALS];
+        for (unsigned i = 0; i < SPK_NORMAL_CHI2; i++)
+            n[i] = row[i * q + x];
+        global_tie_px(n);
+        for (unsigned i = 0; i < SPK_NORMAL_CHI2; i++)
+            row[i * q + x] = n[i];
     }
 }
 
@@ -258,7 +230,7 @@ static void scale_band(void *context, unsigned band, unsigned worker)
     const struct spk_global_problem *p = g->problem;
     const struct global_grid *grid = &g->grid[0];
     float *weight = global_worker(g, worker);
-    const float bound = CHI2_EXPLAINED * g->chi2_typical;
+    const float bound = GLOBAL_CHI2_EXPLAINED * g->chi2_typical;
     for (unsigned y = global_first(band); y < global_last(band, g->height); y++) {
         const float *chi2 = grid->residual + y * grid->pitch, *doubt = g->doubt + y * grid->pitch;
         const bool doubting = g->iteration == 0;
@@ -312,7 +284,7 @@ static void spread_band(void *context, unsigned band, unsigned worker)
     const struct spk_global_problem *p = w->g->problem;
     const struct global_grid *grid = &w->g->grid[0];
     float taps[2 * SPK_MATCH_STEP];
-    unsigned radius = spk_window_gauss(taps, SPREAD_SIGMA, SPK_MATCH_STEP - 1);
+    unsigned radius = spk_window_gauss(taps, GLOBAL_SPREAD_SIGMA, SPK_MATCH_STEP - 1);
     for (unsigned y = global_first(band); y < global_last(band, grid->height); y++) {
         float *error = p->error + y * p->pitch;
         w->g->ops->smooth(error, w->g->doubt, grid->pitch, grid->width, grid->height, y, taps, radius,

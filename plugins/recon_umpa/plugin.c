@@ -164,11 +164,20 @@ static spk_status process_there(void *self, struct spk_work *work, struct spk_er
     return spk_umpa_device_process(instance->there, work->sample, &maps, error);
 }
 
+static void finish_there(void *self, struct spk_work *work)
+{
+    const struct instance *instance = self;
+    const struct spk_global_report report = spk_umpa_device_report(instance->there);
+    work->result->provenance.iterations = report.iterations;
+    work->result->provenance.converged = report.converged;
+}
+
 static const struct spk_stage device_stage = {.prepare = prepare_there,
                                               .reference = reference_there,
                                               .process = process_there,
                                               .set = set,
-                                              .release = release_there};
+                                              .release = release_there,
+                                              .finish = finish_there};
 
 static const struct spk_stage stage = {
     .prepare = prepare, .reference = reference, .process = process, .set = set};

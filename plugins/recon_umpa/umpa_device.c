@@ -3,6 +3,9 @@
 #include "umpa_internal.h"
 #include "umpa_there.h"
 
+#include <speckled/clock.h>
+#include <speckled/num_global_device.h>
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +13,10 @@
 struct spk_umpa_device {
     struct spk_device *device;
     struct spk_stream *stream;
-    spk_device_operation reference, sums, process;
+    spk_device_operation reference, sums, process, equations, maps;
+    struct spk_global_device *global; /* NULL: a window of one size */
+    struct spk_event *over;           /* of the last stack */
+    int64_t quality, deadline_ms, started_ns, allowance_ns;
     struct umpa_there there;
     void *memory; /* all of the device's, cut into the addresses of `there` */
     int *used;    /* host: [count] as the device has them, then [count] to fill */
@@ -133,9 +139,6 @@ static spk_status take_windows(struct spk_umpa_device *d, const struct spk_umpa_
 
 spk_status spk_umpa_device_check(const struct spk_umpa_config *config, struct spk_error *error)
 {
-    if (config->quality == SPK_UMPA_BEST)
-        return spk_fail(error, SPK_UNSUPPORTED,
-                        "quality: best (the refinement of the whole field) has no code for a device");
     for (size_t k = 0; k < config->offset_x.count; k++)
         if (lround(config->offset_x.value[k]) || lround(config->offset_y.value[k]))
             return spk_fail(error, SPK_UNSUPPORTED,
@@ -148,7 +151,9 @@ static spk_status find_operations(struct spk_umpa_device *d, struct spk_error *e
     d->reference = spk_device_find(d->device, "spk_umpa_reference_there");
     d->sums = spk_device_find(d->device, "spk_umpa_sums_there");
     d->process = spk_device_find(d->device, "spk_umpa_process_there");
-    if (d->reference && d->sums && d->process)
+    d->equations = spk_device_find(d->device, "spk_umpa_equations_there");
+    d->maps = spk_device_find(d->device, "spk_umpa_maps_there");
+    if (d->reference && d->sums && d->process && d->equations && d->maps)
         return SPK_OK;
     return spk_fail(error, SPK_UNSUPPORTED, "the device's module lacks the operations of recon_umpa");
 }
@@ -179,6 +184,19 @@ static spk_status send_constants(struct spk_umpa_device *d, const struct spk_ump
         status =
             spk_stream_copy(d->stream, (void *)(uintptr_t)copy[i].to, copy[i].from, copy[i].bytes, error);
     return status ? status : spk_stream_wait(d->stream, error);
+}
+
+static spk_status create_global(struct spk_umpa_device *d, struct spk_error *error)
+{
+    spk_status status = spk_event_create(d->device, &d->over, error);
+    if (status || d->there.window > 0)
+        return status;
+    status = spk_global_device_create(&d->global, (unsigned)d->there.height, (unsigned)d->there.width,
+                                      d->device, d->stream, error);
+    if (status)
+        return status;
+    d->there.deviation = spk_global_device_deviation(d->global);
+    return spk_global_device_settle(d->global, d->there.normal[0], error);
 }
 
 /* UMPA's own means are for maps of whole shifts; where a refinement follows, a start is all that the search is for. */
@@ -217,6 +235,9 @@ spk_status spk_umpa_device_create(struct spk_umpa_device **out, const struct spk
     status = status ? status : find_operations(d, error);
     status = status ? status : allocate(d, error);
     status = status ? status : send_constants(d, config, error);
+    status = status ? status : create_global(d, error);
+    d->quality = config->quality;
+    d->deadline_ms = config->deadline_ms;
     if (status)
         spk_umpa_device_destroy(&d);
     *out = d;
@@ -228,6 +249,8 @@ void spk_umpa_device_destroy(struct spk_umpa_device **address)
     struct spk_umpa_device *d = *address;
     if (!d)
         return;
+    spk_global_device_destroy(&d->global);
+    spk_event_destroy(&d->over);
     spk_device_release(d->device, &d->memory);
     free(d->used);
     free(d);
@@ -293,6 +316,54 @@ spk_status spk_umpa_device_reference(struct spk_umpa_device *d, const struct spk
     return status;
 }
 
+/* What this stack may take, 0 = all it wants, and how many iterations that is, by what the last one took; the device counts the time
+ * itself, but what need not be queued costs nothing. */
+static unsigned plan(struct spk_umpa_device *d, int64_t *allowance)
+{
+    const int64_t now = spk_clock_monotonic_ns(), between = now - d->started_ns;
+    const bool known = d->started_ns && spk_event_reached(d->over, NULL) == SPK_OK;
+    const struct spk_global_times last =
+        known ? spk_global_device_times(d->global) : (struct spk_global_times){0};
+    if (d->started_ns)
+        d->allowance_ns = umpa_allowance(d->allowance_ns, between, known ? between - last.all : 0);
+    d->started_ns = now;
+    *allowance = 0;
+    if (d->quality == SPK_UMPA_BEST)
+        return SPK_GLOBAL_ITERATIONS;
+    *allowance = d->deadline_ms > 0 ? d->deadline_ms * 1000000 : d->allowance_ns;
+    const int64_t left = *allowance - last.before;
+    if (*allowance <= 0 || left < 2 * last.setup)
+        return 0;
+    const int64_t most = last.iteration > 0 ? 1 + left / last.iteration : SPK_GLOBAL_ITERATIONS;
+    return most < SPK_GLOBAL_ITERATIONS ? (unsigned)most : SPK_GLOBAL_ITERATIONS;
+}
+
+static spk_status queue_equations(void *context, const uint32_t *idle, struct spk_error *error)
+{
+    struct spk_umpa_device *d = context;
+    d->there.idle = idle;
+    return spk_stream_run(d->stream, d->equations, &d->there, error);
+}
+
+static spk_status refine_field(struct spk_umpa_device *d, struct spk_error *error)
+{
+    const struct umpa_there *t = &d->there;
+    struct spk_global_device_problem problem = {.param = {t->param[0], t->param[1], t->param[2], t->param[3]},
+                                                .error = t->error,
+                                                .normal = t->normal[0],
+                                                .equations = queue_equations,
+                                                .context = d,
+                                                .origin = {1, 1, (float)t->guess_x, (float)t->guess_y},
+                                                .range = (float)t->shift + 0.7f,
+                                                .frames = (unsigned)t->used_count,
+                                                .dark_field = t->dark_field,
+                                                .deviation = true};
+    problem.iterations = plan(d, &problem.allowance_ns);
+    if (t->refine == 0 || problem.iterations == 0)
+        return spk_global_device_skip(d->global, error);
+    return spk_global_device_run(d->global, &problem, error);
+}
+
 spk_status spk_umpa_device_process(struct spk_umpa_device *d, const struct spk_stack *sample,
                                    const struct spk_umpa_maps *maps, struct spk_error *error)
 {
@@ -317,7 +388,13 @@ spk_status spk_umpa_device_process(struct spk_umpa_device *d, const struct spk_s
     t->quality_map = maps->quality;
     t->error_map = maps->error;
     t->valid = maps->valid;
-    return spk_stream_run(d->stream, d->process, t, error);
+    if (d->global)
+        status = spk_global_device_clock(d->global, error);
+    status = status ? status : spk_stream_run(d->stream, d->process, t, error);
+    if (!status && d->global)
+        status = refine_field(d, error);
+    status = status ? status : spk_stream_run(d->stream, d->maps, t, error);
+    return status ? status : spk_event_mark(d->over, d->stream, error);
 }
 
 void spk_umpa_device_set(struct spk_umpa_device *d, const struct spk_umpa_config *config)
@@ -325,6 +402,8 @@ void spk_umpa_device_set(struct spk_umpa_device *d, const struct spk_umpa_config
     d->sums_stale |= d->there.dark_field != config->dark_field;
     d->there.dark_field = config->dark_field;
     d->there.refine = (int)config->refine;
+    d->quality = config->quality;
+    d->deadline_ms = config->deadline_ms;
     d->reference_stale |= d->there.parity != wants_parity(&d->there);
     d->there.parity = wants_parity(&d->there);
 }
@@ -332,4 +411,9 @@ void spk_umpa_device_set(struct spk_umpa_device *d, const struct spk_umpa_config
 const float *spk_umpa_device_cost(const struct spk_umpa_device *d)
 {
     return d->there.cost;
+}
+
+struct spk_global_report spk_umpa_device_report(const struct spk_umpa_device *d)
+{
+    return d->global ? spk_global_device_report(d->global) : (struct spk_global_report){0};
 }

@@ -22,6 +22,8 @@ spk_status spk_umpa_device_reference(struct spk_umpa_device *umpa, const struct 
 spk_status spk_umpa_device_process(struct spk_umpa_device *umpa, const struct spk_stack *sample,
                                    const struct spk_umpa_maps *maps, struct spk_error *error);
 void spk_umpa_device_set(struct spk_umpa_device *umpa, const struct spk_umpa_config *config);
+/* As spk_umpa_report(); valid once the stream's work is over. */
+struct spk_global_report spk_umpa_device_report(const struct spk_umpa_device *umpa);
 /* Cost of the best integer shift, a plane on the device. */
 const float *spk_umpa_device_cost(const struct spk_umpa_device *umpa);
 

@@ -9,12 +9,16 @@
 #define IDLE 0.1
 
 /* The time between stacks says how much there is only when the lane had to wait for the last one. */
+int64_t umpa_allowance(int64_t before, int64_t between, int64_t idle)
+{
+    return (double)idle > IDLE * (double)between ? (int64_t)(SHARE * (double)between) : before / 2;
+}
+
 void umpa_clock_start(struct spk_umpa *u)
 {
     int64_t now = spk_clock_monotonic_ns();
-    double between = (double)(now - u->started_ns), idle = (double)(now - u->stopped_ns);
     if (u->started_ns)
-        u->allowance_ns = idle > IDLE * between ? (int64_t)(SHARE * between) : u->allowance_ns / 2;
+        u->allowance_ns = umpa_allowance(u->allowance_ns, now - u->started_ns, now - u->stopped_ns);
     u->started_ns = now;
 }
 

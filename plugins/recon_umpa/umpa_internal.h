@@ -169,6 +169,8 @@ size_t umpa_windows_scratch(const struct spk_umpa *u);
 /* Measures the time between stacks, of which the refinement may use what is left. */
 void umpa_clock_start(struct spk_umpa *u);
 void umpa_clock_stop(struct spk_umpa *u);
+/* What a stack may take when stacks come `between` ns apart and the lane was idle for `idle` of it; `before`: what it was. */
+int64_t umpa_allowance(int64_t before, int64_t between, int64_t idle);
 
 /* Improves param and error over the whole field at once, as far as the quality asked for and the time allow. */
 void umpa_global(struct spk_umpa *u);

@@ -77,7 +77,7 @@ static __device__ void collect(const struct umpa_there &u, size_t at, float x, f
 __global__ void equations(struct umpa_there u)
 {
     const int x = (int)(blockIdx.x * ACROSS + threadIdx.x), y = (int)(blockIdx.y * DOWN + threadIdx.y);
-    if (x >= u.width || y >= u.height)
+    if (x >= u.width || y >= u.height || (u.idle && *u.idle))
         return;
     const size_t at = (size_t)y * (size_t)u.width + (size_t)x, plane = (size_t)u.height * (size_t)u.width;
     const float ux = u.param[2][at], uy = u.param[3][at],
@@ -328,7 +328,8 @@ __global__ void store_maps(struct umpa_there u)
     u.displacement_x[at] = ux;
     u.displacement_y[at] = uy;
     u.quality_map[at] = u.quality[at];
-    u.error_map[at] = (u.window == 0 ? WINDOW_ERROR : 1) * u.error[at];
+    const bool windows = u.window == 0 && !(u.deviation && *u.deviation);
+    u.error_map[at] = (windows ? WINDOW_ERROR : 1) * u.error[at];
     u.valid[at] = isfinite(u.cost[at]) && isfinite(t) && isfinite(k) && isfinite(ux) && isfinite(uy) &&
                   t > 0.021f && u.error[at] < 0.5f && fabsf(ux - (float)u.guess_x) < inside &&
                   fabsf(uy - (float)u.guess_y) < inside && at_x >= 0 && at_x <= (float)(u.width - 1) &&
@@ -433,8 +434,9 @@ static void run_pass(void *stream, const struct umpa_there *u, bool final)
     const struct extent e = {u->width, u->height};
     const dim3 blocks = blocks_over(e, TILE_WIDTH, TILE_HEIGHT);
     pass.u = *u;
+    pass.u.idle = nullptr;
     pass.final = final;
-    SPK_LAUNCH(equations, blocks_over(e, ACROSS, DOWN), dim3(ACROSS, DOWN), 0, stream, *u);
+    SPK_LAUNCH(equations, blocks_over(e, ACROSS, DOWN), dim3(ACROSS, DOWN), 0, stream, pass.u);
     if (u->window > 0) {
         fill_fixed(&pass);
         pass.levels = 1;
@@ -453,7 +455,21 @@ spk_status umpa_there_refine(void *stream, const struct umpa_there *u, struct sp
     const int passes = u->refine > 0 ? u->refine : 1; /* one for error and quality alone */
     for (int pass = 0; pass < passes; pass++)
         run_pass(stream, u, pass + 1 == passes);
+    return spk_cuda_launched("refinement", error);
+}
+
+spk_status spk_umpa_equations_there(void *stream, const void *arguments, struct spk_error *error)
+{
+    const struct umpa_there *u = (const struct umpa_there *)arguments;
+    const struct extent e = {u->width, u->height};
+    SPK_LAUNCH(equations, blocks_over(e, ACROSS, DOWN), dim3(ACROSS, DOWN), 0, stream, *u);
+    return spk_cuda_launched("equations", error);
+}
+
+spk_status spk_umpa_maps_there(void *stream, const void *arguments, struct spk_error *error)
+{
+    const struct umpa_there *u = (const struct umpa_there *)arguments;
     const struct extent e = {u->width, u->height};
     SPK_LAUNCH(store_maps, blocks_over(e, ACROSS, DOWN), dim3(ACROSS, DOWN), 0, stream, *u);
-    return spk_cuda_launched("refinement", error);
+    return spk_cuda_launched("maps", error);
 }

@@ -68,16 +68,23 @@ struct umpa_there {
     float *transmission, *dark_field_map, *displacement_x, *displacement_y, *quality_map,
         *error_map; /* results */
     uint8_t *valid;
+
+    const uint32_t *idle;  /* not 0 there: equations are not wanted; NULL: they are */
+    const bool *deviation; /* `error` is that of a refinement of the whole field; NULL: it is not */
 };
 
 /* What depends on the reference: needs `reference`, `used` and everything that is constant. */
 SPK_API spk_status spk_umpa_reference_there(void *stream, const void *arguments, struct spk_error *error);
 /* Sums over the frames in use of the reference: after the former, and when `used` changes. */
 SPK_API spk_status spk_umpa_sums_there(void *stream, const void *arguments, struct spk_error *error);
-/* Maps of one sample. */
+/* Parameters of one sample: search and windows. */
 SPK_API spk_status spk_umpa_process_there(void *stream, const void *arguments, struct spk_error *error);
+/* Equations of every pixel at its present parameters. */
+SPK_API spk_status spk_umpa_equations_there(void *stream, const void *arguments, struct spk_error *error);
+/* Maps of the parameters. */
+SPK_API spk_status spk_umpa_maps_there(void *stream, const void *arguments, struct spk_error *error);
 
-/* Steps of the latter, in the .cu files among themselves: the best integer shift; the sub-pixel passes and the maps. */
+/* Steps of the latter, in the .cu files among themselves: the best integer shift; the sub-pixel passes. */
 spk_status umpa_there_search(void *stream, const struct umpa_there *u, struct spk_error *error);
 spk_status umpa_there_refine(void *stream, const struct umpa_there *u, struct spk_error *error);
 

@@ -45,6 +45,43 @@ static void check_streams(struct spk_device *device)
     spk_stream_destroy(&second);
 }
 
+/* A list of work runs when it is launched, each time anew and not before. */
+static void check_lists(struct spk_device *device)
+{
+    struct spk_error error = {0};
+    struct spk_stream *stream;
+    struct spk_graph *graph;
+    unsigned char host[BYTES], back[BYTES];
+    void *a, *b;
+    memset(host, 1, BYTES);
+    REQUIRE(!spk_stream_create(device, &stream, &error) && !spk_device_allocate(device, BYTES, &a, &error) &&
+                !spk_device_allocate(device, BYTES, &b, &error) &&
+                !spk_stream_fill(stream, a, 7, BYTES, &error) &&
+                !spk_stream_fill(stream, b, 8, BYTES, &error),
+            "%s", error.text);
+    CHECK(!spk_stream_record(stream, &error) && !spk_stream_copy(stream, b, a, BYTES - 5, &error) &&
+              !spk_stream_fill(stream, a, 9, BYTES, &error) && !spk_stream_recorded(stream, &graph, &error),
+          "%s", error.text);
+    CHECK(!spk_stream_copy(stream, back, b, BYTES, &error) && !spk_stream_wait(stream, &error) &&
+              back[0] == 8,
+          "a list ran before its launch");
+    CHECK(!spk_graph_launch(graph, stream, &error) && !spk_stream_copy(stream, back, b, BYTES, &error) &&
+              !spk_stream_wait(stream, &error) && back[0] == 7 && back[BYTES - 6] == 7 &&
+              back[BYTES - 5] == 8,
+          "a list was launched: %d", back[0]);
+    CHECK(!spk_graph_launch(graph, stream, &error) && !spk_stream_copy(stream, back, b, BYTES, &error) &&
+              !spk_stream_wait(stream, &error) && back[0] == 9,
+          "a list was launched twice: %d", back[0]);
+    CHECK(!spk_stream_copy(stream, a, host, BYTES, &error) &&
+              !spk_stream_copy(stream, back, a, BYTES, &error) && !spk_stream_wait(stream, &error) &&
+              back[BYTES - 1] == 1,
+          "what is queued behind a list runs: %s", error.text);
+    spk_graph_destroy(&graph);
+    spk_device_release(device, &a);
+    spk_device_release(device, &b);
+    spk_stream_destroy(&stream);
+}
+
 static void check_faults(const char *name)
 {
     struct spk_error error = {0};
@@ -96,6 +133,7 @@ int main(void)
     REQUIRE(!spk_device_open(&device, "cpu", &error), "%s", error.text);
     CHECK(!spk_device_find(device, "spk_prep_device_correct"), "the processor brings no operations");
     check_streams(device);
+    check_lists(device);
     spk_device_close(&device);
     check_faults("cpu");
     const struct spk_allocator *host = spk_device_host_memory();
@@ -106,6 +144,7 @@ int main(void)
         return test_end();
     gpu_open(&gpu);
     check_streams(gpu.device);
+    check_lists(gpu.device);
     gpu_close(&gpu);
     check_faults("cuda");
     return test_end();

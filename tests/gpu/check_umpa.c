@@ -176,7 +176,7 @@ static void spoil(struct scene *s)
 }
 
 /* Ways to run a scene. */
-enum { WHOLE = 1, REFINED = 2, NO_DARK_FIELD = 4 };
+enum { WHOLE = 1, REFINED = 2, NO_DARK_FIELD = 4, BEST = 8 };
 
 static const struct scene_truth truth = {0.9, 0.7, 0.6, -0.8, 100, 20000};
 
@@ -195,6 +195,9 @@ static void check_scene(struct both *b, const char *name, int window, unsigned w
         check_whole(what, b, &config);
     config.refine = 2;
     if (ways & REFINED)
+        check_refined(what, b, &config, &truth);
+    config.quality = SPK_UMPA_BEST;
+    if (ways & BEST)
         check_refined(what, b, &config, &truth);
 }
 
@@ -221,7 +224,7 @@ static void check_edges(void)
     struct both b;
     open_both(&b, 5, 40, 37, &truth); /* bands enough that the median of their means leaves a wild one out */
     spoil(&b.here);
-    check_scene(&b, " spoiled", 0, WHOLE | REFINED);
+    check_scene(&b, " spoiled", 0, WHOLE | REFINED | BEST);
     check_scene(&b, " spoiled", 2, WHOLE | REFINED);
     check_scene(&b, " spoiled", 2, WHOLE | NO_DARK_FIELD);
     close_both(&b);

@@ -7,6 +7,8 @@
 #ifndef SPECKLED_HOST_CUDA_H
 #define SPECKLED_HOST_CUDA_H
 
+#include <speckled/clock.h>
+
 #include <deque>
 #include <functional>
 #include <memory>
@@ -217,9 +219,12 @@ inline void run_block()
     }
 }
 
+typedef std::vector<std::function<void()>> list;
+
 struct stream {
     std::deque<std::function<void()>> queue;
     uint64_t queued = 0, done = 0;
+    list *recording = nullptr; /* instead of the queue */
 };
 
 struct event {
@@ -240,6 +245,10 @@ inline void run_until(stream *s, uint64_t place)
 
 inline void push(stream *s, std::function<void()> work)
 {
+    if (s->recording) {
+        s->recording->push_back(std::move(work));
+        return;
+    }
     s->queue.push_back(std::move(work));
     s->queued++;
 }
@@ -249,6 +258,7 @@ inline thread_local int last_error;
 
 typedef host_cuda::stream *cudaStream_t;
 typedef host_cuda::event *cudaEvent_t;
+typedef host_cuda::list *cudaGraph_t, *cudaGraphExec_t;
 enum cudaError_t {
     cudaSuccess,
     cudaErrorMemoryAllocation,

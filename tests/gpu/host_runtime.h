@@ -2,8 +2,6 @@
 #ifndef SPECKLED_HOST_RUNTIME_H
 #define SPECKLED_HOST_RUNTIME_H
 
-#include <speckled/clock.h>
-
 enum cudaDeviceAttr {
     cudaDevAttrMemoryClockRate,
     cudaDevAttrGlobalMemoryBusWidth,
@@ -12,6 +10,7 @@ enum cudaDeviceAttr {
     cudaDevAttrMaxSharedMemoryPerBlockOptin
 };
 enum cudaMemcpyKind { cudaMemcpyDefault };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 enum { cudaHostAllocPortable, cudaStreamNonBlocking, cudaEventDefault };
 
@@ -117,6 +116,45 @@ inline cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cud
 inline cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream)
 {
     host_cuda::push(stream, [=] { memset(to, value, bytes); });
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
+{
+    stream->recording = new host_cuda::list;
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
+{
+    *graph = stream->recording;
+    stream->recording = nullptr;
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *ready, cudaGraph_t graph,
+                                                 unsigned long long)
+{
+    *ready = new host_cuda::list(*graph);
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    delete graph;
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph)
+{
+    delete graph;
+    return cudaSuccess;
+}
+
+inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream)
+{
+    for (const std::function<void()> &work : *graph)
+        host_cuda::push(stream, work);
     return cudaSuccess;
 }
 

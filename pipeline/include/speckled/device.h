@@ -16,6 +16,7 @@
 struct spk_device;
 struct spk_stream;
 struct spk_event;
+struct spk_graph;
 
 struct spk_device_info {
     char name[128];     /* for people: "NVIDIA H100 80GB HBM3" */
@@ -93,6 +94,19 @@ SPK_API spk_device_operation spk_device_find(const struct spk_device *device, co
 /* Queues an operation. */
 SPK_API spk_status spk_stream_run(struct spk_stream *stream, spk_device_operation operation,
                                   const void *arguments, struct spk_error *error);
+
+/* What is queued on `stream` from now on is not run but kept, until spk_stream_recorded(), as a list that can be queued again and
+ * again at once. Nothing may wait for the stream meanwhile, no event be marked on it, and no other stream be used. Memory that
+ * the list names must stay as long as the list. [control] [lane: it allocates] */
+SPK_API spk_status spk_stream_record(struct spk_stream *stream, struct spk_error *error);
+/* Ends that, whatever became of the calls in between; `graph` is NULL on failure. */
+SPK_API spk_status spk_stream_recorded(struct spk_stream *stream, struct spk_graph **graph,
+                                       struct spk_error *error);
+/* Queues the list, on any stream of its device. */
+SPK_API spk_status spk_graph_launch(struct spk_graph *graph, struct spk_stream *stream,
+                                    struct spk_error *error);
+/* Its work must be over. NULL is allowed. */
+SPK_API void spk_graph_destroy(struct spk_graph **graph);
 
 /* Fault injection, for tests: the next `count` calls that reach a device (of this process) go through, then memory runs out,
  * one call fails, or the device is lost (all calls fail until it is closed and opened again). */

@@ -5,6 +5,7 @@
 #define SPECKLED_DEVICE_KERNEL_H
 
 #include <speckled/status.h>
+#include <stdint.h>
 
 #if defined(__CUDACC__)
 #include <cuda_runtime.h>
@@ -33,6 +34,18 @@ static inline spk_status spk_cuda_status(cudaError_t code, const char *what, str
 static inline spk_status spk_cuda_launched(const char *what, struct spk_error *error)
 {
     return spk_cuda_status(cudaGetLastError(), what, error);
+}
+
+/* The device's own clock, ns from any origin, for durations. */
+static __device__ inline int64_t spk_device_clock_ns()
+{
+#if defined(__CUDACC__)
+    uint64_t now;
+    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
+    return (int64_t)now;
+#else
+    return spk_clock_monotonic_ns();
+#endif
 }
 
 static inline unsigned spk_blocks(unsigned count, unsigned size)

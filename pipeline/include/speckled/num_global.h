@@ -25,6 +25,7 @@
 #include <speckled/status.h>
 #include <speckled/team.h>
 
+enum { SPK_GLOBAL_ITERATIONS = 6 }; /* linearisations at most, unless the caller says */
 enum { SPK_GLOBAL_T, SPK_GLOBAL_K, SPK_GLOBAL_X, SPK_GLOBAL_Y, SPK_GLOBAL_PARAMS };
 
 struct spk_global;

@@ -20,7 +20,7 @@
 struct spk_device;
 struct spk_stream;
 
-enum { SPK_PLUGIN_ABI = 1 };
+enum { SPK_PLUGIN_ABI = 2 };
 
 enum spk_command {
     SPK_COMMAND_START,          /* accept frames */
@@ -123,6 +123,9 @@ struct spk_stage {
     spk_status (*set)(void *self, const void *config, struct spk_error *error);
     /* [lane] Device stages: gives back what prepare() took on the device, which may have failed. Required there. */
     void (*release)(void *self);
+    /* [lane] Device stages: the work that process() queued is over; `work` as given there, but on the host: adds to
+     * work->result->provenance what is known only now. Optional. */
+    void (*finish)(void *self, struct spk_work *work);
 };
 
 struct spk_sink {
