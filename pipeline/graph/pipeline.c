@@ -316,8 +316,3 @@ void spk_pipeline_destroy(struct spk_pipeline **address)
     free(pipeline);
     *address = NULL;
 }
-
-const struct spk_source_info *spk_pipeline_source_info(const struct spk_pipeline *pipeline)
-{
-    return &pipeline->info;
-}

@@ -13,13 +13,11 @@ static const char *const reject_names[SPK_REJECT_COUNT] = {
     [SPK_REJECT_DUPLICATE] = "duplicate", [SPK_REJECT_LATE] = "late",
 };
 
-static const struct {
-    const char *name, *stage;
-} drops[SPK_DROP_COUNT] = {
-    [SPK_DROP_NO_BUFFER] = {"no_buffer", "source"},  [SPK_DROP_QUEUE_FULL] = {"queue_full", "source"},
-    [SPK_DROP_IDLE] = {"idle", "assembler"},         [SPK_DROP_NO_REFERENCE] = {"no_reference", "assembler"},
-    [SPK_DROP_NO_STACK] = {"no_stack", "assembler"}, [SPK_DROP_INCOMPLETE] = {"incomplete", "assembler"},
-    [SPK_DROP_ABORTED] = {"aborted", "assembler"},   [SPK_DROP_FAULT] = {"fault", "lane"},
+static const char *const drop_names[SPK_DROP_COUNT] = {
+    [SPK_DROP_NO_BUFFER] = "no_buffer", [SPK_DROP_QUEUE_FULL] = "queue_full",
+    [SPK_DROP_IDLE] = "idle",           [SPK_DROP_NO_REFERENCE] = "no_reference",
+    [SPK_DROP_NO_STACK] = "no_stack",   [SPK_DROP_INCOMPLETE] = "incomplete",
+    [SPK_DROP_ABORTED] = "aborted",     [SPK_DROP_FAULT] = "fault",
 };
 
 const char *spk_reject_name(enum spk_reject reason)
@@ -29,12 +27,7 @@ const char *spk_reject_name(enum spk_reject reason)
 
 const char *spk_drop_name(enum spk_drop reason)
 {
-    return (unsigned)reason < SPK_DROP_COUNT ? drops[reason].name : "?";
-}
-
-const char *spk_drop_stage(enum spk_drop reason)
-{
-    return (unsigned)reason < SPK_DROP_COUNT ? drops[reason].stage : "?";
+    return (unsigned)reason < SPK_DROP_COUNT ? drop_names[reason] : "?";
 }
 
 const char *spk_state_name(enum spk_state state)

@@ -14,15 +14,6 @@ static bool object_at(hid_t file, const char *path, H5O_info_t *about)
     return there;
 }
 
-bool spk_h5_has(struct spk_h5 *file, const char *path)
-{
-    H5O_info_t about;
-    h5_enter();
-    bool there = object_at(file->id, path, &about);
-    h5_leave();
-    return there;
-}
-
 bool spk_h5_has_data(struct spk_h5 *file, const char *path)
 {
     H5O_info_t about;

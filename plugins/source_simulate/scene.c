@@ -309,12 +309,6 @@ const float *spk_scene_truth(const struct spk_scene *scene)
     return scene->truth;
 }
 
-void spk_scene_position(const struct spk_scene *scene, uint32_t index, double *y, double *x)
-{
-    *y = scene->position[index].y;
-    *x = scene->position[index].x;
-}
-
 double spk_scene_mean(const struct spk_scene *scene)
 {
     return scene->mean;

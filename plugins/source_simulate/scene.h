@@ -59,9 +59,6 @@ void spk_scene_render(struct spk_scene *scene, float *intensity);
  * so that its gradient is 2 pi p^2 / (lambda d) times the displacement. */
 const float *spk_scene_truth(const struct spk_scene *scene);
 
-/* Where the modulator stands at scan position `index` without the sample, in px. */
-void spk_scene_position(const struct spk_scene *scene, uint32_t index, double *y, double *x);
-
 /* Mean of the reference images. */
 double spk_scene_mean(const struct spk_scene *scene);
 

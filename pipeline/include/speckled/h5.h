@@ -59,9 +59,6 @@ SPK_API void spk_h5_discard(struct spk_h5 **file);
 /* The path it was opened by; borrowed. */
 SPK_API const char *spk_h5_path(const struct spk_h5 *file);
 
-/* True when there is a group or dataset at `path`. */
-SPK_API bool spk_h5_has(struct spk_h5 *file, const char *path);
-
 /* True when there is a dataset at `path`. */
 SPK_API bool spk_h5_has_data(struct spk_h5 *file, const char *path);
 

@@ -115,8 +115,6 @@ SPK_API spk_status spk_pipeline_command(struct spk_pipeline *pipeline, enum spk_
                                         uint32_t count, struct spk_error *error);
 SPK_API spk_status spk_pipeline_set(struct spk_pipeline *pipeline, const char *key, const char *value,
                                     struct spk_error *error);
-/* Facts of the source, as its describe() gave them. [control] */
-SPK_API const struct spk_source_info *spk_pipeline_source_info(const struct spk_pipeline *pipeline);
 
 /* True on a lane's thread while it processes: what tests use to catch allocations, locks and I/O there. Any thread. */
 SPK_API bool spk_lane_is_processing(void);

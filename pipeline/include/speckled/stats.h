@@ -39,7 +39,6 @@ enum spk_drop {
 
 SPK_API const char *spk_reject_name(enum spk_reject reason); /* "header", "type", ... */
 SPK_API const char *spk_drop_name(enum spk_drop reason);     /* "no_buffer", ... */
-SPK_API const char *spk_drop_stage(enum spk_drop reason);    /* "source", "assembler", "lane" */
 
 enum spk_state { SPK_STATE_IDLE, SPK_STATE_ACQUIRING, SPK_STATE_ENDED, SPK_STATE_FAULT };
 SPK_API const char *spk_state_name(enum spk_state state);
