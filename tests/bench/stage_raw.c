@@ -4,7 +4,7 @@
  *
  * IN holds float32 reference then sample, [COUNT][HEIGHT][WIDTH] each; OUT receives float32 transmission, dark-field,
  * displacement x and y, quality, validity and, if asked for, displacement error. IN may be "-": a random pattern.
- * Prints wall and processor seconds of the best repetition, as JSON. */
+ * Prints wall and processor seconds of the best repetition and the iterations of the last, as JSON. */
 #include <speckled/clock.h>
 #include <speckled/plugin.h>
 
@@ -123,8 +123,9 @@ static spk_status run(struct job *job, struct spk_error *error)
     double pixels = (double)in.height * in.width;
     if (!status)
         printf("{\"wall_s\": %.6f, \"cpu_s\": %.6f, \"reference_cpu_s\": %.6f, \"cpu_ns_per_pixel\": %.1f, "
-               "\"mpixel_per_s\": %.2f}\n",
-               best_wall, best_cpu, reference, 1e9 * best_cpu / pixels, 1e-6 * pixels / best_wall);
+               "\"mpixel_per_s\": %.2f, \"iterations\": %u}\n",
+               best_wall, best_cpu, reference, 1e9 * best_cpu / pixels, 1e-6 * pixels / best_wall,
+               job->result.provenance.iterations);
     if (job->self)
         job->plugin->close(&job->self);
     return status;
