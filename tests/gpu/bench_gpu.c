@@ -119,9 +119,11 @@ static void upload(void *context)
     spk_stream_copy(bench.gpu.stream, p->raw.data, p->frame.data, 2 * bench.pixels, NULL);
 }
 
-static void bench_prep(void)
+/* `bytes` a pixel: the least that is read and written. */
+static void bench_prep(const char *name, enum spk_prep_normalise normalise, double bytes)
 {
-    const struct spk_prep_config config = {.floor = 0.01, .flat_window = 65, .hot_sigma = 8, .binning = 1};
+    const struct spk_prep_config config = {
+        .floor = 0.01, .flat_window = 65, .hot_sigma = 8, .binning = 1, .normalise = normalise};
     struct spk_format in = {.count = 1, .height = bench.size, .width = bench.size, .dtype = SPK_U16},
                       out = in;
     struct spk_error error = {0};
@@ -145,10 +147,9 @@ static void bench_prep(void)
     spk_prep_calibrate(p.here, SPK_ROLE_DARK, p.image[0], NULL);
     REQUIRE(!spk_prep_device_create(&p.there, p.here, bench.gpu.device, bench.gpu.stream, &error), "%s",
             error.text);
-    bench_row("upload of a frame", bench_there(upload, &p), 0, 0);
-    /* raw, dark and marks in; image and marks out */
-    struct row *row =
-        bench_row("correction of a frame", bench_there(prep_there, &p), 12.0 * (double)bench.pixels, 0);
+    if (!normalise)
+        bench_row("upload of a frame", bench_there(upload, &p), 0, 0);
+    struct row *row = bench_row(name, bench_there(prep_there, &p), bytes * (double)bench.pixels, 0);
     bench_here(row, prep_here, &p);
     spk_prep_device_destroy(&p.there);
     spk_prep_destroy(&p.here);
@@ -351,7 +352,9 @@ int main(int argc, char **argv)
             "%s", error.text);
     fill_scene();
     make_stacks();
-    bench_prep();
+    /* raw, dark and marks in; image and marks out; normalised, the image twice more in and once out, and a wait for its mean */
+    bench_prep("correction of a frame", SPK_PREP_NORMALISE_NONE, 12);
+    bench_prep("correction, normalise: mean", SPK_PREP_NORMALISE_MEAN, 24);
     bench_umpa("matching, +-4 px", "reference of the matching", 0, 4);
     if (!bench.plain) {
         bench_umpa("matching, +-10 px", NULL, 0, 10);
