@@ -111,7 +111,7 @@ inline void enter_stack(void *fake, const void **bottom, size_t *size)
  * knows of the stack. */
 #define HOST_CUDA_SWITCH __attribute__((noinline, no_sanitize("address")))
 
-HOST_CUDA_SWITCH [[noreturn]] inline void jump_to(resting_place *to)
+[[noreturn]] HOST_CUDA_SWITCH inline void jump_to(resting_place *to)
 {
     __builtin_longjmp(to->word, 1);
 }
