@@ -2,6 +2,7 @@
 #include "global_internal.h"
 
 #include <speckled/clock.h>
+#include <speckled/num_memory.h>
 
 #include <math.h>
 #include <stdlib.h>
@@ -93,7 +94,8 @@ spk_status spk_global_create(struct spk_global **out, unsigned height, unsigned 
     }
     measure_levels(g);
     g->scratch_size = global_scratch(width);
-    g->memory = zeroed(place(g, NULL) * sizeof(float));
+    g->memory_size = place(g, NULL) * sizeof(float);
+    g->memory = spk_zeros_create(g->memory_size);
     g->part = zeroed(global_bands(height) * sizeof *g->part);
     g->quantile = zeroed((GLOBAL_SAMPLES + GLOBAL_SAMPLES / 4) * sizeof(float));
     g->scratch = zeroed(spk_team_size(team) * g->scratch_size * sizeof(float));
@@ -111,7 +113,7 @@ void spk_global_destroy(struct spk_global **global)
     struct spk_global *g = *global;
     if (!g)
         return;
-    free(g->memory);
+    spk_zeros_destroy(g->memory, g->memory_size);
     free(g->part);
     free(g->quantile);
     free(g->scratch);

@@ -21,6 +21,7 @@ struct spk_global {
     size_t scratch_size;
     float *scratch; /* [workers][scratch_size] */
     float *memory;  /* of all planes */
+    size_t memory_size;
 
     /* the run in work */
     const struct spk_global_problem *problem;

@@ -65,6 +65,8 @@ static void *zeroed(size_t count, size_t size)
 static bool allocate(struct spk_umpa *u)
 {
     size_t coefficients = (u->height + 2 * UMPA_MIRROR) * u->count * u->c_pitch;
+    coefficients =
+        coefficients > 2 * u->plane ? coefficients : 2 * u->plane; /* see umpa_prepare_reference() */
     size_t noise = (size_t)u->count * UMPA_BLOCKS, tasks = umpa_row_tasks(u);
     u->offset_x = zeroed(u->count, sizeof *u->offset_x);
     u->offset_y = zeroed(u->count, sizeof *u->offset_y);
@@ -73,17 +75,12 @@ static bool allocate(struct spk_umpa *u)
     u->reference_usable = zeroed(u->plane, 1);
     u->coefficient = zeroed(coefficients, sizeof(float));
     u->usable = zeroed(u->plane, 1);
-    for (unsigned i = 0; i < PARAMS; i++)
-        u->param[i] = zeroed(u->plane, sizeof(float));
     u->cost = zeroed(u->plane, sizeof(float));
-    u->error = zeroed(u->plane, sizeof(float));
-    u->quality = zeroed(u->plane, sizeof(float));
     u->noise = zeroed(noise > tasks ? noise : tasks, sizeof(float));
     u->sums = zeroed(tasks, sizeof *u->sums);
     u->moved = zeroed((size_t)umpa_pieces_across(u) * umpa_pieces_down(u), 1);
     return u->offset_x && u->offset_y && u->used && u->mean && u->reference_usable && u->coefficient &&
-           u->usable && u->param[0] && u->param[1] && u->param[2] && u->param[3] && u->cost && u->error &&
-           u->quality && u->noise && u->sums && u->moved && umpa_levels_create(u);
+           u->usable && u->cost && u->noise && u->sums && u->moved && umpa_levels_create(u);
 }
 
 static bool allocate_scratch(struct spk_umpa *u)
@@ -165,11 +162,7 @@ void spk_umpa_destroy(struct spk_umpa **address)
     free(u->reference_usable);
     free(u->coefficient);
     free(u->usable);
-    for (unsigned i = 0; i < PARAMS; i++)
-        free(u->param[i]);
     free(u->cost);
-    free(u->error);
-    free(u->quality);
     umpa_levels_destroy(u);
     free(u->noise);
     free(u->sums);
@@ -218,31 +211,28 @@ spk_status spk_umpa_reference(struct spk_umpa *u, const struct spk_stack *refere
  * their own: what the noise alone does times this is the actual error, on simulated scenes of all kinds. */
 #define WINDOW_ERROR 3.5f
 
-static void store_row(const struct spk_umpa *u, unsigned y, const struct spk_umpa_maps *maps)
+/* T, K and u are in the maps, where the steps worked; K becomes D. */
+static void finish_row(const struct spk_umpa *u, unsigned y, const struct spk_umpa_maps *maps)
 {
-    const size_t from = y * u->pitch, to = (size_t)y * u->width;
-    float *const map[] = {maps->transmission, maps->displacement_x, maps->displacement_y, maps->quality};
-    const float *const plane[] = {u->param[PARAM_T], u->param[PARAM_X], u->param[PARAM_Y], u->quality};
-    for (unsigned i = 0; i < sizeof map / sizeof map[0]; i++)
-        memcpy(map[i] + to, plane[i] + from, u->width * sizeof(float));
-    struct spk_judge_row judge = {.transmission = u->param[PARAM_T] + from,
-                                  .contrast = u->param[PARAM_K] + from,
-                                  .x = u->param[PARAM_X] + from,
-                                  .y = u->param[PARAM_Y] + from,
-                                  .cost = u->cost + from,
-                                  .error = u->error + from,
+    const size_t at = (size_t)y * u->width;
+    const float error_scale = u->config.window == 0 && !u->report.deviation ? WINDOW_ERROR : 1;
+    struct spk_judge_row judge = {.transmission = maps->transmission + at,
+                                  .contrast = maps->dark_field + at,
+                                  .x = maps->displacement_x + at,
+                                  .y = maps->displacement_y + at,
+                                  .cost = u->cost + y * u->pitch,
+                                  .error = maps->error + at,
                                   .guess_x = (float)u->guess_x,
                                   .guess_y = (float)u->guess_y,
                                   .range = (float)u->search_shift + 0.6f,
                                   .width = u->width,
                                   .height = u->height,
                                   .row = y,
-                                  .dark_field = maps->dark_field + to,
-                                  .valid = maps->valid + to};
+                                  .dark_field = maps->dark_field + at,
+                                  .valid = maps->valid + at};
     u->ops->judge(&judge);
-    const float error_scale = u->config.window == 0 && !u->report.deviation ? WINDOW_ERROR : 1;
     for (unsigned x = 0; x < u->width; x++)
-        maps->error[to + x] = error_scale * u->error[from + x];
+        maps->error[at + x] *= error_scale;
 }
 
 spk_status spk_umpa_process(struct spk_umpa *u, const struct spk_stack *sample,
@@ -257,6 +247,12 @@ spk_status spk_umpa_process(struct spk_umpa *u, const struct spk_stack *sample,
     if (!u->used_count)
         return spk_fail(error, SPK_INVALID, "umpa: no scan position is in both reference and sample");
     u->sample = sample;
+    u->param[PARAM_T] = maps->transmission;
+    u->param[PARAM_K] = maps->dark_field;
+    u->param[PARAM_X] = maps->displacement_x;
+    u->param[PARAM_Y] = maps->displacement_y;
+    u->error = maps->error;
+    u->quality = maps->quality;
     umpa_clock_start(u);
     float level = umpa_scan(u, sample, NULL, u->scale) * u->scale;
     u->level = fabsf(level) < UMPA_LIMIT ? level : 0;
@@ -265,7 +261,7 @@ spk_status spk_umpa_process(struct spk_umpa *u, const struct spk_stack *sample,
     umpa_refine(u);
     umpa_global(u);
     for (unsigned y = 0; y < u->height; y++)
-        store_row(u, y, maps);
+        finish_row(u, y, maps);
     umpa_clock_stop(u);
     return SPK_OK;
 }

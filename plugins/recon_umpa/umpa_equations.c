@@ -19,6 +19,7 @@ enum {
 
 struct piece {
     struct spk_umpa *u;
+    const struct umpa_level *level; /* where the equations go */
     unsigned x0, y0, width, height;
     const float *sample; /* of the first pixel, frame 0 */
     size_t sample_row, sample_frame;
@@ -156,11 +157,12 @@ static void open_cell(const struct piece *p, unsigned column)
     for (unsigned row = 0; row < ROWS; row++)
         for (unsigned i = 0; i < SPK_MATCH_STEP; i++) {
             unsigned at = row * SPK_MATCH_STEP + i, x = column + i;
-            size_t from = (size_t)(p->y0 + row) * u->pitch + p->x0 + x;
+            size_t from = (size_t)(p->y0 + row) * u->width + p->x0 + x;
+            size_t mark = (size_t)(p->y0 + row) * u->pitch + p->x0 + x;
             bool inside = row < p->height && x < p->width;
             p->cell_x[at] = inside ? sane(u->param[PARAM_X][from], (float)u->guess_x) : 0;
             p->cell_y[at] = inside ? sane(u->param[PARAM_Y][from], (float)u->guess_y) : 0;
-            p->open[at] = inside && u->usable[from] ? 1 : 0;
+            p->open[at] = inside && u->usable[mark] ? 1 : 0;
         }
 }
 
@@ -294,10 +296,10 @@ static void moments_of_piece(const struct piece *p)
 static void equations_row(const struct piece *p, unsigned row)
 {
     struct spk_umpa *u = p->u;
-    const size_t y = p->y0 + row, at = y * u->pitch + p->x0, in = (size_t)row * COLUMNS;
+    const size_t y = p->y0 + row, at = y * u->width + p->x0, in = (size_t)row * COLUMNS;
     struct spk_mean_row local = {.mean = u->mean,
                                  .reference_usable = u->reference_whole ? NULL : u->reference_usable,
-                                 .usable = u->usable + at,
+                                 .usable = u->usable + y * u->pitch + p->x0,
                                  .pitch = u->pitch,
                                  .width = u->width,
                                  .height = u->height,
@@ -328,8 +330,8 @@ static void equations_row(const struct piece *p, unsigned row)
                                     .noise_reference = u->noise_reference,
                                     .noise_sample = u->noise_sample,
                                     .spline = &u->spline,
-                                    .out = umpa_normal(&u->equations[0], 0, y, p->x0),
-                                    .plane = u->equations[0].plane};
+                                    .out = umpa_normal(p->level, 0, y, p->x0),
+                                    .plane = p->level->plane};
     u->ops->normal(&normal);
 }
 
@@ -342,7 +344,7 @@ static void weigh_frames(const struct piece *p)
         for (unsigned i = 0; i < u->used_count; i++) {
             float *weight = p->weight + ((size_t)row * u->count + u->used[i]) * COLUMNS;
             float shift_x = (float)u->offset_x[u->used[i]], shift_y = (float)u->offset_y[u->used[i]];
-            const size_t at = (size_t)(p->y0 + row) * u->pitch + p->x0;
+            const size_t at = (size_t)(p->y0 + row) * u->width + p->x0;
             for (unsigned x = 0; x < p->width; x++) {
                 float px = (float)(p->x0 + x) - u->param[PARAM_X][at + x] + shift_x;
                 float py = (float)(p->y0 + row) - u->param[PARAM_Y][at + x] + shift_y;
@@ -366,10 +368,10 @@ static void halve_piece(const struct piece *p)
 }
 
 /* The equations of the rows from y0 under one column of pieces. */
-static void make_piece(struct spk_umpa *u, unsigned x0, unsigned y0, unsigned rows, bool halve,
-                       unsigned worker)
+static void make_piece(struct spk_umpa *u, const struct umpa_level *level, unsigned x0, unsigned y0,
+                       unsigned rows, unsigned worker)
 {
-    struct piece piece = {.u = u, .x0 = x0, .y0 = y0, .height = rows}, *p = &piece;
+    struct piece piece = {.u = u, .level = level, .x0 = x0, .y0 = y0, .height = rows}, *p = &piece;
     lay_out(p, u, umpa_scratch(u, worker));
     p->width = u->width - x0 < COLUMNS ? u->width - x0 : COLUMNS;
     memset(p->zero, 0, COLUMNS * sizeof *p->zero);
@@ -386,27 +388,37 @@ static void make_piece(struct spk_umpa *u, unsigned x0, unsigned y0, unsigned ro
     }
     for (unsigned row = 0; row < rows; row++)
         equations_row(p, row);
-    if (halve)
+    if (level == &u->field)
+        return;
+    if (u->config.window == 0)
         halve_piece(p);
+    umpa_levels_repeat(u, x0, p->width, y0, y0 + rows);
 }
 
 void umpa_equations_rows(struct spk_umpa *u, unsigned first, unsigned last, unsigned worker)
 {
     for (unsigned y = first; y < last; y += ROWS)
         for (unsigned x = 0; x < u->width; x += COLUMNS)
-            make_piece(u, x, y, last - y < ROWS ? last - y : ROWS, false, worker);
+            make_piece(u, &u->field, x, y, last - y < ROWS ? last - y : ROWS, worker);
 }
+
+struct pieces {
+    struct spk_umpa *u;
+    unsigned first; /* row of pieces */
+};
 
 static void piece_task(void *context, unsigned task, unsigned worker)
 {
-    struct spk_umpa *u = context;
-    if (!u->moved[task])
-        return;
-    unsigned x0 = task % umpa_pieces_across(u) * COLUMNS, y0 = task / umpa_pieces_across(u) * ROWS;
-    make_piece(u, x0, y0, u->height - y0 < ROWS ? u->height - y0 : ROWS, u->config.window == 0, worker);
+    const struct pieces *pieces = context;
+    struct spk_umpa *u = pieces->u;
+    const unsigned across = umpa_pieces_across(u), row = pieces->first + task / across;
+    const unsigned x0 = task % across * COLUMNS, y0 = row * ROWS;
+    if (row < umpa_pieces_down(u) && u->moved[row * across + task % across])
+        make_piece(u, &u->equations[0], x0, y0, u->height - y0 < ROWS ? u->height - y0 : ROWS, worker);
 }
 
-void umpa_equations(struct spk_umpa *u)
+void umpa_equations(struct spk_umpa *u, unsigned band)
 {
-    spk_team_run(u->team, piece_task, u, umpa_pieces_across(u) * umpa_pieces_down(u));
+    struct pieces pieces = {u, band * UMPA_BAND / ROWS};
+    spk_team_run(u->team, piece_task, &pieces, umpa_pieces_across(u) * UMPA_BAND / ROWS);
 }

@@ -41,12 +41,12 @@ void umpa_global(struct spk_umpa *u)
         return;
     u->reach = 0.05f; /* the field is soon known better than windows know it */
     const struct spk_global_problem problem = {
-        .pitch = u->pitch,
+        .pitch = u->width,
         .param = {u->param[PARAM_T], u->param[PARAM_K], u->param[PARAM_X], u->param[PARAM_Y]},
         .error = u->error,
-        .normal = umpa_normal(&u->equations[0], 0, 0, 0),
-        .normal_pitch = u->equations[0].pitch,
-        .plane = u->equations[0].plane,
+        .normal = umpa_normal(&u->field, 0, 0, 0),
+        .normal_pitch = u->field.pitch,
+        .plane = u->field.plane,
         .equations = equations,
         .context = u,
         .origin = {1, 1, (float)u->guess_x, (float)u->guess_y},

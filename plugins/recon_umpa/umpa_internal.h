@@ -17,6 +17,9 @@ enum {
     UMPA_SEARCH_ROWS = 32,
     UMPA_PIECE_COLUMNS = 128, /* pixels whose equations are made together */
     UMPA_PIECE_ROWS = SPK_CELL_ROWS,
+    UMPA_BAND =
+        32,       /* rows that a pass of the refinement goes on by; no less than the widest window reaches */
+    UMPA_LAG = 3, /* bands that a pass stays behind the one before */
     UMPA_LEVELS = 3,  /* of the equations: full, half and quarter size */
     UMPA_RUNGS = 2,   /* windows a level */
     UMPA_MARGIN = 16, /* zeros round a level's equations */
@@ -35,18 +38,22 @@ struct umpa_block_sum {
     uint64_t count;
 };
 
-/* Normal equations averaged over blocks of 1, 2 x 2 or 4 x 4 pixels, and what wider windows on them found. */
+/* Normal equations averaged over blocks of 1, 2 x 2 or 4 x 4 pixels, and what wider windows on them found. Row y of the image
+ * is row y % rows here: the refinement needs a strip of them at a time. The margin above and below repeats what lies at the
+ * other end. */
 struct umpa_level {
-    unsigned height, width;
-    size_t pitch, plane;             /* of the equations, margin included */
-    float *normal;                   /* [SPK_NORMALS][plane] */
+    unsigned height, width, rows;
+    size_t pitch, plane; /* of the equations, margin included */
+    float *normal;       /* [SPK_NORMALS][plane] */
+    size_t bytes, found_bytes;
     size_t found_pitch, found_plane; /* of the estimates */
     float *found; /* [UMPA_RUNGS][2 PARAMS][found_plane] estimates and their errors; not level 0 */
 };
 
 static inline float *umpa_normal(const struct umpa_level *level, unsigned q, size_t y, size_t x)
 {
-    return level->normal + q * level->plane + (y + UMPA_MARGIN) * level->pitch + x + UMPA_MARGIN;
+    return level->normal + q * level->plane + (y % level->rows + UMPA_MARGIN) * level->pitch + x +
+           UMPA_MARGIN;
 }
 
 struct spk_umpa {
@@ -82,12 +89,14 @@ struct spk_umpa {
     float level;    /* mean of the sample */
     float noise_sample;
     uint8_t *usable;      /* plane: sample pixels that hold a number in some frame */
-    float *param[PARAMS]; /* planes */
-    float *cost, *error;  /* planes; error: standard deviation of u, px */
-    float *quality;       /* plane */
+    float *cost;          /* plane */
+    float *param[PARAMS]; /* the caller's maps, rows `width` floats: T, K, ux, uy */
+    float *error;         /* as well: standard deviation of u, px */
+    float *quality;       /* as well */
     struct umpa_level equations[UMPA_LEVELS];
-    uint8_t *moved; /* [pieces] some pixel of the piece has moved beyond where it was linearised */
-    float *noise;   /* [max(count * UMPA_BLOCKS, tasks of rows)] values to take a median of */
+    struct umpa_level field; /* the equations of the whole field; refinement at once alone */
+    uint8_t *moved;          /* [pieces] some pixel of the piece has moved beyond where it was linearised */
+    float *noise;            /* [max(count * UMPA_BLOCKS, tasks of rows)] values to take a median of */
     struct umpa_block_sum *sums; /* [tasks of rows] */
 
     float reach;               /* px: pixels this near each other in displacement are linearised together */
@@ -147,10 +156,15 @@ static inline unsigned umpa_pieces_down(const struct spk_umpa *u)
     return (u->height + UMPA_PIECE_ROWS - 1) / UMPA_PIECE_ROWS;
 }
 
-/* Makes the equations of all levels for the pieces that have moved, each pixel linearised at param or within a fraction of a
- * pixel of it. */
-void umpa_equations(struct spk_umpa *u);
-/* Those of level 0 alone, for rows first to last - 1. */
+static inline unsigned umpa_bands(const struct spk_umpa *u)
+{
+    return (u->height + UMPA_BAND - 1) / UMPA_BAND;
+}
+
+/* Makes the equations of all levels for the pieces of a band that have moved, each pixel linearised at param or within a fraction
+ * of a pixel of it. */
+void umpa_equations(struct spk_umpa *u, unsigned band);
+/* Those of the whole field, for rows first to last - 1. */
 void umpa_equations_rows(struct spk_umpa *u, unsigned first, unsigned last, unsigned worker);
 size_t umpa_equations_scratch(const struct spk_umpa *u);
 
@@ -160,10 +174,20 @@ void umpa_refine(struct spk_umpa *u);
 /* Measures and allocates the levels; false when there is no memory. */
 bool umpa_levels_create(struct spk_umpa *u);
 void umpa_levels_destroy(struct spk_umpa *u);
+/* Makes the strips ready for a stack that is refined in so many passes. */
+void umpa_levels_start(struct spk_umpa *u, unsigned passes);
+/* Nothing lies beyond the end of the image: zeros in the rows of `band` that do. */
+void umpa_levels_end(struct spk_umpa *u, unsigned band);
+/* Repeats in the margins what the columns x0 to x0 + width - 1 of level 0, rows first to last - 1, and the columns under them of
+ * the other levels hold. */
+void umpa_levels_repeat(struct spk_umpa *u, unsigned x0, unsigned width, unsigned first, unsigned last);
 
-/* Solves the equations over windows, fixed or chosen pixel by pixel, where pieces have moved; moves param there, fills error and
- * quality, and marks the pieces that have moved now. */
-void umpa_windows(struct spk_umpa *u);
+/* Solves the equations of a band over wide windows, on the coarser levels, where pieces near have moved. Needs the equations of
+ * the bands before and behind. */
+void umpa_windows_wide(struct spk_umpa *u, unsigned band);
+/* The same over all windows, fixed or chosen pixel by pixel, where pieces have moved; moves param there, fills error and
+ * quality, and marks the pieces that have moved now. Needs what wide windows found in the bands before and behind. */
+void umpa_windows(struct spk_umpa *u, unsigned band);
 size_t umpa_windows_scratch(const struct spk_umpa *u);
 
 /* Measures the time between stacks, of which the refinement may use what is left. */

@@ -128,12 +128,23 @@ static void frame_mean_row(struct spk_umpa *u, unsigned y, float *mean, float *w
     }
 }
 
+/* Two planes where the coefficients will be. */
+static float *frame_sum(const struct spk_umpa *u)
+{
+    return u->coefficient;
+}
+
+static float *frame_count(const struct spk_umpa *u)
+{
+    return u->coefficient + u->plane;
+}
+
 static void frame_mean_rows(void *context, unsigned task, unsigned worker)
 {
     (void)worker;
     struct spk_umpa *u = context;
     for (unsigned y = task * UMPA_ROWS; y < u->height && y < (task + 1) * UMPA_ROWS; y++)
-        frame_mean_row(u, y, u->cost + y * u->pitch, u->error + y * u->pitch); /* free until a sample comes */
+        frame_mean_row(u, y, frame_sum(u) + y * u->pitch, frame_count(u) + y * u->pitch);
 }
 
 struct smoothing {
@@ -162,8 +173,8 @@ static void local_mean_rows(void *context, unsigned task, unsigned worker)
     memset(line, 0, (u->pitch + UMPA_TAPS_MAX + SPK_MATCH_STEP) * sizeof *line);
     for (unsigned y = task * UMPA_ROWS; y < u->height && y < (task + 1) * UMPA_ROWS; y++) {
         float *mean = u->mean + y * u->pitch;
-        smooth_row(s, u->cost, y, line, mean);
-        smooth_row(s, u->error, y, line, weight);
+        smooth_row(s, frame_sum(u), y, line, mean);
+        smooth_row(s, frame_count(u), y, line, weight);
         for (unsigned x = 0; x < u->width; x++)
             mean[x] = weight[x] > 1e-6f ? mean[x] / weight[x] : 1;
     }

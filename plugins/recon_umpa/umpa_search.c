@@ -288,8 +288,9 @@ static void store_tile(const struct umpa_tile *t)
 {
     struct spk_umpa *u = t->u;
     for (unsigned y = 0; y < t->height; y++) {
-        size_t to = ((size_t)t->y0 + y) * u->pitch + (size_t)t->x0, from = (size_t)y * t->out_pitch;
-        memcpy(u->cost + to, t->best[BEST_SCORE] + from, t->width * sizeof(float));
+        size_t to = ((size_t)t->y0 + y) * u->width + (size_t)t->x0, from = (size_t)y * t->out_pitch;
+        memcpy(u->cost + ((size_t)t->y0 + y) * u->pitch + (size_t)t->x0, t->best[BEST_SCORE] + from,
+               t->width * sizeof(float));
         for (unsigned i = 0; i < PARAMS; i++)
             memcpy(u->param[i] + to, t->best[BEST_T + i] + from, t->width * sizeof(float));
     }

@@ -7,7 +7,6 @@
 #include "umpa_internal.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Rungs of the ladder: radii of binomial kernels, each applied to the result of the one before, and the most frames for which
@@ -79,46 +78,6 @@ size_t umpa_windows_scratch(const struct spk_umpa *u)
     return lay_out(&pane, NULL);
 }
 
-static float *zeroed(size_t count)
-{
-    size_t bytes = spk_match_round(count * sizeof(float), 64);
-    float *memory = aligned_alloc(64, bytes);
-    if (memory)
-        memset(memory, 0, bytes);
-    return memory;
-}
-
-bool umpa_levels_create(struct spk_umpa *u)
-{
-    unsigned height = u->height, width = u->width;
-    for (unsigned l = 0; l < (u->config.window > 0 ? 1 : UMPA_LEVELS); l++) {
-        struct umpa_level *level = &u->equations[l];
-        level->height = height;
-        level->width = width;
-        /* a pane's windows read its rounded width, both margins and a step more */
-        level->found_pitch = spk_match_round(width, PANE_COLUMNS);
-        level->pitch = level->found_pitch + 2 * UMPA_MARGIN + 2 * SPK_MATCH_STEP;
-        level->plane = level->pitch * (height + 2 * UMPA_MARGIN);
-        level->found_plane = level->found_pitch * height;
-        level->normal = zeroed(SPK_NORMALS * level->plane + level->pitch);
-        if (l)
-            level->found = zeroed(UMPA_RUNGS * FOUND * level->found_plane);
-        if (!level->normal || (l && !level->found))
-            return false;
-        height = (height + 1) / 2;
-        width = (width + 1) / 2;
-    }
-    return true;
-}
-
-void umpa_levels_destroy(struct spk_umpa *u)
-{
-    for (unsigned l = 0; l < UMPA_LEVELS; l++) {
-        free(u->equations[l].normal);
-        free(u->equations[l].found);
-    }
-}
-
 /* 1 2 1, 1 4 6 4 1, ...: (1/2, 1/2) applied 2 radius times. */
 static void binomial(float *weight, unsigned radius)
 {
@@ -185,7 +144,7 @@ static void solve_row(const struct pane *p, const float *normal, float spread)
 static void store_quality(const struct pane *p, const float *normal, unsigned y)
 {
     const struct spk_umpa *u = p->u;
-    size_t at = (size_t)(p->y0 + y) * u->pitch + p->x0;
+    size_t at = (size_t)(p->y0 + y) * u->width + p->x0;
     struct spk_correlation_row row = {.normal = normal,
                                       .plane = p->plane,
                                       .width = p->width,
@@ -250,8 +209,8 @@ static void keep_row(const struct pane *p, unsigned rung, unsigned y)
 {
     const struct umpa_level *level = p->level;
     for (unsigned i = 0; i < FOUND; i++)
-        memcpy(level->found + (rung * FOUND + i) * level->found_plane + (p->y0 + y) * level->found_pitch +
-                   p->x0,
+        memcpy(level->found + (rung * FOUND + i) * level->found_plane +
+                   (p->y0 + y) % level->rows * level->found_pitch + p->x0,
                p->found + i * p->columns, p->columns * sizeof(float));
 }
 
@@ -305,7 +264,8 @@ static void stretch_row(const struct pane *p, unsigned l, const float *plane, un
     const int last = (int)level->height - 1, above = (int)floorf(at);
     const int a = above > 0 ? above : 0, b = above + 1 < last ? above + 1 : last;
     const int x0 = (int)(p->x0 >> l), count = (int)(p->columns >> l), right = (int)level->width - x0;
-    const float *row[2] = {plane + (size_t)a * level->found_pitch, plane + (size_t)b * level->found_pitch};
+    const float *row[2] = {plane + (unsigned)a % level->rows * level->found_pitch,
+                           plane + (unsigned)b % level->rows * level->found_pitch};
     float *from = p->line[0] + SPK_MATCH_STEP, *to = p->line[1] + SPK_MATCH_STEP;
     const int left = x0 > 0 ? 1 : 0, wide = right < count + 1 ? right : count + 1;
     ops->blend(from - left, row[0] + x0 - left, row[1] + x0 - left, at - (float)above,
@@ -390,7 +350,7 @@ static void store_step(const struct pane *p)
 {
     struct spk_umpa *u = p->u;
     for (unsigned y = 0; y < p->height; y++) {
-        size_t to = (size_t)(p->y0 + y) * u->pitch + p->x0, from = y * PANE_COLUMNS;
+        size_t to = (size_t)(p->y0 + y) * u->width + p->x0, from = y * PANE_COLUMNS;
         float *trial = p->found; /* takes the step that nobody asked for */
         float *moved = trial + PARAMS * p->columns;
         const bool take = u->config.refine > 0;
@@ -426,9 +386,26 @@ static bool take_marks(const struct pane *p)
     return any;
 }
 
+/* Whether a piece has moved whose equations the wide windows of a pane see: a band's reach on all sides. */
+static bool sees_moved(const struct pane *p, unsigned l)
+{
+    const struct spk_umpa *u = p->u;
+    const unsigned x0 = p->x0 << l, x1 = (p->x0 + p->width) << l, y0 = p->y0 << l,
+                   y1 = (p->y0 + p->height) << l;
+    const unsigned across = umpa_pieces_across(u), down = umpa_pieces_down(u);
+    const unsigned left = (x0 > UMPA_BAND ? x0 - UMPA_BAND : 0) / UMPA_PIECE_COLUMNS;
+    const unsigned right = (x1 + UMPA_BAND - 1) / UMPA_PIECE_COLUMNS;
+    const unsigned wide = (right < across ? right + 1 : across) - left;
+    for (unsigned y = (y0 > UMPA_BAND ? y0 - UMPA_BAND : 0) / UMPA_PIECE_ROWS;
+         y < down && y * UMPA_PIECE_ROWS < y1 + UMPA_BAND; y++)
+        if (memchr(u->moved + y * across + left, 1, wide))
+            return true;
+    return false;
+}
+
 struct windows {
     struct spk_umpa *u;
-    unsigned level;
+    unsigned level, band;
 };
 
 static unsigned panes_across(const struct umpa_level *level)
@@ -436,20 +413,30 @@ static unsigned panes_across(const struct umpa_level *level)
     return (level->width + PANE_COLUMNS - 1) / PANE_COLUMNS;
 }
 
+/* Rows of a band, in panes of no more than PANE_ROWS. */
+static unsigned pane_rows(unsigned level)
+{
+    const unsigned rows = (unsigned)UMPA_BAND >> level;
+    return rows < PANE_ROWS ? rows : PANE_ROWS;
+}
+
 static void window_pane(void *context, unsigned task, unsigned worker)
 {
     const struct windows *w = context;
     struct pane pane = {.u = w->u, .level = &w->u->equations[w->level]}, *p = &pane;
     lay_out(p, umpa_scratch(w->u, worker));
-    unsigned across = panes_across(p->level);
+    const unsigned across = panes_across(p->level), rows = pane_rows(w->level);
     p->x0 = task % across * PANE_COLUMNS;
-    p->y0 = task / across * PANE_ROWS;
+    p->y0 = (w->band * UMPA_BAND >> w->level) + task / across * rows;
+    if (p->y0 >= p->level->height)
+        return;
     unsigned right = p->level->width - p->x0, below = p->level->height - p->y0;
     p->width = right < PANE_COLUMNS ? right : PANE_COLUMNS;
-    p->height = below < PANE_ROWS ? below : PANE_ROWS;
+    p->height = below < rows ? below : rows;
     p->columns = (unsigned)spk_match_round(p->width, SPK_MATCH_STEP);
     if (w->level > 0) {
-        climb_level(p, w->level);
+        if (sees_moved(p, w->level))
+            climb_level(p, w->level);
         return;
     }
     if (!take_marks(p))
@@ -461,11 +448,20 @@ static void window_pane(void *context, unsigned task, unsigned worker)
     store_step(p);
 }
 
-void umpa_windows(struct spk_umpa *u)
+static void run_level(struct spk_umpa *u, unsigned level, unsigned band)
 {
-    for (unsigned l = u->config.window > 0 ? 1 : UMPA_LEVELS; l-- > 0;) { /* coarse ones first */
-        struct windows windows = {u, l};
-        unsigned down = (u->equations[l].height + PANE_ROWS - 1) / PANE_ROWS;
-        spk_team_run(u->team, window_pane, &windows, panes_across(&u->equations[l]) * down);
-    }
+    struct windows windows = {u, level, band};
+    spk_team_run(u->team, window_pane, &windows,
+                 panes_across(&u->equations[level]) * ((unsigned)UMPA_BAND >> level) / pane_rows(level));
+}
+
+void umpa_windows_wide(struct spk_umpa *u, unsigned band)
+{
+    for (unsigned l = UMPA_LEVELS; u->config.window == 0 && l-- > 1;)
+        run_level(u, l, band);
+}
+
+void umpa_windows(struct spk_umpa *u, unsigned band)
+{
+    run_level(u, 0, band);
 }
