@@ -1,5 +1,6 @@
 /* Raw detector values to float. */
 #include <speckled/frame.h>
+#include <speckled/half.h>
 
 #include "core/clones.h"
 
@@ -11,21 +12,6 @@
         for (size_t i = 0; i < count; i++)                                                                   \
             values[i] = (float)from[i];                                                                      \
     } while (0)
-
-/* IEEE 754 binary16, bit by bit: compilers for the C11 baseline have no such type. */
-static float from_half(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
-    uint32_t exponent = (half >> 10) & 0x1fu, mantissa = half & 0x3ffu;
-    if (exponent == 0) {
-        float magnitude = (float)mantissa * 0x1p-24f;
-        return sign ? -magnitude : magnitude;
-    }
-    uint32_t bits = sign | (exponent == 31 ? 0x7f800000u : (exponent + 112) << 23) | mantissa << 13;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
 
 SPK_CLONES spk_status spk_frame_to_float(const struct spk_frame *frame, float *values)
 {
@@ -57,7 +43,7 @@ SPK_CLONES spk_status spk_frame_to_float(const struct spk_frame *frame, float *v
         break;
     case SPK_F16:
         for (size_t i = 0; i < count; i++)
-            values[i] = from_half(((const uint16_t *)frame->data)[i]);
+            values[i] = spk_half_value(((const uint16_t *)frame->data)[i]);
         break;
     case SPK_F32:
         memcpy(values, frame->data, count * sizeof *values);

@@ -107,7 +107,7 @@ static inline uint8_t any_of_seven(const uint8_t *p, size_t step)
     return p[0] | p[step] | p[2 * step] | p[3 * step] | p[4 * step] | p[5 * step] | p[6 * step];
 }
 
-float spk_noise_block(const float *block, const uint8_t *mask, size_t stride, float limit)
+float spk_noise_block(const float *block, const uint8_t *mask, size_t stride, size_t mask_stride, float limit)
 {
     enum { IN = SPK_NOISE_BLOCK, OUT = IN - 6 };
     float line[IN][OUT];
@@ -116,7 +116,7 @@ float spk_noise_block(const float *block, const uint8_t *mask, size_t stride, fl
     unsigned count = 0;
     for (unsigned y = 0; y < IN; y++) {
         const float *p = block + y * stride;
-        const uint8_t *m = mask + y * stride;
+        const uint8_t *m = mask + y * mask_stride;
         uint8_t off[IN];
         for (unsigned x = 0; x < IN; x++)
             off[x] = !(fabsf(p[x]) < limit) | !m[x];

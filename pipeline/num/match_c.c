@@ -57,11 +57,11 @@ static void moments_pixel(const struct spk_moments_cell *c, unsigned y, unsigned
     for (unsigned k = 0; k < c->frames; k++) {
         float v = 0, vx = 0, vy = 0;
         for (unsigned j = 0; j < 4; j++) {
-            const float *from = c->line[y + j] + c->frame[k] * c->frame_pitch + x;
+            const uint16_t *from = c->line[y + j] + c->frame[k] * c->frame_pitch + x;
             float line = 0, slope = 0;
             for (unsigned l = 0; l < 4; l++) {
-                line += c->wx[l] * from[l];
-                slope += c->dx[l] * from[l];
+                line += c->wx[l] * spk_half_value(from[l]);
+                slope += c->dx[l] * spk_half_value(from[l]);
             }
             v += c->wy[j] * line;
             vx += c->wy[j] * slope;
@@ -86,6 +86,18 @@ static void moments_cell(const struct spk_moments_cell *c)
             for (unsigned q = 0; q < SPK_MOMENTS; q++)
                 c->out[q * c->plane + y * c->pitch + x] = sum[q];
         }
+}
+
+static void from_half_row(float *out, const uint16_t *in, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = spk_half_value(in[i]);
+}
+
+static void to_half_row(uint16_t *out, const float *in, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = spk_half_of(in[i]);
 }
 
 static bool pack_row(float *to, float *good, const float *from, const uint8_t *mask, const float *base,

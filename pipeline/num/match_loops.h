@@ -1,5 +1,6 @@
 /* Rows that are plain loops over independent pixels: included once by each instruction set's file, which the compiler then
  * vectorises for it. */
+#include <speckled/half.h>
 #include <speckled/num_match.h>
 
 #include <math.h>
@@ -517,4 +518,5 @@ static void solve_row(const struct spk_solve_row *r)
     .mean = mean_row, .moments = moments_cell, .near = near_cell, .normal = normal_row, .solve = solve_row,  \
     .narrow = narrow_row, .step = step_row, .correlation = correlation_row, .judge = judge_row,              \
     .pack = pack_row, .multiply = multiply_row, .centre = centre_row, .choose = choose_row,                  \
-    .accumulate = accumulate_row, .halve = halve_row, .stretch = stretch_row, .blend = blend_row
+    .accumulate = accumulate_row, .from_half = from_half_row, .to_half = to_half_row, .halve = halve_row,    \
+    .stretch = stretch_row, .blend = blend_row

@@ -15,6 +15,25 @@ static inline vec load(const float *from)
     return v;
 }
 
+/* A register of binary16. */
+static inline vec load_half(const uint16_t *from)
+{
+#if LANES == 16
+    return (vec)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from));
+#else
+    return (vec)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)from));
+#endif
+}
+
+static inline void store_half(uint16_t *to, vec v)
+{
+#if LANES == 16
+    _mm256_storeu_si256((__m256i *)to, _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT));
+#else
+    _mm_storeu_si128((__m128i *)to, _mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT));
+#endif
+}
+
 static inline void store(float *to, vec v)
 {
     memcpy(to, &v, sizeof v);
@@ -208,13 +227,13 @@ static inline void interpolate(const struct spk_moments_cell *c, size_t offset, 
 {
     vec line[4] = {{0}}, slope[4] = {{0}};
     for (unsigned r = 0; r < c->rows + 3; r++) {
-        const float *from = c->line[r] + offset;
+        const uint16_t *from = c->line[r] + offset;
         __builtin_prefetch(from + 3 * SPK_MATCH_STEP); /* the end of the next cell's */
         for (unsigned j = 0; j < 3; j++) {
             line[j] = line[j + 1];
             slope[j] = slope[j + 1];
         }
-        vec a = load(from), b = load(from + 1), d = load(from + 2), e = load(from + 3);
+        vec a = load_half(from), b = load_half(from + 1), d = load_half(from + 2), e = load_half(from + 3);
         line[3] = c->wx[0] * a + c->wx[1] * b + c->wx[2] * d + c->wx[3] * e;
         slope[3] = c->dx[0] * a + c->dx[1] * b + c->dx[2] * d + c->dx[3] * e;
         if (r < 3)
@@ -281,6 +300,24 @@ static void moments_cell(const struct spk_moments_cell *c)
                 add_frames(c, value + y * step, c->frame + k, frames, y * c->sample_row + x,
                            c->out + y * c->pitch + x, k == 0);
         }
+}
+
+static void from_half_row(float *out, const uint16_t *in, size_t count)
+{
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        store(out + i, load_half(in + i));
+    for (; i < count; i++)
+        out[i] = spk_half_value(in[i]);
+}
+
+static void to_half_row(uint16_t *out, const float *in, size_t count)
+{
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        store_half(out + i, load(in + i));
+    for (; i < count; i++)
+        out[i] = spk_half_of(in[i]);
 }
 
 /* Packs one register; returns a bit for each pixel that counts. */

@@ -65,15 +65,14 @@ static void *zeroed(size_t count, size_t size)
 static bool allocate(struct spk_umpa *u)
 {
     size_t coefficients = (u->height + 2 * UMPA_MIRROR) * u->count * u->c_pitch;
-    coefficients =
-        coefficients > 2 * u->plane ? coefficients : 2 * u->plane; /* see umpa_prepare_reference() */
+    size_t means = 4 * u->plane; /* two planes of float lie there first, see umpa_prepare_reference() */
     size_t noise = (size_t)u->count * UMPA_BLOCKS, tasks = umpa_row_tasks(u);
     u->offset_x = zeroed(u->count, sizeof *u->offset_x);
     u->offset_y = zeroed(u->count, sizeof *u->offset_y);
     u->used = zeroed(u->count, sizeof *u->used);
     u->mean = zeroed(u->plane, sizeof(float));
     u->reference_usable = zeroed(u->plane, 1);
-    u->coefficient = zeroed(coefficients, sizeof(float));
+    u->coefficient = zeroed(coefficients > means ? coefficients : means, sizeof *u->coefficient);
     u->usable = zeroed(u->plane, 1);
     u->cost = zeroed(u->plane, sizeof(float));
     u->noise = zeroed(noise > tasks ? noise : tasks, sizeof(float));
@@ -87,7 +86,7 @@ static bool allocate_scratch(struct spk_umpa *u)
 {
     size_t search = umpa_search_scratch(u), refine = umpa_equations_scratch(u);
     size_t windows = umpa_windows_scratch(u);
-    size_t rows = 3 * (u->pitch + UMPA_TAPS_MAX + 4 * SPK_MATCH_STEP);
+    size_t rows = umpa_reference_scratch(u);
     size_t size = search > refine ? search : refine;
     size = size > rows ? size : rows;
     size = size > windows ? size : windows;

@@ -28,7 +28,7 @@ struct piece {
     float *moment;                              /* [SPK_MOMENTS][ROWS][COLUMNS] */
     float *x, *y;                               /* [ROWS][COLUMNS] where each pixel is linearised */
     float *mean, *mean_x, *mean_y, *row_weight; /* [COLUMNS] */
-    float *zero;                                /* [COLUMNS] */
+    float *zero, *line;                         /* [COLUMNS] nothing; a row widened from binary16 */
     float *trial;                               /* [SPK_MOMENTS][CELL] of one place */
     float *cell_x, *cell_y, *open, *member;     /* [CELL] */
 };
@@ -50,6 +50,7 @@ static size_t lay_out(struct piece *p, const struct spk_umpa *u, float *memory)
         {&p->mean_y, COLUMNS},
         {&p->row_weight, COLUMNS},
         {&p->zero, COLUMNS},
+        {&p->line, COLUMNS},
         {&p->trial, SPK_MOMENTS * CELL},
         {&p->cell_x, CELL},
         {&p->cell_y, CELL},
@@ -78,13 +79,15 @@ static void pack_row(const struct piece *p, unsigned k, unsigned row, float *to,
     memset(to, 0, COLUMNS * sizeof *to);
     int first = (int)p->x0, last = first + (int)p->width - 1;
     int lo = from.first > first ? from.first : first, hi = from.last < last ? from.last : last;
-    if (!from.data)
+    if (!umpa_row_is_there(&from))
         lo = hi + 1;
     for (int x = first; u->stepping && x <= last; x++)
         good[x - first] = x >= lo && x <= hi ? 1 : 0;
-    if (lo <= hi)
-        u->ops->pack(to + (lo - first), good + (lo - first), from.data + lo + from.shift,
-                     from.mask + lo + from.shift, p->zero, u->scale, UMPA_LIMIT, (unsigned)(hi - lo + 1));
+    if (lo > hi)
+        return;
+    const float *values = umpa_row_values(u, &from, lo, (size_t)(hi - lo + 1), p->line);
+    u->ops->pack(to + (lo - first), good + (lo - first), values, from.mask + lo + from.shift, p->zero,
+                 u->scale, UMPA_LIMIT, (unsigned)(hi - lo + 1));
 }
 
 /* Packs all frames and remembers which pixels hold a number: in all frames, or with sample stepping in any. */
@@ -118,7 +121,7 @@ static bool read_in_place(struct piece *p)
 {
     struct spk_umpa *u = p->u;
     const size_t at = (size_t)p->y0 * u->width + p->x0;
-    if (u->stepping || p->width % SPK_MATCH_STEP)
+    if (u->stepping || !u->sample->data || p->width % SPK_MATCH_STEP)
         return false;
     for (unsigned row = 0; row < p->height; row++)
         if (memchr(u->sample->mask + at + (size_t)row * u->width, 0, p->width))

@@ -4,6 +4,7 @@
 
 #include "umpa.h"
 
+#include <speckled/half.h>
 #include <speckled/num_global.h>
 #include <speckled/num_image.h>
 #include <speckled/num_match.h>
@@ -80,7 +81,8 @@ struct spk_umpa {
     uint8_t *reference_usable; /* plane */
     bool reference_whole;      /* every pixel of it is */
     size_t c_pitch;            /* floats a row of one frame's coefficients, margin included */
-    float *coefficient; /* [height + 2 UMPA_MIRROR][count][c_pitch] cubic B-splines of reference - mean */
+    uint16_t *
+        coefficient; /* [height + 2 UMPA_MIRROR][count][c_pitch] cubic B-splines of reference - mean, binary16 */
 
     /* the stack in work */
     const struct spk_stack *sample;
@@ -118,16 +120,37 @@ static inline unsigned umpa_row_tasks(const struct spk_umpa *u)
     return (u->height + UMPA_ROWS - 1) / UMPA_ROWS;
 }
 
-/* One row of one frame in map coordinates: pixel x is data[x + shift], in view for first <= x <= last. */
+/* One row of one frame in map coordinates: pixel x is at x + shift, in view for first <= x <= last. */
 struct umpa_row {
-    const float *data; /* NULL: the frame does not reach this row */
+    const float *data;    /* the values, or NULL */
+    const uint16_t *half; /* the values as binary16, or NULL; both: the frame does not reach this row */
     const uint8_t *mask;
     int shift, first, last;
 };
 struct umpa_row umpa_frame_row(const struct spk_umpa *u, const struct spk_stack *stack, unsigned k, int y);
 
+static inline bool umpa_row_is_there(const struct umpa_row *row)
+{
+    return row->data || row->half;
+}
+
+/* Pixels x to x + count - 1, which are in view: where they are, or widened into `line`. */
+static inline const float *umpa_row_values(const struct spk_umpa *u, const struct umpa_row *row, int x,
+                                           size_t count, float *line)
+{
+    if (row->data)
+        return row->data + (x + row->shift);
+    u->ops->from_half(line, row->half + (x + row->shift), count);
+    return line;
+}
+
+static inline float umpa_row_value(const struct umpa_row *row, int x)
+{
+    return row->data ? row->data[x + row->shift] : spk_half_value(row->half[x + row->shift]);
+}
+
 /* Coefficients of frame 0 at row y, from -UMPA_MIRROR, and column 0. */
-static inline float *umpa_coefficient(const struct spk_umpa *u, int y)
+static inline uint16_t *umpa_coefficient(const struct spk_umpa *u, int y)
 {
     return u->coefficient + (size_t)(y + UMPA_MIRROR) * u->count * u->c_pitch + UMPA_BESIDE;
 }
@@ -141,6 +164,7 @@ float umpa_noise(struct spk_umpa *u, const struct spk_stack *stack, float scale)
 
 /* Fills the mean, the coefficients and the noise from u->reference. */
 void umpa_prepare_reference(struct spk_umpa *u);
+size_t umpa_reference_scratch(const struct spk_umpa *u);
 
 /* Fills param and cost with the best integer shift and its closed-form T and K. */
 void umpa_search(struct spk_umpa *u);

@@ -11,7 +11,9 @@ struct umpa_row umpa_frame_row(const struct spk_umpa *u, const struct spk_stack 
     if (at < 0 || at >= (int)u->height)
         return row;
     size_t start = (size_t)at * u->width;
-    row.data = stack->data + (size_t)k * u->height * u->width + start;
+    const size_t frame = (size_t)k * u->height * u->width;
+    row.data = stack->data ? stack->data + frame + start : NULL;
+    row.half = stack->half ? stack->half + frame + start : NULL;
     row.mask = stack->mask + start;
     row.first = -row.shift;
     row.last = (int)u->width - 1 - row.shift;
@@ -25,7 +27,7 @@ struct scan {
     float scale;
 };
 
-static void scan_row(const struct scan *s, unsigned y, struct umpa_block_sum *sum)
+static void scan_row(const struct scan *s, unsigned y, struct umpa_block_sum *sum, float *widened)
 {
     struct spk_umpa *u = s->u;
     uint8_t *usable = s->usable ? s->usable + (size_t)y * u->pitch : NULL;
@@ -34,14 +36,15 @@ static void scan_row(const struct scan *s, unsigned y, struct umpa_block_sum *su
     const unsigned step = s->usable ? 1 : (u->used_count + 3) / 4; /* a few frames tell the level */
     for (unsigned i = 0; i < u->used_count; i += step) {
         const struct umpa_row row = umpa_frame_row(u, s->stack, u->used[i], (int)y);
-        if (!row.data)
-            continue;
         int first = row.first > 0 ? row.first : 0;
         int last = row.last < (int)u->width - 1 ? row.last : (int)u->width - 1;
+        if (!umpa_row_is_there(&row) || first > last)
+            continue;
+        const float *from = umpa_row_values(u, &row, first, (size_t)(last - first + 1), widened);
         float line = 0; /* one row: short enough for float */
         unsigned count = 0;
         for (int x = first; x <= last; x++) {
-            float value = row.data[x + row.shift];
+            float value = from[x - first];
             unsigned good = (row.mask[x + row.shift] != 0) & (fabsf(value * s->scale) < UMPA_LIMIT);
             line += good ? value : 0;
             count += good;
@@ -57,13 +60,12 @@ static void scan_row(const struct scan *s, unsigned y, struct umpa_block_sum *su
 
 static void scan_rows(void *context, unsigned task, unsigned worker)
 {
-    (void)worker;
     const struct scan *s = context;
     struct umpa_block_sum *sum = &s->u->sums[task];
     *sum = (struct umpa_block_sum){0};
     unsigned step = s->usable ? 1 : UMPA_ROWS;
     for (unsigned y = task * UMPA_ROWS; y < s->u->height && y < (task + 1) * UMPA_ROWS; y += step)
-        scan_row(s, y, sum);
+        scan_row(s, y, sum, umpa_scratch(s->u, worker));
 }
 
 float umpa_scan(struct spk_umpa *u, const struct spk_stack *stack, uint8_t *usable, float scale)
@@ -77,13 +79,25 @@ float umpa_scan(struct spk_umpa *u, const struct spk_stack *stack, uint8_t *usab
     return spk_median(u->noise, count);
 }
 
+static float noise_block(const struct scan *s, unsigned k, size_t x, size_t y)
+{
+    const struct spk_umpa *u = s->u;
+    const size_t width = u->width, at = y * width + x, from = (size_t)k * u->height * width + at;
+    const float limit = UMPA_LIMIT / s->scale;
+    if (s->stack->data)
+        return spk_noise_block(s->stack->data + from, s->stack->mask + at, width, width, limit);
+    float block[SPK_NOISE_BLOCK * SPK_NOISE_BLOCK];
+    for (size_t i = 0; i < SPK_NOISE_BLOCK; i++)
+        u->ops->from_half(block + i * SPK_NOISE_BLOCK, s->stack->half + from + i * width, SPK_NOISE_BLOCK);
+    return spk_noise_block(block, s->stack->mask + at, SPK_NOISE_BLOCK, width, limit);
+}
+
 static void noise_frame(void *context, unsigned task, unsigned worker)
 {
     (void)worker;
     const struct scan *s = context;
     struct spk_umpa *u = s->u;
     float *value = u->noise + (size_t)task * UMPA_BLOCKS;
-    const float *image = s->stack->data + (size_t)u->used[task] * u->height * u->width;
     unsigned across = u->width / SPK_NOISE_BLOCK, down = u->height / SPK_NOISE_BLOCK;
     for (unsigned i = 0; i < UMPA_BLOCKS; i++)
         value[i] = NAN;
@@ -94,8 +108,7 @@ static void noise_frame(void *context, unsigned task, unsigned worker)
         for (unsigned i = 0; i < across; i++) {
             size_t y = (size_t)j * (u->height - SPK_NOISE_BLOCK) / (down > 1 ? down - 1 : 1);
             size_t x = (size_t)i * (u->width - SPK_NOISE_BLOCK) / (across > 1 ? across - 1 : 1);
-            value[j * 16 + i] = spk_noise_block(image + y * u->width + x, s->stack->mask + y * u->width + x,
-                                                u->width, UMPA_LIMIT / s->scale);
+            value[j * 16 + i] = noise_block(s, u->used[task], x, y);
         }
 }
 
@@ -111,16 +124,19 @@ float umpa_noise(struct spk_umpa *u, const struct spk_stack *stack, float scale)
 }
 
 /* Mean over frames of the usable values, and their number. */
-static void frame_mean_row(struct spk_umpa *u, unsigned y, float *mean, float *weight)
+static void frame_mean_row(struct spk_umpa *u, unsigned y, float *mean, float *weight, float *widened)
 {
     memset(mean, 0, u->pitch * sizeof *mean);
     memset(weight, 0, u->pitch * sizeof *weight);
     for (unsigned i = 0; i < u->used_count; i++) {
         const struct umpa_row row = umpa_frame_row(u, u->reference, u->used[i], (int)y);
-        for (int x = 0; row.data && x < (int)u->width; x++) {
-            if (x < row.first || x > row.last)
-                continue;
-            float value = row.data[x + row.shift] * u->scale;
+        int first = row.first > 0 ? row.first : 0;
+        int last = row.last < (int)u->width - 1 ? row.last : (int)u->width - 1;
+        if (!umpa_row_is_there(&row) || first > last)
+            continue;
+        const float *from = umpa_row_values(u, &row, first, (size_t)(last - first + 1), widened);
+        for (int x = first; x <= last; x++) {
+            float value = from[x - first] * u->scale;
             bool good = row.mask[x + row.shift] && fabsf(value) < UMPA_LIMIT;
             mean[x] += good ? value : 0;
             weight[x] += good ? 1.0f : 0.0f;
@@ -131,20 +147,20 @@ static void frame_mean_row(struct spk_umpa *u, unsigned y, float *mean, float *w
 /* Two planes where the coefficients will be. */
 static float *frame_sum(const struct spk_umpa *u)
 {
-    return u->coefficient;
+    return (float *)(void *)u->coefficient;
 }
 
 static float *frame_count(const struct spk_umpa *u)
 {
-    return u->coefficient + u->plane;
+    return frame_sum(u) + u->plane;
 }
 
 static void frame_mean_rows(void *context, unsigned task, unsigned worker)
 {
-    (void)worker;
     struct spk_umpa *u = context;
     for (unsigned y = task * UMPA_ROWS; y < u->height && y < (task + 1) * UMPA_ROWS; y++)
-        frame_mean_row(u, y, frame_sum(u) + y * u->pitch, frame_count(u) + y * u->pitch);
+        frame_mean_row(u, y, frame_sum(u) + y * u->pitch, frame_count(u) + y * u->pitch,
+                       umpa_scratch(u, worker));
 }
 
 struct smoothing {
@@ -188,10 +204,10 @@ static float neighbour_value(const struct spk_umpa *u, unsigned k, int x, int y,
     unsigned count = 0;
     for (int j = -1; j <= 1; j++) {
         const struct umpa_row row = umpa_frame_row(u, u->reference, k, y + j);
-        for (int i = x - 1; row.data && i <= x + 1; i++) {
+        for (int i = x - 1; umpa_row_is_there(&row) && i <= x + 1; i++) {
             if (i < row.first || i > row.last || !row.mask[i + row.shift])
                 continue;
-            float value = row.data[i + row.shift] * u->scale;
+            float value = umpa_row_value(&row, i) * u->scale;
             if (fabsf(value) < UMPA_LIMIT) {
                 sum += value;
                 count++;
@@ -211,57 +227,64 @@ static unsigned mirror(int i, unsigned count)
 }
 
 /* One row of one frame, its mean taken out. */
-static void deviation_row(const struct spk_umpa *u, unsigned k, unsigned y, float *to)
+static void deviation_row(const struct spk_umpa *u, unsigned k, unsigned y, float *to, float *widened)
 {
     const float *mean = u->mean + y * u->pitch;
     const struct umpa_row row = umpa_frame_row(u, u->reference, k, (int)y);
     memset(to, 0, u->width * sizeof *to);
     int first = row.first > 0 ? row.first : 0;
     int last = row.last < (int)u->width - 1 ? row.last : (int)u->width - 1;
-    if (!row.data || first > last)
+    if (!umpa_row_is_there(&row) || first > last)
         return;
-    if (u->ops->pack(to + first, NULL, row.data + first + row.shift, row.mask + first + row.shift,
-                     mean + first, u->scale, UMPA_LIMIT, (unsigned)(last - first + 1)))
+    const float *from = umpa_row_values(u, &row, first, (size_t)(last - first + 1), widened);
+    if (u->ops->pack(to + first, NULL, from, row.mask + first + row.shift, mean + first, u->scale, UMPA_LIMIT,
+                     (unsigned)(last - first + 1)))
         return;
     for (int x = first; x <= last; x++)
-        if (!row.mask[x + row.shift] || !(fabsf(row.data[x + row.shift] * u->scale) < UMPA_LIMIT))
+        if (!row.mask[x + row.shift] || !(fabsf(from[x - first] * u->scale) < UMPA_LIMIT))
             to[x] = neighbour_value(u, k, x, (int)y, mean[x]) - mean[x];
 }
 
-enum { REACH = 12 }; /* sqrt(3) |z|^12 is below float rounding */
+enum { REACH = 12, BAND = 64 }; /* sqrt(3) |z|^12 is below float rounding; rows of one prefilter task */
 
-/* Along x the prefilter is a plain sum over the neighbours: the cardinal spline's coefficients sqrt(3) z^|n|, z = sqrt(3) - 2
- * (Unser, IEEE SPM 16(6), 22 (1999)). */
-static void prefilter_rows(void *context, unsigned task, unsigned worker)
+static unsigned prefilter_bands(const struct spk_umpa *u)
 {
-    struct spk_umpa *u = context;
-    float *line = umpa_scratch(u, worker) + SPK_MATCH_STEP, weight[2 * REACH + 1];
-    for (int n = -REACH; n <= REACH; n++)
-        weight[n + REACH] = (float)(sqrt(3.0) * pow(sqrt(3.0) - 2, n < 0 ? -n : n));
-    const unsigned wide = (unsigned)spk_match_round(u->width, SPK_MATCH_STEP);
-    for (unsigned y = task * UMPA_ROWS; y < u->height && y < (task + 1) * UMPA_ROWS; y++)
-        for (unsigned i = 0; i < u->used_count; i++) {
-            float *to = umpa_coefficient(u, (int)y) + u->used[i] * u->c_pitch;
-            deviation_row(u, u->used[i], y, line);
-            for (int x = 1; x <= REACH; x++) {
-                line[-x] = line[mirror(-x, u->width)];
-                line[(int)u->width - 1 + x] = line[mirror((int)u->width - 1 + x, u->width)];
-            }
-            u->ops->taps(to, line - REACH, 1, weight, 2 * REACH + 1, wide);
-            if (u->width == 1) /* one value is its own coefficient */
-                to[0] = line[0];
-        }
+    return (u->height + BAND - 1) / BAND;
 }
 
-enum { COLUMNS = 512 }; /* of one prefilter task, frames counted apart */
-
-static void prefilter_columns(void *context, unsigned task, unsigned worker)
+static size_t line_size(const struct spk_umpa *u)
 {
-    (void)worker;
+    return u->pitch + UMPA_TAPS_MAX + 4 * SPK_MATCH_STEP;
+}
+
+size_t umpa_reference_scratch(const struct spk_umpa *u)
+{
+    return 3 * line_size(u) + (BAND + 2 * REACH) * u->pitch;
+}
+
+/* One frame of some rows. The prefilter is a plain sum over the neighbours, along x and then y, for the cardinal spline's
+ * coefficients sqrt(3) z^|n|, z = sqrt(3) - 2, fall off fast (Unser, IEEE SPM 16(6), 22 (1999)). */
+static void prefilter_band(void *context, unsigned task, unsigned worker)
+{
     struct spk_umpa *u = context;
-    size_t row = u->count * u->c_pitch, first = (size_t)task * COLUMNS, rest = row - first;
-    spk_spline_prefilter(umpa_coefficient(u, 0) - UMPA_BESIDE + first, u->height, row,
-                         rest < COLUMNS ? rest : COLUMNS);
+    const unsigned k = u->used[task / prefilter_bands(u)], y0 = task % prefilter_bands(u) * BAND;
+    const unsigned rows = u->height - y0 < BAND ? u->height - y0 : BAND, wide = (unsigned)u->pitch;
+    float *line = umpa_scratch(u, worker) + SPK_MATCH_STEP, weight[2 * REACH + 1];
+    float *other = line + line_size(u), *across = other + line_size(u);
+    for (int n = -REACH; n <= REACH; n++)
+        weight[n + REACH] = (float)(sqrt(3.0) * pow(sqrt(3.0) - 2, n < 0 ? -n : n));
+    for (unsigned i = 0; i < rows + 2 * REACH; i++) {
+        deviation_row(u, k, mirror((int)(y0 + i) - REACH, u->height), line, other);
+        for (int x = 1; x <= REACH; x++) {
+            line[-x] = line[mirror(-x, u->width)];
+            line[(int)u->width - 1 + x] = line[mirror((int)u->width - 1 + x, u->width)];
+        }
+        u->ops->taps(across + i * u->pitch, line - REACH, 1, weight, 2 * REACH + 1, wide);
+    }
+    for (unsigned i = 0; i < rows; i++) {
+        u->ops->taps(other, across + i * u->pitch, u->pitch, weight, 2 * REACH + 1, wide);
+        u->ops->to_half(umpa_coefficient(u, (int)(y0 + i)) + k * u->c_pitch, other, u->width);
+    }
 }
 
 /* Mirrors the coefficients into the margin. */
@@ -270,7 +293,7 @@ static void fill_margin(struct spk_umpa *u)
     const int width = (int)u->width, height = (int)u->height;
     for (int y = 0; y < height; y++)
         for (unsigned k = 0; k < u->count; k++) {
-            float *line = umpa_coefficient(u, y) + k * u->c_pitch;
+            uint16_t *line = umpa_coefficient(u, y) + k * u->c_pitch;
             for (int i = 1; i <= UMPA_MIRROR; i++) {
                 line[-i] = line[mirror(-i, u->width)];
                 line[width - 1 + i] = line[mirror(width - 1 + i, u->width)];
@@ -280,7 +303,7 @@ static void fill_margin(struct spk_umpa *u)
         if (i < 0 || i >= height)
             memcpy(umpa_coefficient(u, i) - UMPA_BESIDE,
                    umpa_coefficient(u, (int)mirror(i, u->height)) - UMPA_BESIDE,
-                   u->count * u->c_pitch * sizeof(float));
+                   u->count * u->c_pitch * sizeof(uint16_t));
 }
 
 void umpa_prepare_reference(struct spk_umpa *u)
@@ -298,7 +321,6 @@ void umpa_prepare_reference(struct spk_umpa *u)
     smoothing.radius = spk_window_gauss(smoothing.weight, (float)u->config.mean_width, UMPA_TAPS_MAX / 2);
     spk_team_run(u->team, frame_mean_rows, u, umpa_row_tasks(u));
     spk_team_run(u->team, local_mean_rows, &smoothing, umpa_row_tasks(u));
-    spk_team_run(u->team, prefilter_rows, u, umpa_row_tasks(u));
-    spk_team_run(u->team, prefilter_columns, u, (unsigned)((u->count * u->c_pitch + COLUMNS - 1) / COLUMNS));
+    spk_team_run(u->team, prefilter_band, u, prefilter_bands(u) * u->used_count);
     fill_margin(u);
 }

@@ -126,6 +126,7 @@ struct block {
     unsigned rows, columns, pitch; /* columns beyond `columns` are filled with 0 and looked at by nobody */
     const float *base;             /* taken out of every frame, rows `base_pitch` apart */
     size_t base_pitch;
+    float *line; /* of a row widened from binary16 */
     float *value, *mask, *count, *sum, *square;
 };
 
@@ -140,8 +141,9 @@ static bool pack_row(const struct spk_umpa *u, const struct block *b, unsigned k
 {
     const struct umpa_row from = umpa_frame_row(u, b->stack, k, b->y0 + (int)row);
     int columns = (int)b->columns, pitch = (int)b->pitch;
-    int lo = clamp_int(from.data ? from.first - b->x0 : columns, 0, columns);
-    int hi = clamp_int(from.data ? from.last - b->x0 + 1 : 0, lo, columns);
+    const bool there = umpa_row_is_there(&from);
+    int lo = clamp_int(there ? from.first - b->x0 : columns, 0, columns);
+    int hi = clamp_int(there ? from.last - b->x0 + 1 : 0, lo, columns);
     memset(to, 0, (size_t)lo * sizeof *to);
     memset(to + hi, 0, (size_t)(pitch - hi) * sizeof *to);
     bool whole = lo == 0 && hi == columns;
@@ -151,20 +153,25 @@ static bool pack_row(const struct spk_umpa *u, const struct block *b, unsigned k
         if (lo == hi)
             return false;
     }
-    int at = b->x0 + lo + from.shift;
-    return u->ops->pack(to + lo, good ? good + lo : NULL, from.data + at, from.mask + at,
+    const float *values = umpa_row_values(u, &from, b->x0 + lo, (size_t)(hi - lo), b->line);
+    return u->ops->pack(to + lo, good ? good + lo : NULL, values, from.mask + b->x0 + lo + from.shift,
                         b->base + row * b->base_pitch + lo, u->scale, UMPA_LIMIT, (unsigned)(hi - lo)) &&
            whole;
 }
+
+enum { LINE = 64 }; /* bytes of the cache */
 
 /* Rows are too short for the processor to guess what comes next. */
 static void prefetch_row(const struct spk_umpa *u, const struct block *b, unsigned k, unsigned row)
 {
     const struct umpa_row from = umpa_frame_row(u, b->stack, k, b->y0 + (int)row);
-    if (!from.data || b->x0 < from.first || b->x0 + (int)b->columns > from.last)
+    if (!umpa_row_is_there(&from) || b->x0 < from.first || b->x0 + (int)b->columns > from.last)
         return;
-    for (unsigned x = 0; x < b->columns + SPK_MATCH_STEP; x += SPK_MATCH_STEP)
-        __builtin_prefetch(from.data + (b->x0 + from.shift + (int)x));
+    const size_t size = from.half ? sizeof *from.half : sizeof *from.data;
+    const char *at = from.half ? (const char *)(from.half + b->x0 + from.shift)
+                               : (const char *)(from.data + b->x0 + from.shift);
+    for (size_t i = 0; i < (b->columns + SPK_MATCH_STEP) * size; i += LINE)
+        __builtin_prefetch(at + i);
 }
 
 /* Frame by frame: the same row of all frames often falls on the same few sets of the cache. */
@@ -251,6 +258,7 @@ static void pack_tile(struct umpa_tile *t)
                       .columns = t->width + 2 * u->search_radius,
                       .pitch = t->s_pitch,
                       .base = t->level,
+                      .line = t->row,
                       .value = t->s,
                       .mask = t->s_mask,
                       .count = t->s_count,
@@ -264,6 +272,7 @@ static void pack_tile(struct umpa_tile *t)
                       .pitch = t->r_pitch,
                       .base = t->parity ? t->one : t->mean,
                       .base_pitch = t->parity ? 0 : t->r_pitch,
+                      .line = t->row,
                       .value = t->r,
                       .mask = t->r_mask,
                       .sum = t->r1,

@@ -17,6 +17,7 @@
 enum { FRAMES = 20, WIDTH = 80, ROWS = 8, TURNS = 7, ROOM = 1 << 16 };
 
 static float a[ROOM], b[ROOM], c[ROOM], d[ROOM];
+static uint16_t h[ROOM];
 
 /* One row under test, and the operations of a call. */
 struct row {
@@ -58,7 +59,7 @@ static void run_moments(const struct spk_match_ops *ops)
     for (unsigned k = 0; k < FRAMES; k++)
         frame[k] = k;
     for (unsigned r = 0; r < ROWS + 3; r++)
-        cell.line[r] = a + r * FRAMES * 48;
+        cell.line[r] = h + r * FRAMES * 48;
     spk_spline_weights(0.3f, cell.wx, cell.dx);
     spk_spline_weights(0.6f, cell.wy, cell.dy);
     ops->moments(&cell);

@@ -1,6 +1,7 @@
 /* Every row of pattern matching against the plain C row: random and hostile data, odd sizes, sentinels behind outputs. */
 #include "test.h"
 
+#include <speckled/half.h>
 #include <speckled/num_match.h>
 
 #include <stdint.h>
@@ -226,6 +227,7 @@ static void test_moments(const struct spk_match_ops *c, const struct spk_match_o
     unsigned frame[FRAMES], frames = 1 + below(FRAMES), rows = 1 + below(SPK_CELL_ROWS);
     size_t pitch = SPK_MATCH_STEP + below(7), plane = rows * pitch + below(5);
     static float weight[SPK_CELL_ROWS * FRAMES * SPK_MATCH_STEP];
+    static uint16_t half[(SPK_CELL_ROWS + 3) * FRAMES * WIDE + 2 * SPK_MATCH_STEP];
     struct spk_moments_cell cell = {.rows = rows,
                                     .frames = frames,
                                     .frame_pitch = WIDE,
@@ -238,13 +240,14 @@ static void test_moments(const struct spk_match_ops *c, const struct spk_match_o
                                     .pitch = pitch,
                                     .plane = plane};
     fill(a, (SPK_CELL_ROWS + 3) * FRAMES * WIDE, 2);
+    c->to_half(half, a, (SPK_CELL_ROWS + 3) * FRAMES * WIDE);
     fill(b, SPK_CELL_ROWS * FRAMES * SPK_MATCH_STEP, 2);
     for (unsigned i = 0; i < SPK_CELL_ROWS * FRAMES * SPK_MATCH_STEP; i++)
         weight[i] = below(3) > 0;
     for (unsigned k = 0; k < frames; k++)
         frame[k] = below(FRAMES);
     for (unsigned r = 0; r < rows + 3; r++)
-        cell.line[r] = a + below(SPK_CELL_ROWS + 3) * FRAMES * WIDE + below(9);
+        cell.line[r] = half + below(SPK_CELL_ROWS + 3) * FRAMES * WIDE + below(9);
     spk_spline_weights(uniform(), cell.wx, cell.dx);
     spk_spline_weights(uniform(), cell.wy, cell.dy);
     guard(out_c, SPK_MOMENTS * plane);
@@ -255,6 +258,38 @@ static void test_moments(const struct spk_match_ops *c, const struct spk_match_o
     v->moments(&cell);
     compare("moments", isa, out_v, out_c, SPK_MOMENTS * plane, 2e-5f);
     check_sentinels("moments", out_v, SPK_MOMENTS * plane);
+}
+
+/* Every binary16 number there and back, and floats of all sizes to the nearest. */
+static void test_half(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
+{
+    enum { COUNT = 67 };
+    uint16_t in[COUNT], out[2][COUNT];
+    float value[2][COUNT];
+    for (unsigned i = 0; i < COUNT; i++) {
+        in[i] = (uint16_t)below(0x10000);
+        value[0][i] = ldexpf(uniform() - 0.5f, (int)below(60) - 40);
+    }
+    value[0][below(COUNT)] = NAN;
+    value[0][below(COUNT)] = -INFINITY;
+    c->to_half(out[0], value[0], COUNT);
+    v->to_half(out[1], value[0], COUNT);
+    for (unsigned i = 0; i < COUNT; i++) {
+        float back = spk_half_value(out[0][i]), x = value[0][i];
+        bool same = out[0][i] == out[1][i] || (isnan(x) && isnan(spk_half_value(out[1][i])));
+        CHECK(same, "to_half, %s: %04x, not %04x", isa, out[1][i], out[0][i]);
+        if (fabsf(x) < 65504)
+            CHECK(fabsf(back - x) <= fmaxf(fabsf(x) * 0x1p-11f, 0x1p-25f), "%g became %g", (double)x,
+                  (double)back);
+        else
+            CHECK(isnan(x) ? isnan(back) : back == copysignf(INFINITY, x) || fabsf(x) < 65520, "%g became %g",
+                  (double)x, (double)back);
+    }
+    v->from_half(value[1], in, COUNT);
+    v->to_half(out[1], value[1], COUNT);
+    for (unsigned i = 0; i < COUNT; i++)
+        CHECK(out[1][i] == in[i] || isnan(value[1][i]), "from_half, %s: %04x came back as %04x", isa, in[i],
+              out[1][i]);
 }
 
 /* Members of a cell, some displacements no numbers. */
@@ -493,6 +528,7 @@ int main(int argc, char **argv)
             test_track(v, spk_isa_name(isa));
             test_vertex(v, spk_isa_name(isa));
             test_moments(c, v, spk_isa_name(isa));
+            test_half(c, v, spk_isa_name(isa));
             test_near(c, v, spk_isa_name(isa));
             test_equations(c, v, spk_isa_name(isa));
             test_pack(c, v, spk_isa_name(isa));

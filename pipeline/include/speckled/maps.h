@@ -61,8 +61,9 @@ struct spk_format {
 /* Frames of one kind, corrected, in scan-position order. */
 struct spk_stack {
     uint32_t count, height, width;
-    float *data;      /* [count][height][width], 64-byte aligned */
-    uint8_t *mask;    /* [height][width], 1 = usable pixel; never NULL */
+    float *data;    /* [count][height][width], 64-byte aligned; NULL: the frames are in `half` */
+    uint16_t *half; /* the same as binary16 (half.h), for stages that take it (struct spk_stage); else NULL */
+    uint8_t *mask;  /* [height][width], 1 = usable pixel; never NULL */
     uint8_t *present; /* [count], 1 = this position holds a frame */
     uint64_t version; /* changes whenever the contents do */
 };

@@ -18,9 +18,10 @@ float spk_median(float *value, size_t count);
 
 /* Noise variance over intensity of one block of pixels: what a sixth difference along both axes leaves, which is only the
  * highest frequencies, where optics pass no signal. `block` and `mask` (0 = ignore) point to the first of 22x22 pixels,
- * `stride` elements a row; values of `limit` and more are ignored too. NAN when too little is left or its mean is not
+ * `stride` and `mask_stride` elements a row; values of `limit` and more are ignored too. NAN when too little is left or its mean is not
  * positive. */
 enum { SPK_NOISE_BLOCK = 22 };
-float spk_noise_block(const float *block, const uint8_t *mask, size_t stride, float limit);
+float spk_noise_block(const float *block, const uint8_t *mask, size_t stride, size_t mask_stride,
+                      float limit);
 
 #endif

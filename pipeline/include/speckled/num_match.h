@@ -120,7 +120,7 @@ struct spk_moments_cell {
     unsigned rows, frames;
     /* Coefficients of frame 0: `rows` + 3 rows, from the one above, each from the column to the left of the first pixel's
      * whole position. Frame k of the cell lies frame[k] * frame_pitch further; SPK_MATCH_STEP + 3 columns are read. */
-    const float *line[SPK_CELL_ROWS + 3];
+    const uint16_t *line[SPK_CELL_ROWS + 3]; /* binary16 */
     size_t frame_pitch;
     const unsigned *frame;            /* [frames] */
     float wx[4], dx[4], wy[4], dy[4]; /* spk_spline_weights() of the fraction */
@@ -281,6 +281,9 @@ struct spk_match_ops {
     void (*stretch)(float *out, const float *in, size_t count);
     /* out[x] = a[x] + share * (b[x] - a[x]). Any count. */
     void (*blend)(float *out, const float *a, const float *b, float share, size_t count);
+    /* Between float and binary16 (half.h), rounded to nearest, ties to even. Any count. */
+    void (*from_half)(float *out, const uint16_t *in, size_t count);
+    void (*to_half)(uint16_t *out, const float *in, size_t count);
     /* out[x] = a[x] * b[x]. Any count. */
     void (*multiply)(float *out, const float *a, const float *b, size_t count);
     /* sum[x] += a[x] * b[x]. Any count. */
