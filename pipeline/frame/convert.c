@@ -56,3 +56,9 @@ SPK_CLONES spk_status spk_frame_to_float(const struct spk_frame *frame, float *v
     }
     return SPK_OK;
 }
+
+SPK_CLONES void spk_half_encode(uint16_t *restrict half, const float *restrict values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        half[i] = spk_half_of(values[i]);
+}

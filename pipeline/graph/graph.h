@@ -110,6 +110,7 @@ struct lane {
     uint32_t refused;                  /* bits of the stages that could not take the reference in force */
     bool exchanged;                    /* the method has not seen the last stack */
     struct spk_format raw, corrected, output;
+    bool half; /* stacks are kept in binary16 */
     struct slot slot[SLOTS];
     struct spk_stack reference[2];
     uint32_t filling; /* the reference that is gathered; the other one is in force */
@@ -123,7 +124,7 @@ struct lane {
     int64_t waiting_stack;
     int64_t last_position, changed;
     struct average dark, flat;
-    float *scratch;
+    float *scratch; /* a raw or corrected image */
     struct result_pool *results;
     atomic_bool failed; /* prepare failed: frames cannot be used */
 };

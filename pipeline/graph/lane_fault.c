@@ -1,6 +1,7 @@
 /* A device that failed: what it held is lost and accounted for, the lane goes on with it or without. */
 #include "graph/lane_device.h"
 
+#include <speckled/half.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +48,10 @@ static spk_status restore(struct lane *lane, const struct kept *kept, struct spk
     status = status ? status : calibrate(lane, SPK_ROLE_FLAT, &kept->flat, error);
     if (status || !kept->has_reference)
         return status;
-    memcpy(in_force->data, kept->reference.data, pixels * in_force->count * sizeof(float));
+    if (in_force->half) /* without the device, and in 16 bits from now on */
+        spk_half_encode(in_force->half, kept->reference.data, pixels * in_force->count);
+    else
+        memcpy(in_force->data, kept->reference.data, pixels * in_force->count * sizeof(float));
     memcpy(in_force->mask, kept->reference.mask, pixels);
     memcpy(in_force->present, kept->reference.present, in_force->count);
     in_force->version = kept->reference.version + 1;

@@ -13,16 +13,19 @@ static void *plane(size_t count, size_t size)
     return memory;
 }
 
-static bool stack_allocate(struct spk_stack *stack, const struct spk_format *format)
+static bool stack_allocate(struct spk_stack *stack, const struct spk_format *format, bool half)
 {
     size_t pixels = (size_t)format->height * format->width;
     stack->count = format->count;
     stack->height = format->height;
     stack->width = format->width;
-    stack->data = plane(pixels * format->count, sizeof *stack->data);
+    if (half)
+        stack->half = plane(pixels * format->count, sizeof *stack->half);
+    else
+        stack->data = plane(pixels * format->count, sizeof *stack->data);
     stack->mask = plane(pixels, 1);
     stack->present = calloc(format->count, 1);
-    if (!stack->data || !stack->mask || !stack->present)
+    if (!(half ? (void *)stack->half : (void *)stack->data) || !stack->mask || !stack->present)
         return false;
     memset(stack->mask, 1, pixels);
     return true;
@@ -31,6 +34,7 @@ static bool stack_allocate(struct spk_stack *stack, const struct spk_format *for
 static void stack_release(struct spk_stack *stack)
 {
     free(stack->data);
+    free(stack->half);
     free(stack->mask);
     free(stack->present);
     memset(stack, 0, sizeof *stack);
@@ -61,14 +65,16 @@ static bool slots_allocate(struct lane *lane)
         struct slot *slot = &lane->slot[i];
         slot->frame_id = calloc(format->count, sizeof *slot->frame_id);
         slot->frame_ns = calloc(format->count, sizeof *slot->frame_ns);
-        if (!slot->frame_id || !slot->frame_ns || !stack_allocate(&slot->stack, format))
+        if (!slot->frame_id || !slot->frame_ns || !stack_allocate(&slot->stack, format, lane->half))
             return false;
         if (rolling && !rolling_mask_create(&slot->rolling, format->count, pixels))
             return false;
     }
-    return stack_allocate(&lane->reference[0], format) && stack_allocate(&lane->reference[1], format) &&
+    const size_t raw = (size_t)lane->raw.height * lane->raw.width;
+    return stack_allocate(&lane->reference[0], format, lane->half) &&
+           stack_allocate(&lane->reference[1], format, lane->half) &&
            average_allocate(&lane->dark, &lane->raw) && average_allocate(&lane->flat, &lane->raw) &&
-           (lane->scratch = plane((size_t)lane->raw.height * lane->raw.width, sizeof *lane->scratch));
+           (lane->scratch = plane(raw > pixels ? raw : pixels, sizeof *lane->scratch));
 }
 
 /* Results that can be out at once: in every queue, in every sink's hands, on the way, and one being made. */
@@ -117,6 +123,18 @@ static void settle_methods(struct lane *lane)
         lane->maps[i] |= lane->methods & 1u << i ? all : 0;
 }
 
+/* Whether 16 bits hold what the detector says, and all stages take them. */
+static bool half_is_enough(const struct lane *lane)
+{
+    const enum spk_dtype dtype = lane->raw.dtype;
+    bool enough = !lane->device && (spk_dtype_size(dtype) <= sizeof(uint16_t));
+    for (uint32_t i = 0; i < lane->stages; i++) {
+        const struct spk_stage *stage = lane->plugin[i]->stage;
+        enough &= stage->half || !(stage->reference || stage->process);
+    }
+    return enough;
+}
+
 spk_status lane_prepare(struct lane *lane, struct spk_error *error)
 {
     struct spk_format format = lane->raw;
@@ -134,6 +152,7 @@ spk_status lane_prepare(struct lane *lane, struct spk_error *error)
     }
     settle_methods(lane);
     lane->output = format;
+    lane->half = half_is_enough(lane);
     if (!slots_allocate(lane))
         return spk_fail(error, SPK_NOMEM, "no memory for stacks of %u x %u x %u pixels",
                         lane->corrected.count, lane->corrected.height, lane->corrected.width);

@@ -3,6 +3,7 @@
 #include "graph/lane_device.h"
 
 #include <speckled/clock.h>
+#include <speckled/half.h>
 #include <math.h>
 #include <string.h>
 
@@ -57,6 +58,36 @@ static struct rolling_mask *rolling_of(struct lane *lane, const struct spk_stack
     return NULL;
 }
 
+struct encoding {
+    uint16_t *half;
+    const float *values;
+    size_t count;
+};
+
+enum { ENCODED = 1 << 15 }; /* values of one task */
+
+static void encode_part(void *context, unsigned task, unsigned worker)
+{
+    const struct encoding *e = context;
+    (void)worker;
+    const size_t first = (size_t)task * ENCODED, rest = e->count - first;
+    spk_half_encode(e->half + first, e->values + first, rest < ENCODED ? rest : ENCODED);
+}
+
+/* Corrects into a position of a stack, whichever way that keeps its frames. */
+static spk_status correct_into(struct lane *lane, const struct spk_frame *frame, struct spk_stack *stack,
+                               uint32_t position, uint8_t *mask, struct spk_error *error)
+{
+    const size_t pixels = (size_t)stack->height * stack->width;
+    if (!stack->half)
+        return correct(lane, frame, stack->data + position * pixels, mask, error);
+    spk_status status = correct(lane, frame, lane->scratch, mask, error);
+    struct encoding encoding = {stack->half + position * pixels, lane->scratch, pixels};
+    if (!status)
+        spk_team_run(lane->team, encode_part, &encoding, (unsigned)((pixels + ENCODED - 1) / ENCODED));
+    return status;
+}
+
 /* The frame takes its predecessor's mask out with it. */
 static spk_status correct_rolling(struct lane *lane, const struct spk_frame *frame, struct spk_stack *stack,
                                   uint32_t position, struct rolling_mask *rolling, struct spk_error *error)
@@ -64,8 +95,7 @@ static spk_status correct_rolling(struct lane *lane, const struct spk_frame *fra
     if (empty(stack))
         rolling_mask_reset(rolling);
     memset(rolling->fresh, 1, rolling->pixels);
-    float *image = stack->data + position * rolling->pixels;
-    spk_status status = correct(lane, frame, image, rolling->fresh, error);
+    spk_status status = correct_into(lane, frame, stack, position, rolling->fresh, error);
     if (status)
         memset(rolling->fresh, 1, rolling->pixels);
     rolling_mask_replace(rolling, position, stack->mask);
@@ -81,7 +111,7 @@ spk_status lane_correct(struct lane *lane, const struct spk_frame *frame, struct
         return correct_rolling(lane, frame, stack, position, rolling, error);
     if (empty(stack))
         memset(stack->mask, 1, pixels);
-    return correct(lane, frame, stack->data + position * pixels, stack->mask, error);
+    return correct_into(lane, frame, stack, position, stack->mask, error);
 }
 
 static void remember(struct slot *slot, const struct spk_frame *frame, uint32_t position)

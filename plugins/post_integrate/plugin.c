@@ -181,6 +181,7 @@ static const struct spk_stage stage = {
     .prepare = prepare,
     .process = process,
     .set = set,
+    .half = true,
 };
 
 static const struct spk_plugin plugin = {

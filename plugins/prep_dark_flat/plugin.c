@@ -208,6 +208,7 @@ static const struct spk_stage stage = {
     .correct = correct,
     .reference = reference,
     .set = set,
+    .half = true,
 };
 
 static const struct spk_stage device_stage = {

@@ -180,7 +180,7 @@ static const struct spk_stage device_stage = {.prepare = prepare_there,
                                               .finish = finish_there};
 
 static const struct spk_stage stage = {
-    .prepare = prepare, .reference = reference, .process = process, .set = set};
+    .prepare = prepare, .reference = reference, .process = process, .set = set, .half = true};
 
 static const struct spk_plugin plugin = {
     .abi = SPK_PLUGIN_ABI,

@@ -5,6 +5,7 @@
 
 #include <speckled/api.h>
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -40,5 +41,8 @@ SPK_HD uint16_t spk_half_of(float value)
     uint32_t half = magnitude < 0x38800000u ? small : magnitude < 0x477ff000u ? normal : large;
     return (uint16_t)(half | sign >> 16);
 }
+
+/* `count` floats at once. Any thread. */
+SPK_API void spk_half_encode(uint16_t *half, const float *values, size_t count);
 
 #endif

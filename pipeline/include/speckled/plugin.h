@@ -121,6 +121,9 @@ struct spk_stage {
     spk_status (*process)(void *self, struct spk_work *work, struct spk_error *error);
     /* [lane] New values of live options; called between two results. Required when a live option exists. */
     spk_status (*set)(void *self, const void *config, struct spk_error *error);
+    /* reference() and process() take stacks in binary16 (spk_stack.half), or do not look at what the frames hold. Where all stages of
+     * a lane on the processor do, detector data of up to 16 bits a pixel is kept that way. */
+    bool half;
     /* [lane] Device stages: gives back what prepare() took on the device, which may have failed. Required there. */
     void (*release)(void *self);
     /* [lane] Device stages: the work that process() queued is over; `work` as given there, but on the host: adds to
