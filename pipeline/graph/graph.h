@@ -110,7 +110,8 @@ struct lane {
     uint32_t refused;                  /* bits of the stages that could not take the reference in force */
     bool exchanged;                    /* the method has not seen the last stack */
     struct spk_format raw, corrected, output;
-    bool half; /* stacks are kept in binary16 */
+    bool half;           /* stacks are kept in binary16 */
+    bool reference_kept; /* by the stages: its frames are let go */
     struct slot slot[SLOTS];
     struct spk_stack reference[2];
     uint32_t filling; /* the reference that is gathered; the other one is in force */
@@ -249,6 +250,8 @@ void lane_destroy(struct lane *lane);
 void *lane_main(void *lane);
 spk_status lane_prepare(struct lane *lane, struct spk_error *error);
 void lane_release(struct lane *lane);
+/* Zeros of ordinary memory, whose pages go back to the system until they are written to again. */
+void lane_clear(void *memory, size_t bytes);
 /* One frame into `stack` at `position` of the host, through the first stage that corrects, or as it is. */
 spk_status lane_correct(struct lane *lane, const struct spk_frame *frame, struct spk_stack *stack,
                         uint32_t position, struct spk_error *error);

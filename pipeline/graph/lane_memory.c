@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static void *plane(size_t count, size_t size)
 {
@@ -11,6 +13,19 @@ static void *plane(size_t count, size_t size)
         return NULL;
     void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
     return memory;
+}
+
+void lane_clear(void *memory, size_t bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *first = memory, *last = first + bytes;
+    size_t head = (page - (uintptr_t)first % page) % page, tail = (uintptr_t)last % page;
+    if (bytes < head + tail || madvise(first + head, bytes - head - tail, MADV_DONTNEED)) {
+        memset(memory, 0, bytes);
+        return;
+    }
+    memset(first, 0, head);
+    memset(last - tail, 0, tail);
 }
 
 static bool stack_allocate(struct spk_stack *stack, const struct spk_format *format, bool half)
@@ -123,6 +138,14 @@ static void settle_methods(struct lane *lane)
         lane->maps[i] |= lane->methods & 1u << i ? all : 0;
 }
 
+static bool reference_is_kept(const struct lane *lane)
+{
+    bool kept = true;
+    for (uint32_t i = 0; i < lane->stages; i++)
+        kept &= lane->plugin[i]->stage->keeps_reference || !lane->plugin[i]->stage->process;
+    return kept;
+}
+
 /* Whether 16 bits hold what the detector says, and all stages take them. */
 static bool half_is_enough(const struct lane *lane)
 {
@@ -153,6 +176,7 @@ spk_status lane_prepare(struct lane *lane, struct spk_error *error)
     settle_methods(lane);
     lane->output = format;
     lane->half = half_is_enough(lane);
+    lane->reference_kept = lane->half && reference_is_kept(lane);
     if (!slots_allocate(lane))
         return spk_fail(error, SPK_NOMEM, "no memory for stacks of %u x %u x %u pixels",
                         lane->corrected.count, lane->corrected.height, lane->corrected.width);

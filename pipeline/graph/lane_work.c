@@ -205,6 +205,11 @@ spk_status lane_take_reference(struct lane *lane, struct spk_error *error)
     return first;
 }
 
+static size_t stack_bytes(const struct spk_stack *stack)
+{
+    return (size_t)stack->count * stack->height * stack->width * sizeof *stack->half;
+}
+
 void lane_reference(struct lane *lane, const struct lane_message *message)
 {
     struct spk_error error = {0};
@@ -227,6 +232,8 @@ void lane_reference(struct lane *lane, const struct lane_message *message)
             graph_say(lane->pipeline, SPK_LOG_ERROR, "%s", error.text);
         failed = lane_reference_failed(lane);
         memset(filling(lane)->present, 0, filling(lane)->count);
+        if (lane->reference_kept)
+            lane_clear(in_force(lane)->half, stack_bytes(in_force(lane)));
         lane_fault(lane, &error);
     }
     settle(lane, message, failed, SPK_DROP_FAULT);
@@ -250,7 +257,7 @@ void lane_calibrate(struct lane *lane, const struct lane_message *message)
                 complain(lane, lane->plugin[i]->name, &error);
         }
         average->taken |= !failed;
-        memset(average->sum, 0, pixels * sizeof *average->sum);
+        lane_clear(average->sum, pixels * sizeof *average->sum);
         average->count = 0;
         lane_fault(lane, &error);
     }

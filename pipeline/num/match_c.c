@@ -94,6 +94,12 @@ static void from_half_row(float *out, const uint16_t *in, size_t count)
         out[i] = spk_half_value(in[i]);
 }
 
+static void knots_row(float *out, const uint16_t *const line[3], size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = knot(line, i);
+}
+
 static void to_half_row(uint16_t *out, const float *in, size_t count)
 {
     for (size_t i = 0; i < count; i++)

@@ -326,6 +326,18 @@ static void blend_row(float *out, const float *a, const float *b, float share, s
         out[i] = a[i] + share * (b[i] - a[i]);
 }
 
+static inline float knot(const uint16_t *const line[3], size_t at)
+{
+    const float side = 1.0f / 6, middle = 2.0f / 3;
+    float sum[3];
+    for (unsigned i = 0; i < 3; i++) {
+        const size_t x = at + i - 1;
+        sum[i] = side * (spk_half_value(line[0][x]) + spk_half_value(line[2][x])) +
+                 middle * spk_half_value(line[1][x]);
+    }
+    return side * (sum[0] + sum[2]) + middle * sum[1];
+}
+
 static void accumulate_row(float *sum, const float *a, const float *b, size_t count)
 {
     ROW_LOOP
@@ -518,5 +530,5 @@ static void solve_row(const struct spk_solve_row *r)
     .mean = mean_row, .moments = moments_cell, .near = near_cell, .normal = normal_row, .solve = solve_row,  \
     .narrow = narrow_row, .step = step_row, .correlation = correlation_row, .judge = judge_row,              \
     .pack = pack_row, .multiply = multiply_row, .centre = centre_row, .choose = choose_row,                  \
-    .accumulate = accumulate_row, .from_half = from_half_row, .to_half = to_half_row, .halve = halve_row,    \
-    .stretch = stretch_row, .blend = blend_row
+    .accumulate = accumulate_row, .from_half = from_half_row, .to_half = to_half_row, .knots = knots_row,    \
+    .halve = halve_row, .stretch = stretch_row, .blend = blend_row

@@ -311,6 +311,28 @@ static void from_half_row(float *out, const uint16_t *in, size_t count)
         out[i] = spk_half_value(in[i]);
 }
 
+static inline vec knots_vector(const uint16_t *const line[3], size_t x)
+{
+    const float side = 1.0f / 6, middle = 2.0f / 3;
+    const uint16_t *a = line[0] + x, *b = line[1] + x, *c = line[2] + x;
+    vec left = side * (load_half(a - 1) + load_half(c - 1)) + middle * load_half(b - 1);
+    vec here = side * (load_half(a) + load_half(c)) + middle * load_half(b);
+    vec right = side * (load_half(a + 1) + load_half(c + 1)) + middle * load_half(b + 1);
+    return side * (left + right) + middle * here;
+}
+
+static void knots_row(float *out, const uint16_t *const line[3], size_t count)
+{
+    size_t x = 0;
+    for (; x + LANES <= count; x += LANES)
+        store(out + x, knots_vector(line, x));
+    if (x < count && count >= LANES) /* once more up to the end */
+        store(out + count - LANES, knots_vector(line, count - LANES));
+    else
+        for (; x < count; x++)
+            out[x] = knot(line, x);
+}
+
 static void to_half_row(uint16_t *out, const float *in, size_t count)
 {
     size_t i = 0;

@@ -182,6 +182,7 @@ static const struct spk_stage stage = {
     .process = process,
     .set = set,
     .half = true,
+    .keeps_reference = true,
 };
 
 static const struct spk_plugin plugin = {

@@ -209,6 +209,7 @@ static const struct spk_stage stage = {
     .reference = reference,
     .set = set,
     .half = true,
+    .keeps_reference = true,
 };
 
 static const struct spk_stage device_stage = {

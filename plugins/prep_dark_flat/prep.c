@@ -7,12 +7,18 @@
 
 enum { ALIGNMENT = 64 };
 
-static void *aligned(size_t count, size_t size)
+/* For what not every configuration writes to: no page of it is taken before. */
+static void *untouched(size_t count, size_t size)
 {
     size_t bytes = (count * size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    void *memory = aligned_alloc(ALIGNMENT, bytes ? bytes : ALIGNMENT);
+    return aligned_alloc(ALIGNMENT, bytes ? bytes : ALIGNMENT);
+}
+
+static void *aligned(size_t count, size_t size)
+{
+    void *memory = untouched(count, size);
     if (memory)
-        memset(memory, 0, bytes ? bytes : ALIGNMENT);
+        memset(memory, 0, count * size);
     return memory;
 }
 
@@ -136,9 +142,9 @@ static spk_status allocate(struct spk_prep *prep, struct spk_error *error)
     ok &= (prep->row_sum = aligned(prep->roi.height, sizeof(double))) != NULL;
     ok &= (prep->row_count = aligned(prep->roi.height, sizeof(uint32_t))) != NULL;
     ok &= (prep->samples = aligned(SAMPLES_MAX, sizeof(float))) != NULL;
-    ok &= (prep->local_next = aligned(out, sizeof(float))) != NULL;
-    ok &= (prep->local_now = aligned(out, sizeof(float))) != NULL;
-    ok &= (prep->local_scratch = aligned(out, sizeof(float))) != NULL;
+    ok &= (prep->local_next = untouched(out, sizeof(float))) != NULL;
+    ok &= (prep->local_now = untouched(out, sizeof(float))) != NULL;
+    ok &= (prep->local_scratch = untouched(out, sizeof(float))) != NULL;
     ok &= (prep->column = aligned(prep->out_width, sizeof(double))) != NULL;
     if (ok)
         return SPK_OK;

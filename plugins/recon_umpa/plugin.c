@@ -179,8 +179,12 @@ static const struct spk_stage device_stage = {.prepare = prepare_there,
                                               .release = release_there,
                                               .finish = finish_there};
 
-static const struct spk_stage stage = {
-    .prepare = prepare, .reference = reference, .process = process, .set = set, .half = true};
+static const struct spk_stage stage = {.prepare = prepare,
+                                       .reference = reference,
+                                       .process = process,
+                                       .set = set,
+                                       .half = true,
+                                       .keeps_reference = true};
 
 static const struct spk_plugin plugin = {
     .abi = SPK_PLUGIN_ABI,

@@ -127,12 +127,38 @@ struct block {
     const float *base;             /* taken out of every frame, rows `base_pitch` apart */
     size_t base_pitch;
     float *line; /* of a row widened from binary16 */
+    const float
+        *mean; /* the local mean under the block, rows `pitch` apart; NULL: frames are read where they are */
     float *value, *mask, *count, *sum, *square;
 };
 
 static int clamp_int(int value, int low, int high)
 {
     return value < low ? low : value > high ? high : value;
+}
+
+/* The reference out of its coefficients: frames that are kept in 16 bits are let go once those are made. */
+static bool restore_row(const struct spk_umpa *u, const struct block *b, unsigned k, unsigned row, int lo,
+                        int hi, const struct umpa_row *from, float *to, float *good)
+{
+    const int y = b->y0 + (int)row, x0 = b->x0 + lo, count = hi - lo;
+    const uint8_t *mask = u->stepping ? from->mask + from->shift : u->reference_usable + (size_t)y * u->pitch;
+    const uint16_t *line[3];
+    for (int i = 0; i < 3; i++)
+        line[i] = umpa_coefficient(u, y + i - 1) + k * u->c_pitch + x0;
+    u->ops->knots(to + lo, line, (size_t)count);
+    const float *mean = b->mean + (size_t)row * b->pitch, *base = b->base + row * b->base_pitch;
+    for (int x = lo; base != mean && x < hi; x++)
+        to[x] += mean[x] - base[x];
+    if (!memchr(mask + x0, 0, (size_t)count))
+        return true;
+    for (int x = lo; x < hi; x++) {
+        const bool counts = mask[b->x0 + x];
+        to[x] = counts ? to[x] : 0;
+        if (good && !counts)
+            good[x] = 0;
+    }
+    return false;
 }
 
 /* Copies one row of one frame; false when a pixel of it does not count, which then clears `good` (may be NULL). */
@@ -153,6 +179,8 @@ static bool pack_row(const struct spk_umpa *u, const struct block *b, unsigned k
         if (lo == hi)
             return false;
     }
+    if (b->mean && from.half)
+        return restore_row(u, b, k, row, lo, hi, &from, to, good) && whole;
     const float *values = umpa_row_values(u, &from, b->x0 + lo, (size_t)(hi - lo), b->line);
     return u->ops->pack(to + lo, good ? good + lo : NULL, values, from.mask + b->x0 + lo + from.shift,
                         b->base + row * b->base_pitch + lo, u->scale, UMPA_LIMIT, (unsigned)(hi - lo)) &&
@@ -167,9 +195,11 @@ static void prefetch_row(const struct spk_umpa *u, const struct block *b, unsign
     const struct umpa_row from = umpa_frame_row(u, b->stack, k, b->y0 + (int)row);
     if (!umpa_row_is_there(&from) || b->x0 < from.first || b->x0 + (int)b->columns > from.last)
         return;
+    const uint16_t *half = b->mean && from.half
+                               ? umpa_coefficient(u, b->y0 + (int)row + 1) + k * u->c_pitch + b->x0
+                               : from.half + b->x0 + from.shift;
     const size_t size = from.half ? sizeof *from.half : sizeof *from.data;
-    const char *at = from.half ? (const char *)(from.half + b->x0 + from.shift)
-                               : (const char *)(from.data + b->x0 + from.shift);
+    const char *at = from.half ? (const char *)half : (const char *)(from.data + b->x0 + from.shift);
     for (size_t i = 0; i < (b->columns + SPK_MATCH_STEP) * size; i += LINE)
         __builtin_prefetch(at + i);
 }
@@ -273,6 +303,7 @@ static void pack_tile(struct umpa_tile *t)
                       .base = t->parity ? t->one : t->mean,
                       .base_pitch = t->parity ? 0 : t->r_pitch,
                       .line = t->row,
+                      .mean = t->mean,
                       .value = t->r,
                       .mask = t->r_mask,
                       .sum = t->r1,

@@ -281,6 +281,9 @@ struct spk_match_ops {
     void (*stretch)(float *out, const float *in, size_t count);
     /* out[x] = a[x] + share * (b[x] - a[x]). Any count. */
     void (*blend)(float *out, const float *a, const float *b, float share, size_t count);
+    /* A cubic spline at the places of its coefficients, binary16: line[0..2] point into three rows, line[j][-1] to line[j][count] are
+     * read. Any count. */
+    void (*knots)(float *out, const uint16_t *const line[3], size_t count);
     /* Between float and binary16 (half.h), rounded to nearest, ties to even. Any count. */
     void (*from_half)(float *out, const uint16_t *in, size_t count);
     void (*to_half)(uint16_t *out, const float *in, size_t count);
