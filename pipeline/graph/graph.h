@@ -77,6 +77,7 @@ struct slot {
     int64_t number;
     double angle_deg;
     int64_t first_ns, last_ns;
+    bool touched;     /* its frames' memory has been written to */
     bool lost;        /* some of its frames were on a device that failed */
     atomic_bool busy; /* set by the assembler, cleared by the lane */
 };

@@ -78,6 +78,7 @@ static bool slots_allocate(struct lane *lane)
     size_t pixels = (size_t)format->height * format->width;
     for (int i = 0; i < SLOTS; i++) {
         struct slot *slot = &lane->slot[i];
+        slot->touched = false;
         slot->frame_id = calloc(format->count, sizeof *slot->frame_id);
         slot->frame_ns = calloc(format->count, sizeof *slot->frame_ns);
         if (!slot->frame_id || !slot->frame_ns || !stack_allocate(&slot->stack, format, lane->half))

@@ -135,12 +135,32 @@ static void accumulate(struct lane *lane, struct average *average, const struct 
     average->count++;
 }
 
+/* A stack begins in memory that one before has used, as long as there is some: what no stack has touched takes no pages. */
+static void use_touched_memory(struct lane *lane, struct slot *slot)
+{
+    for (int i = 0; i < SLOTS && !slot->touched && !lane->device; i++) {
+        struct slot *other = &lane->slot[i];
+        if (!other->touched || !empty(&other->stack))
+            continue;
+        struct spk_stack *a = &slot->stack, *b = &other->stack, kept = *a;
+        a->data = b->data;
+        a->half = b->half;
+        b->data = kept.data;
+        b->half = kept.half;
+        other->touched = false;
+        break;
+    }
+    slot->touched = true;
+}
+
 static void place(struct lane *lane, const struct lane_message *message, struct spk_error *error)
 {
     struct spk_frame *frame = message->frame;
     bool sample = message->role == SPK_ROLE_SAMPLE;
     struct slot *slot = &lane->slot[message->slot];
     struct spk_stack *stack = sample ? &slot->stack : filling(lane);
+    if (sample && empty(stack))
+        use_touched_memory(lane, slot);
     spk_status status = lane->device ? lane_device_correct(lane, frame, stack, message->position, error)
                                      : lane_correct(lane, frame, stack, message->position, error);
     if (sample)
@@ -258,6 +278,8 @@ void lane_calibrate(struct lane *lane, const struct lane_message *message)
         }
         average->taken |= !failed;
         lane_clear(average->sum, pixels * sizeof *average->sum);
+        if (!lane->device) /* nobody will ask for it again */
+            lane_clear(average->mean, pixels * sizeof *average->mean);
         average->count = 0;
         lane_fault(lane, &error);
     }

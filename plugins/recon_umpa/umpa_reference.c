@@ -321,6 +321,8 @@ void umpa_prepare_reference(struct spk_umpa *u)
     smoothing.radius = spk_window_gauss(smoothing.weight, (float)u->config.mean_width, UMPA_TAPS_MAX / 2);
     spk_team_run(u->team, frame_mean_rows, u, umpa_row_tasks(u));
     spk_team_run(u->team, local_mean_rows, &smoothing, umpa_row_tasks(u));
+    memset(u->coefficient, 0,
+           2 * u->plane * sizeof(float)); /* what is left beside the image has to be numbers */
     spk_team_run(u->team, prefilter_band, u, prefilter_bands(u) * u->used_count);
     fill_margin(u);
 }
