@@ -179,18 +179,28 @@ struct vector_work {
     float factor;
 };
 
-/* All four planes of a band at once: rows of a plane are neighbours in memory, their margins hold zeros. */
+/* A band's share of a plane: rows are neighbours in memory, their margins hold zeros. */
+struct share {
+    size_t first, count;
+};
+
+static struct share share_of(const struct global_grid *grid, unsigned band)
+{
+    const size_t first = global_first(band) * grid->pitch,
+                 end = global_last(band, grid->height) * grid->pitch;
+    return (struct share){first, end - first};
+}
+
 static void advance_band(void *context, unsigned band, unsigned worker)
 {
     (void)worker;
     const struct vector_work *w = context;
     const struct global_grid *grid = &w->g->grid[0];
-    size_t first = global_first(band) * grid->pitch;
-    size_t count = (global_last(band, grid->height) - global_first(band)) * grid->pitch;
+    const struct share share = share_of(grid, band);
     for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++) {
-        size_t at = c * grid->plane + first;
+        size_t at = c * grid->plane + share.first;
         w->g->ops->advance(w->g->step + at, w->g->direction + at, grid->residual + at, grid->next + at,
-                           w->factor, count);
+                           w->factor, share.count);
     }
 }
 
@@ -199,11 +209,10 @@ static void turn_band(void *context, unsigned band, unsigned worker)
     (void)worker;
     const struct vector_work *w = context;
     const struct global_grid *grid = &w->g->grid[0];
-    size_t first = global_first(band) * grid->pitch;
-    size_t count = (global_last(band, grid->height) - global_first(band)) * grid->pitch;
+    const struct share share = share_of(grid, band);
     for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++) {
-        size_t at = c * grid->plane + first;
-        w->g->ops->turn(w->g->direction + at, grid->next + at, w->factor, count);
+        size_t at = c * grid->plane + share.first;
+        w->g->ops->turn(w->g->direction + at, grid->next + at, w->factor, share.count);
     }
 }
 
@@ -212,12 +221,11 @@ static void begin_band(void *context, unsigned band, unsigned worker)
     (void)worker;
     const struct vector_work *w = context;
     const struct global_grid *grid = &w->g->grid[0];
-    size_t first = global_first(band) * grid->pitch;
-    size_t bytes = (global_last(band, grid->height) - global_first(band)) * grid->pitch * sizeof(float);
+    const struct share share = share_of(grid, band);
     for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++) {
-        size_t at = c * grid->plane + first;
-        memset(w->g->step + at, 0, bytes);
-        memcpy(w->g->direction + at, grid->next + at, bytes);
+        size_t at = c * grid->plane + share.first;
+        memset(w->g->step + at, 0, share.count * sizeof(float));
+        memcpy(w->g->direction + at, grid->next + at, share.count * sizeof(float));
     }
 }
 

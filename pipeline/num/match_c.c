@@ -70,10 +70,7 @@ static void moments_pixel(const struct spk_moments_cell *c, unsigned y, unsigned
         size_t at = y * c->sample_row + c->frame[k] * c->sample_frame + x;
         float in = c->weight ? c->weight[at] : 1, s = in * (c->scale * c->sample[at]);
         v *= in, vx *= in, vy *= in;
-        const float term[SPK_MOMENTS] = {v,       vx,      vy,    s,      v * v,  v * vx, v * vy, vx * vx,
-                                         vx * vy, vy * vy, v * s, vx * s, vy * s, s * s,  in};
-        for (unsigned q = 0; q < SPK_MOMENTS; q++)
-            sum[q] += term[q];
+        SPK_ADD_MOMENTS(sum, v, vx, vy, s, in);
     }
 }
 

@@ -263,21 +263,7 @@ static inline void add_frames(const struct spk_moments_cell *c, const float *val
             in = load(c->weight + from);
             v *= in, vx *= in, vy *= in, s *= in;
         }
-        sum[SPK_SUM_V] += v;
-        sum[SPK_SUM_VX] += vx;
-        sum[SPK_SUM_VY] += vy;
-        sum[SPK_SUM_S] += s;
-        sum[SPK_SUM_VV] += v * v;
-        sum[SPK_SUM_VVX] += v * vx;
-        sum[SPK_SUM_VVY] += v * vy;
-        sum[SPK_SUM_VXVX] += vx * vx;
-        sum[SPK_SUM_VXVY] += vx * vy;
-        sum[SPK_SUM_VYVY] += vy * vy;
-        sum[SPK_SUM_VS] += v * s;
-        sum[SPK_SUM_VXS] += vx * s;
-        sum[SPK_SUM_VYS] += vy * s;
-        sum[SPK_SUM_SS] += s * s;
-        sum[SPK_SUM_COUNT] += in;
+        SPK_ADD_MOMENTS(sum, v, vx, vy, s, in);
     }
     for (unsigned q = 0; q < SPK_MOMENTS; q++)
         store(out + q * c->plane, sum[q]);

@@ -5,6 +5,7 @@
 #define SPECKLED_UMPA_PX_H
 
 #include <speckled/num_match.h>
+#include <speckled/num_spline_px.h>
 
 #include <math.h>
 
@@ -96,20 +97,6 @@ SPK_HD float umpa_vertex_px(float before, float middle, float after)
     return inside ? 0.5f * (rise - fall) / curvature : 0;
 }
 
-/* Weights of cubic B-splines at offsets -1 .. 2 for a fraction in [0, 1), and their derivatives. */
-SPK_HD void umpa_spline_px(float f, float w[4], float d[4])
-{
-    float g = 1 - f;
-    w[0] = g * g * g * (1.0f / 6);
-    w[1] = 2.0f / 3 - f * f * (1 - 0.5f * f);
-    w[2] = 2.0f / 3 - g * g * (1 - 0.5f * g);
-    w[3] = f * f * f * (1.0f / 6);
-    d[0] = -0.5f * g * g;
-    d[1] = f * (1.5f * f - 2);
-    d[2] = g * (2 - 1.5f * g);
-    d[3] = 0.5f * f * f;
-}
-
 /* The local mean of the reference at x - u and its slopes, and whether the pixel counts (struct spk_mean_row). */
 struct umpa_mean {
     float value, slope_x, slope_y, weight;
@@ -139,21 +126,7 @@ SPK_HD struct umpa_mean umpa_mean_px(const float *mean, const uint8_t *usable, i
 /* Adds one frame to the moments (enum spk_moment). */
 SPK_HD void umpa_moments_px(float sum[SPK_MOMENTS], float v, float vx, float vy, float s)
 {
-    sum[SPK_SUM_V] += v;
-    sum[SPK_SUM_VX] += vx;
-    sum[SPK_SUM_VY] += vy;
-    sum[SPK_SUM_S] += s;
-    sum[SPK_SUM_VV] += v * v;
-    sum[SPK_SUM_VVX] += v * vx;
-    sum[SPK_SUM_VVY] += v * vy;
-    sum[SPK_SUM_VXVX] += vx * vx;
-    sum[SPK_SUM_VXVY] += vx * vy;
-    sum[SPK_SUM_VYVY] += vy * vy;
-    sum[SPK_SUM_VS] += v * s;
-    sum[SPK_SUM_VXS] += vx * s;
-    sum[SPK_SUM_VYS] += vy * s;
-    sum[SPK_SUM_SS] += s * s;
-    sum[SPK_SUM_COUNT] += 1;
+    SPK_ADD_MOMENTS(sum, v, vx, vy, s, 1);
 }
 
 /* Where a pixel stands, and the noise of its data (variance over intensity); gain and slope are the spline's at -ux, -uy. */

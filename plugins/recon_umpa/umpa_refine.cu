@@ -55,8 +55,8 @@ static __device__ void collect(const struct umpa_there &u, size_t at, float x, f
         (size_t)(iy + UMPA_THERE_MARGIN - 1) * (size_t)row + (size_t)(ix + UMPA_THERE_MARGIN - 1);
     const size_t pixels = (size_t)u.height * (size_t)u.width;
     float wx[4], dx[4], wy[4], dy[4];
-    umpa_spline_px(x - (float)ix, wx, dx);
-    umpa_spline_px(y - (float)iy, wy, dy);
+    spk_spline_px(x - (float)ix, wx, dx);
+    spk_spline_px(y - (float)iy, wy, dy);
     for (int i = 0; i < u.used_count; i++) {
         const float *c = u.coefficient + (size_t)u.used[i] * plane + start;
         float v = 0, vx = 0, vy = 0, s = u.sample[(size_t)u.used[i] * pixels + at] * u.numbers->scale;

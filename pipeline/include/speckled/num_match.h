@@ -299,6 +299,27 @@ const struct spk_match_ops *spk_match_ops(enum spk_isa isa);
 /* Weights of cubic B-spline interpolation at offsets -1, 0, 1, 2 for a fraction in [0, 1), and their derivatives. */
 void spk_spline_weights(float fraction, float value[4], float derivative[4]);
 
+/* Adds one frame to the moments, numbers or registers of them: `in` is 1, or 0 where the frame does not see the pixel, and v, vx, vy
+ * and s then are 0 as well. */
+#define SPK_ADD_MOMENTS(sum, v, vx, vy, s, in)                                                               \
+    do {                                                                                                     \
+        (sum)[SPK_SUM_V] += (v);                                                                             \
+        (sum)[SPK_SUM_VX] += (vx);                                                                           \
+        (sum)[SPK_SUM_VY] += (vy);                                                                           \
+        (sum)[SPK_SUM_S] += (s);                                                                             \
+        (sum)[SPK_SUM_VV] += (v) * (v);                                                                      \
+        (sum)[SPK_SUM_VVX] += (v) * (vx);                                                                    \
+        (sum)[SPK_SUM_VVY] += (v) * (vy);                                                                    \
+        (sum)[SPK_SUM_VXVX] += (vx) * (vx);                                                                  \
+        (sum)[SPK_SUM_VXVY] += (vx) * (vy);                                                                  \
+        (sum)[SPK_SUM_VYVY] += (vy) * (vy);                                                                  \
+        (sum)[SPK_SUM_VS] += (v) * (s);                                                                      \
+        (sum)[SPK_SUM_VXS] += (vx) * (s);                                                                    \
+        (sum)[SPK_SUM_VYS] += (vy) * (s);                                                                    \
+        (sum)[SPK_SUM_SS] += (s) * (s);                                                                      \
+        (sum)[SPK_SUM_COUNT] += (in);                                                                        \
+    } while (0)
+
 /* White noise of the data seen through cubic spline interpolation (the cardinal spline eta): variance gain
  * c = sum eta^2 and half its derivative e = sum eta eta', at fraction i / SPK_SPLINE_STEPS. */
 struct spk_spline_noise {
