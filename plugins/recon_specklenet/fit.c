@@ -103,8 +103,7 @@ static void noise_row(void *context, unsigned index, unsigned worker)
         net->noise_sample[index * each + x] = fit[SPK_FIT_RESIDUAL * net->w + 4 * x];
 }
 
-/* The lower of the two middle values, by selection: values are reordered. */
-static float lower_median(float *value, size_t count)
+float lower_median(float *value, size_t count)
 {
     size_t low = 0, high = count - 1, target = (count - 1) / 2;
     while (low < high) {

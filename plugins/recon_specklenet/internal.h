@@ -110,6 +110,8 @@ void warp_frames(struct spk_specklenet *net, unsigned h, unsigned w, const float
 
 /* --- fit.c --- */
 void fit_windows(struct spk_specklenet *net);
+/* The lower of the two middle values, by selection: values are reordered. */
+float lower_median(float *value, size_t count);
 
 /* --- search.c: the three levels, and the flow as a network sees it --- */
 spk_status search(struct spk_specklenet *net, struct spk_error *error);
@@ -119,6 +121,9 @@ void flow_channels(struct spk_specklenet *net, unsigned h, unsigned w, float *ou
 /* --- fuse.c --- */
 void choose(struct spk_specklenet *net);
 void write_maps(struct spk_specklenet *net, const struct spk_specklenet_maps *maps);
+
+/* --- contrast.c: T and D once more, where the displacement is found --- */
+void solve_contrast(struct spk_specklenet *net);
 
 /* --- graph.c --- */
 spk_status build_network(struct spk_specklenet *net, const struct spk_nn_weights *weights,

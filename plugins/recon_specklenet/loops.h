@@ -361,6 +361,94 @@ static void joint_row(const struct spk_net_joint *q)
     }
 }
 
+static void pair_row(float *sum, size_t sum_plane, const float *r, const float *sample, const float *scale,
+                     unsigned width)
+{
+    float *mean = sum + SPK_PAIR_R * sum_plane, *square = sum + SPK_PAIR_RR * sum_plane;
+    float *level = sum + SPK_PAIR_S * sum_plane, *cross = sum + SPK_PAIR_RS * sum_plane;
+    float *power = sum + SPK_PAIR_SS * sum_plane;
+    ROW_LOOP
+    for (unsigned i = 0; i < width; i++) {
+        float a = r[i], s = sample[i] * scale[i] - 1;
+        mean[i] += a;
+        square[i] += a * a;
+        level[i] += s;
+        cross[i] += a * s;
+        power[i] += s * s;
+    }
+}
+
+static void residual_row(float *out, const float *const sum[SPK_PAIRS], unsigned width)
+{
+    const float *r = sum[SPK_PAIR_R], *rr = sum[SPK_PAIR_RR], *s = sum[SPK_PAIR_S];
+    const float *rs = sum[SPK_PAIR_RS], *ss = sum[SPK_PAIR_SS];
+    ROW_LOOP
+    for (unsigned i = 0; i < width; i++) {
+        float spread = rr[i] - r[i] * r[i], common = rs[i] - r[i] * s[i];
+        float left = ss[i] - s[i] * s[i] - common * common / (spread + 1e-5f);
+        out[i] = left > 1e-9f ? left : 1e-9f;
+    }
+}
+
+/* Of white noise, interpolation by a cubic spline keeps this much of the variance: 0.8742 an axis, the mean over fractions of a
+ * pixel of the sum of squares of its weights. */
+static const float spline_noise = 0.7643f;
+
+static void slope_row(const struct spk_net_slope *q)
+{
+    const float *r = q->sum[SPK_PAIR_R], *rr = q->sum[SPK_PAIR_RR], *s = q->sum[SPK_PAIR_S];
+    const float *rs = q->sum[SPK_PAIR_RS];
+    ROW_LOOP
+    for (unsigned i = 0; i < q->width; i++) {
+        float spread = rr[i] - r[i] * r[i], common = rs[i] - r[i] * s[i], light = 1 + s[i];
+        float slope = clampf(common / (spread + 1e-6f), 0, 2);
+        float own =
+            spline_noise * q->residual[i] / ((light > 0.05f ? light : 0.05f) + spline_noise * slope * slope);
+        own = own < 0.5f * spread ? own : 0.5f * spread;
+        float pure = spread - own;
+        slope = common / (pure > 1e-5f ? pure : 1e-5f);
+        float t = light - slope * r[i], least = t > 0.1f ? t : 0.1f;
+        q->d[i] = slope / (t > 0.02f ? t : 0.02f);
+        if (q->own) {
+            q->own[i] = own;
+            q->noise[i] = q->residual[i] / ((spread + 1e-6f) * least * least);
+        }
+    }
+}
+
+static void compose_row(float *above, float *below, const float *const sum[SPK_PAIRS], const float *d,
+                        const float *own, unsigned width)
+{
+    const float *r = sum[SPK_PAIR_R], *rr = sum[SPK_PAIR_RR], *s = sum[SPK_PAIR_S], *rs = sum[SPK_PAIR_RS];
+    ROW_LOOP
+    for (unsigned i = 0; i < width; i++) {
+        float k = clampf(d[i], 0, 1.6f);
+        above[i] = 1 + s[i] + k * (rs[i] + r[i]);
+        below[i] = 1 + 2 * k * r[i] + k * k * (rr[i] - own[i]);
+    }
+}
+
+static void energy_row(float *energy, const float *a, const float *b, unsigned width)
+{
+    ROW_LOOP
+    for (unsigned i = 0; i < width; i++)
+        energy[i] = (a[i] - b[i]) * (a[i] - b[i]);
+}
+
+static void share_row(float *share, const float *energy, const float *noise, float factor, unsigned width)
+{
+    ROW_LOOP
+    for (unsigned i = 0; i < width; i++)
+        share[i] = clampf((energy[i] - factor * noise[i]) / (energy[i] > 1e-20f ? energy[i] : 1e-20f), 0, 1);
+}
+
+static void join_row(float *sum, const float *share, const float *a, const float *b, unsigned width)
+{
+    ROW_LOOP
+    for (unsigned i = 0; i < width; i++)
+        sum[i] += share[i] * (a[i] - b[i]);
+}
+
 static inline float softplus(float x)
 {
     return x > 20 ? x : log_of(1 + exp_of(x));
@@ -512,4 +600,6 @@ static void accumulate_row(float *sum, const float *a, const float *b, unsigned 
     .down = down_row, .along = along_row, .taps = taps_row, .halve = halve_row, .variance = variance_row,    \
     .inverse = inverse_row, .normalise = normalise_row, .gather = gather_row, .solve = solve_row,            \
     .joint = joint_row, .expect = expect_row, .linear = linear_row, .ratio_log = ratio_log_row,              \
-    .softmax = softmax_row, .exponent = exponent_row, .accumulate = accumulate_row
+    .softmax = softmax_row, .exponent = exponent_row, .accumulate = accumulate_row, .pair = pair_row,        \
+    .residual = residual_row, .slope = slope_row, .compose = compose_row, .energy = energy_row,              \
+    .share = share_row, .join = join_row

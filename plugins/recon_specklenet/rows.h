@@ -73,6 +73,18 @@ struct spk_net_joint {
     unsigned width;
 };
 
+/* Frame means at a known displacement: r the warped reference, s the sample over the warped envelope, less 1. */
+enum spk_net_pair { SPK_PAIR_R, SPK_PAIR_RR, SPK_PAIR_S, SPK_PAIR_RS, SPK_PAIR_SS, SPK_PAIRS };
+
+/* The fit s + 1 = T (1 + d r) in one window. */
+struct spk_net_slope {
+    const float *sum[SPK_PAIRS];
+    const float *residual;
+    float *d;
+    float *own, *noise; /* NULL, or: variance of the noise in r; of that in d, one pixel and one frame */
+    unsigned width;
+};
+
 /* Mean of a distribution over offsets whose logits are gated sums of correlations. */
 struct spk_net_expect {
     const float *volume; /* [window][offset], planes apart */
@@ -114,6 +126,21 @@ struct spk_net_rows {
     void (*solve)(const struct spk_net_solve *row);
     void (*joint)(const struct spk_net_joint *row);
     void (*expect)(const struct spk_net_expect *row);
+    /* Adds one frame to SPK_PAIRS rows `sum_plane` apart; s = sample * scale - 1. */
+    void (*pair)(float *sum, size_t sum_plane, const float *r, const float *sample, const float *scale,
+                 unsigned width);
+    /* What a line through s over r leaves, mean square. */
+    void (*residual)(float *out, const float *const sum[SPK_PAIRS], unsigned width);
+    void (*slope)(const struct spk_net_slope *row);
+    /* Numerator and denominator of T where d is known and the noise of r has the variance `own`. */
+    void (*compose)(float *above, float *below, const float *const sum[SPK_PAIRS], const float *d,
+                    const float *own, unsigned width);
+    /* energy[x] = (a[x] - b[x])^2 */
+    void (*energy)(float *energy, const float *a, const float *b, unsigned width);
+    /* share[x] = of energy[x], what is above factor * noise[x]. */
+    void (*share)(float *share, const float *energy, const float *noise, float factor, unsigned width);
+    /* sum[x] += share[x] * (a[x] - b[x]) */
+    void (*join)(float *sum, const float *share, const float *a, const float *b, unsigned width);
     /* out[x] = factor * (a[x] - b[x]) + offset. b may be NULL. */
     void (*linear)(float *out, const float *a, const float *b, float factor, float offset, unsigned width);
     /* out[x] = factor * clamp(ln(max(a[x], 1e-6) / divisor), low, high). */

@@ -244,6 +244,7 @@ spk_status spk_specklenet_process(struct spk_specklenet *net, const struct spk_s
             return error->status;
         choose(net);
     }
+    solve_contrast(net);
     write_maps(net, maps);
     return SPK_OK;
 }

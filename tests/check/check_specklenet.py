@@ -52,7 +52,7 @@ def run_plugin(program, folder, reference, sample, passes):
 
 def run_reference(net, reference, sample, passes):
     with torch.no_grad():
-        maps = net(torch.tensor(reference)[None], torch.tensor(sample)[None], passes)
+        maps = net(torch.tensor(reference)[None], torch.tensor(sample)[None], passes, closed=True)
     quality = (1 / maps.misfit[0, 0]).clamp(np.exp(-32), 1)
     return dict(zip(QUANTITIES, (m.numpy() for m in (maps.t[0, 0], maps.d[0, 0], maps.u[0, 0], maps.u[0, 1], quality))))
 

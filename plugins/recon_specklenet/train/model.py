@@ -137,9 +137,9 @@ class SpeckleNet(nn.Module):
         step, t, d, scale = self.fusion(torch.cat([features, count], 1), steps, ts, ds, errors)
         return flow + step, t, d, scale, misfit, noise, (flow[:, None] + steps, ts, ds)
 
-    def forward(self, reference, sample, passes=1):
+    def forward(self, reference, sample, passes=1, closed=False):
         """reference, sample: [batch, frames, y, x] corrected for dark and flat. passes: how often the fusion starts anew from its
-        own displacement."""
+        own displacement. closed: as the plugin, which solves T and D again where the displacement is found; no gradient passes that."""
         height, width = reference.shape[2:]
         extra = (0, -width % GRID, 0, -height % GRID)
         reference, sample = (F.pad(f, extra, mode="replicate") if any(extra) else f for f in (reference, sample))
@@ -149,6 +149,8 @@ class SpeckleNet(nn.Module):
         u = levels[-1]
         for _ in range(passes):
             u, t, d, scale, misfit, noise, candidates = self.refine(coefficients, sample, envelope, u.detach())
+        if closed:
+            t, d = physics.contrast(coefficients, sample, envelope, u, d)
         cut = lambda image: image[..., :height, :width]
         return Maps(cut(u), cut(t), cut(d), cut(scale), [2 * levels[0], 2 * levels[1], levels[2]], cut(misfit), noise,
                     tuple(cut(c) for c in candidates))

@@ -269,3 +269,77 @@ def local_change(flow):
 
 def log_frames(frames):
     return math.log(frames) / 1.5 - 1
+
+
+CONTRAST_WINDOWS = 6  # of the closed form behind the fusion: supports 1 to 33 px
+FIRST_D = 2  # D by regression needs some pixels: its finest window
+CONTRAST_COUNT = 8  # scan positions from which D is a closed form too
+SPLINE_NOISE = 0.7643  # mean over fractions of a pixel of the white noise's variance that cubic spline interpolation keeps
+NARROW_BANDS, WIDE_BAND = 9, 17  # px: where the energy of the three fine bands, and of the others, is averaged
+D_GAIN, T_GAIN = 1.3, 2.0  # by how much a band's energy has to exceed its noise to count
+MEDIAN_OF_SQUARE = 0.4549  # of a normal variable of variance 1
+
+
+def band_noise():
+    """Variance of white noise of variance 1 in the difference of two neighbouring windows' means."""
+    dot = torch.zeros(1, 1, 129, 129)
+    dot[0, 0, 64, 64] = 1
+    kernels = cascade(dot, CONTRAST_WINDOWS)
+    return [float((a - b).square().sum()) for a, b in zip(kernels, kernels[1:])]
+
+
+def lower_median(values):
+    return values[:, :, ::4, ::4].flatten(1).median(1)[0].view(-1, 1, 1, 1)
+
+
+def shrink(windows, noise, first, gain):
+    """The mean of the widest window, and of each difference between two windows the share that its local energy has above its noise
+    (J. Lim's local Wiener filter, a band at a time). `noise`: variance of the window of one pixel, where it is not coloured."""
+    bands = band_noise()
+    last = len(windows) - 1
+    finest = (windows[first] - windows[first + 1]).square() / (noise * bands[first])
+    noise = noise * (gain * (lower_median(finest) / MEDIAN_OF_SQUARE).clamp_min(1))
+    out = windows[last]
+    for k in range(last - 1, first - 1, -1):
+        band = windows[k] - windows[k + 1]
+        side = NARROW_BANDS if k < 3 else WIDE_BAND
+        energy, expected = box(band.square(), side), bands[k] * box(noise, side)
+        share = ((energy - expected) / energy.clamp_min(1e-20)).clamp(0, 1)
+        out = out + box(share, 3) * band
+    return out
+
+
+@torch.no_grad()
+def contrast(reference, sample, envelope, flow, d):
+    """T and D at a displacement that is known: least squares in windows of 1 to 33 px, joined band by band. The noise of the reference,
+    which draws D down, is taken off its variance by its share of the residual. Below CONTRAST_COUNT positions D is as given."""
+    frames = reference.shape[1]
+    r = warp(reference, flow)
+    s = sample / warp_linear(envelope, flow) - 1
+    sums = torch.stack([r.mean(1), r.square().mean(1), s.mean(1), (r * s).mean(1), s.square().mean(1)], 1)
+    windows = [w.unsqueeze(2).unbind(1) for w in cascade(sums, CONTRAST_WINDOWS)]
+    a, rr, c, rs, ss = windows[NARROW - 1]
+    spread, common = rr - a * a, rs - a * c
+    residual = (ss - c * c - common * common / (spread + 1e-5)).clamp_min(1e-9)
+    residual = torch.minimum(residual, 3 * lower_median(residual))
+
+    def regress(sums):
+        a, rr, c, rs, _ = sums
+        spread, common = rr - a * a, rs - a * c
+        slope = (common / (spread + 1e-6)).clamp(0, 2)
+        own = SPLINE_NOISE * residual / ((1 + c).clamp_min(0.05) + SPLINE_NOISE * slope * slope)
+        own = torch.minimum(own, 0.5 * spread)
+        slope = common / (spread - own).clamp_min(1e-5)
+        return slope / (1 + c - slope * a).clamp_min(0.02), own, spread, 1 + c - slope * a
+
+    fits = [regress(w) for w in windows]
+    _, own, spread, base = fits[NARROW - 1]
+    if frames >= CONTRAST_COUNT:
+        noise = residual / (frames * (spread + 1e-6) * base.clamp_min(0.1).square())
+        d = shrink([f[0] for f in fits], noise, FIRST_D, D_GAIN).clamp(-0.2, 1.6)
+    a, rr, c, rs, _ = windows[0]
+    k = d.clamp(0, 1.6)
+    above = cascade(1 + c + k * (rs + a), CONTRAST_WINDOWS)
+    below = cascade(1 + 2 * k * a + k * k * (rr - own), CONTRAST_WINDOWS)
+    ts = [x / y.clamp_min(0.02) for x, y in zip(above, below)]
+    return shrink(ts, residual / frames, 0, T_GAIN).clamp(0.02, 2), d

@@ -7,7 +7,7 @@ from judging import Judge, middle, squares  # noqa: E402
 
 
 def errors(net, batch):
-    maps = net(batch.reference, batch.sample)
+    maps = net(batch.reference, batch.sample, closed=True)
     own = [middle(squares(a, b)) for a, b in ((maps.u, batch.u), (maps.t, batch.t), (maps.d, batch.d))]
     u, t, d = maps.candidates
     single = [squares(u, batch.u[:, None]), squares(t[:, :, None], batch.t[:, None]), squares(d[:, :, None], batch.d[:, None])]
