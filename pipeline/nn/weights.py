@@ -37,9 +37,9 @@ def state_of(checkpoint):
     return {name.removeprefix("module."): value.double().cpu().numpy() for name, value in state.items()}
 
 
-def add_options(parser):
+def add_options(parser, required=True):
     """What write() is told, as options of a converter."""
-    parser.add_argument("--trained", choices=TRAINED, required=True)
+    parser.add_argument("--trained", choices=TRAINED, required=required)
     parser.add_argument("--half", action="store_true", help="store float16")
     for text in ("training", "validation", "licence", "provenance"):
         parser.add_argument(f"--{text}", default="")

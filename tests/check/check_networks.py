@@ -5,11 +5,13 @@
 The PyTorch models are those of plugins/recon_NAME/train/model.py. Weights and statistics of normalisation are random, of a size that makes displacements of some
 pixels, as trained ones are: otherwise the warping would hardly be tested."""
 
+import json
 import pathlib
 import subprocess
 import sys
 import tempfile
 
+import h5py
 import numpy as np
 import torch
 
@@ -93,6 +95,87 @@ def check_espinnet(program, folder, module, convert):
     return good
 
 
+def write_keras(path, module_list, whole):
+    """Writes convolutions and normalisations as Keras does: `module_list` holds (convolution, normalisation or None) in order.
+    `whole`: as Model.save(), with the graph, the layers' names in two parts and normalisations behind all convolutions; else as
+    save_weights(), in the order of the layers."""
+    layers, config, before = [], [], "input_1"
+    for index, (conv, norm) in enumerate(module_list):
+        name = f"conv2d_{index}"
+        layers.append((name, {"kernel:0": conv.weight.detach().numpy().transpose(2, 3, 1, 0)}))
+        if conv.bias is not None:
+            layers[-1][1]["bias:0"] = conv.bias.detach().numpy()
+        config.append({"class_name": "Conv2D", "config": {"name": name, "strides": list(conv.stride), "padding": "valid"},
+                       "inbound_nodes": [[[before, 0, 0, {}]]]})
+        if norm is None:
+            continue
+        normal = f"batch_normalization_{index}"
+        values = {"gamma:0": norm.weight, "beta:0": norm.bias, "moving_mean:0": norm.running_mean,
+                  "moving_variance:0": norm.running_var + norm.eps - 1e-3}  # Keras adds 0.001
+        layers.append((normal, {key: value.detach().numpy() for key, value in values.items()}))
+        config.append({"class_name": "BatchNormalization", "config": {"name": normal, "epsilon": 1e-3},
+                       "inbound_nodes": [[[name, 0, 0, {}]]]})
+        before = normal
+    if whole:
+        layers.sort(key=lambda layer: not layer[0].startswith("conv2d"))
+    with h5py.File(path, "w") as file:
+        root = file.create_group("model_weights") if whole else file
+        names = [name.encode() for name, _ in layers]
+        parts = {"layer_names0": names[:40], "layer_names1": names[40:]} if whole else {"layer_names": names}
+        for key, value in parts.items():
+            root.attrs[key] = value
+        for name, arrays in layers:
+            group = root.create_group(name)
+            group.attrs["weight_names"] = [f"{name}/{key}".encode() for key in arrays]
+            for key, value in arrays.items():
+                group[f"{name}/{key}"] = value
+        if whole:
+            file.attrs["model_config"] = json.dumps({"class_name": "Functional", "config": {"layers": config}})
+
+
+def modules_in_order(model):
+    """(convolution, normalisation) of SPINNet as its description lists them."""
+    parts = [*model.reference.levels, *model.sample.levels]
+    parts += [part for pair in zip(model.flow, model.t) for part in pair]
+    parts += [model.refine_flow, model.refine_t] if model.refiners else []
+    found = []
+    for module in (module for part in parts for module in part.modules()):
+        if isinstance(module, torch.nn.Conv2d):
+            found.append([module, None])
+        elif isinstance(module, torch.nn.BatchNorm2d):
+            found[-1][1] = module
+    return found
+
+
+def check_keras(folder, model, levels, refiners, radius, path):
+    """The same weights by way of Keras' files: the same numbers as straight from PyTorch. Files that do not fit are refused."""
+    import convert_keras
+
+    good = True
+    with h5py.File(path) as straight:
+        expected = {name: straight["weights"][name][()] for name in names_below(straight["weights"])}
+    for whole in (False, True):
+        write_keras(folder / "keras.h5", modules_in_order(model), whole)
+        convert_keras.convert(folder / "keras.h5", folder / "from_keras.h5", "random", levels, radius, refiners)
+        with h5py.File(folder / "from_keras.h5") as file:
+            good &= set(names_below(file["weights"])) == set(expected)
+            worst = max(np.abs(file["weights"][name][()] - value).max() for name, value in expected.items())
+        good &= bool(worst < 1e-5)
+        print(f"spinnet 6-{7 - levels} from Keras' {'model' if whole else 'weights'}: worst weight differs by {worst:.1e}")
+    try:
+        convert_keras.convert(folder / "keras.h5", folder / "from_keras.h5", "random", levels, radius, not refiners)
+        good = False
+    except ValueError as refusal:
+        print("refused:", refusal)
+    return good
+
+
+def names_below(group):
+    found = []
+    group.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
 def check_spinnet(program, folder, module, convert):
     generator, random = torch.Generator().manual_seed(6), np.random.default_rng(6)
     good = True
@@ -105,6 +188,7 @@ def check_spinnet(program, folder, module, convert):
             last.weight.data.mul_(0.2)
         path = folder / "weights.h5"
         convert.convert(model.state_dict(), path, "random")
+        good &= check_keras(folder, model, levels, refiners, radius, path)
         reference, sample = images(random, 2, height, width)
         expected = module.estimate(model, reference, sample, fit)
         for backend in ("auto", "c") if height == 64 else ("auto",):
