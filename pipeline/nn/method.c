@@ -246,3 +246,23 @@ spk_status spk_nn_recon_process(struct spk_nn_recon *recon, const struct spk_sta
         store(recon, maps);
     return status;
 }
+
+uint32_t spk_nn_method_side(uint32_t length, uint32_t side)
+{
+    return (length + side - 1) / side * side;
+}
+
+int spk_nn_method_fit(struct spk_nn *nn, int tensor, uint32_t height, uint32_t width)
+{
+    struct spk_nn_shape shape = spk_nn_shape_of(nn, tensor);
+    if (shape.height == height && shape.width == width)
+        return tensor;
+    return spk_nn_resize(nn, tensor, height, width, true, 1);
+}
+
+int spk_nn_method_out(struct spk_nn *nn, int tensor, uint32_t height, uint32_t width)
+{
+    tensor = spk_nn_method_fit(nn, tensor, height, width);
+    spk_nn_keep(nn, tensor);
+    return tensor;
+}

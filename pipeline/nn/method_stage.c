@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+enum { PATH_SIZE = 4096 };
+
 struct instance {
     const struct spk_nn_method *method;
     struct spk_nn_recon_config config;
@@ -22,12 +24,10 @@ void spk_nn_stage_close(void **self)
     *self = NULL;
 }
 
-static spk_status load(struct instance *instance, const void *within, struct spk_error *error)
+static spk_status load(struct spk_nn_weights **weights, const struct spk_nn_method *method, const char *path,
+                       struct spk_error *error)
 {
-    const struct spk_nn_method *method = instance->method;
-    char path[4096];
-    spk_nn_weights_path(instance->config.network.weights, method->architecture, within, path, sizeof path);
-    spk_status status = spk_nn_weights_load(&instance->weights, path, method->architecture, error);
+    spk_status status = spk_nn_weights_load(weights, path, method->architecture, error);
     if (status == SPK_IO) {
         spk_fail_context(error,
                          "no weights: make them with plugins/%s/train, or name a file by the option weights",
@@ -36,12 +36,25 @@ static spk_status load(struct instance *instance, const void *within, struct spk
             error->status = SPK_UNSUPPORTED;
         return SPK_UNSUPPORTED;
     }
-    if (!status)
-        status = spk_nn_recon_check(method, instance->weights, error);
-    if (status)
-        return status;
-    spk_nn_weights_warn(instance->weights, path);
-    return SPK_OK;
+    return status ? status : spk_nn_recon_check(method, *weights, error);
+}
+
+static void find(const struct spk_nn_recon_config *config, const struct spk_nn_method *method,
+                 const void *within, char path[PATH_SIZE])
+{
+    spk_nn_weights_path(config->network.weights, method->architecture, within, path, PATH_SIZE);
+}
+
+void spk_nn_stage_check(const struct spk_nn_method *method, const void *within, const void *config,
+                        const struct spk_check *check)
+{
+    struct spk_nn_weights *weights = NULL;
+    struct spk_error error = {0};
+    char path[PATH_SIZE];
+    find(config, method, within, path);
+    load(&weights, method, path, &error);
+    spk_check_error(check, "weights", &error);
+    spk_nn_weights_destroy(&weights);
 }
 
 spk_status spk_nn_stage_open(const struct spk_nn_method *method, const void *within,
@@ -55,9 +68,13 @@ spk_status spk_nn_stage_open(const struct spk_nn_method *method, const void *wit
     instance->config = *(const struct spk_nn_recon_config *)config;
     instance->team = host->team;
     *self = instance;
-    spk_status status = load(instance, within, error);
+    char path[PATH_SIZE];
+    find(&instance->config, method, within, path);
+    spk_status status = load(&instance->weights, method, path, error);
     if (status)
         spk_nn_stage_close(self);
+    else
+        spk_nn_weights_warn(instance->weights, path);
     return status;
 }
 

@@ -121,21 +121,6 @@ static void estimate_contrasts(struct spk_nn *nn, const struct sides *s, struct 
     ports->dark_field = estimate(nn, spreads, "d", 1);
 }
 
-static int fit_to(struct spk_nn *nn, int tensor, uint32_t height, uint32_t width)
-{
-    struct spk_nn_shape shape = spk_nn_shape_of(nn, tensor);
-    if (shape.height == height && shape.width == width)
-        return tensor;
-    return spk_nn_resize(nn, tensor, height, width, true, 1);
-}
-
-static int keep(struct spk_nn *nn, int tensor, uint32_t height, uint32_t width)
-{
-    tensor = fit_to(nn, tensor, height, width);
-    spk_nn_keep(nn, tensor);
-    return tensor;
-}
-
 static bool has_refiners(const struct spk_nn_weights *weights)
 {
     const char *variant = spk_nn_weights_text(weights, "variant");
@@ -146,16 +131,16 @@ static void build(struct spk_nn *nn, const struct spk_nn_weights *weights, uint3
                   struct spk_nn_ports *ports)
 {
     const struct spk_nn_shape shape = {SPK_ESPINNET_FRAMES, height, width, 1};
-    uint32_t side = SPK_ESPINNET_SIDE, net_height = (height + side - 1) / side * side,
-             net_width = (width + side - 1) / side * side;
+    const uint32_t net_height = spk_nn_method_side(height, SPK_ESPINNET_SIDE);
+    const uint32_t net_width = spk_nn_method_side(width, SPK_ESPINNET_SIDE);
     int first[LEVELS], second[LEVELS];
     spk_nn_part(nn, SPK_NN_PART_REFERENCE);
     ports->reference = spk_nn_input(nn, &shape);
-    struct sides sides = {.reference = fit_to(nn, ports->reference, net_height, net_width)};
+    struct sides sides = {.reference = spk_nn_method_fit(nn, ports->reference, net_height, net_width)};
     features(nn, sides.reference, first);
     spk_nn_part(nn, SPK_NN_PART_SAMPLE);
     ports->sample = spk_nn_input(nn, &shape);
-    sides.sample = fit_to(nn, ports->sample, net_height, net_width);
+    sides.sample = spk_nn_method_fit(nn, ports->sample, net_height, net_width);
     features(nn, sides.sample, second);
     sides.first = first[LEVELS - 1];
     sides.second = second[LEVELS - 1];
@@ -164,10 +149,11 @@ static void build(struct spk_nn *nn, const struct spk_nn_weights *weights, uint3
     if (has_refiners(weights))
         refine(nn, &sides, ports);
     int warped = spk_nn_warp(nn, sides.reference, ports->flow);
-    ports->quality = keep(nn, spk_nn_correlation(nn, sides.sample, warped, QUALITY_RADIUS), height, width);
-    ports->flow = keep(nn, ports->flow, height, width);
-    ports->transmission = keep(nn, ports->transmission, height, width);
-    ports->dark_field = keep(nn, ports->dark_field, height, width);
+    ports->quality =
+        spk_nn_method_out(nn, spk_nn_correlation(nn, sides.sample, warped, QUALITY_RADIUS), height, width);
+    ports->flow = spk_nn_method_out(nn, ports->flow, height, width);
+    ports->transmission = spk_nn_method_out(nn, ports->transmission, height, width);
+    ports->dark_field = spk_nn_method_out(nn, ports->dark_field, height, width);
 }
 
 const struct spk_nn_method spk_espinnet = {.name = "espinnet",

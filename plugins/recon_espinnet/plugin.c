@@ -13,11 +13,7 @@ static const struct spk_option options[] = {SPK_NN_OPTIONS(offsetof(struct spk_n
                                             SPK_NN_BULK_OPTION("0"),
                                             SPK_OPTION_END};
 
-static spk_status open_instance(const struct spk_host *host, const void *config, void **self,
-                                struct spk_error *error)
-{
-    return spk_nn_stage_open(&spk_espinnet, options, host, config, self, error);
-}
+SPK_NN_STAGE_ENTRIES(spk_espinnet, options)
 
 static const struct spk_plugin plugin = {
     .abi = SPK_PLUGIN_ABI,
@@ -27,6 +23,7 @@ static const struct spk_plugin plugin = {
     .version = "1.0",
     .options = options,
     .config_size = sizeof(struct spk_nn_recon_config),
+    .check = check_instance,
     .open = open_instance,
     .close = spk_nn_stage_close,
     .stage = &spk_nn_stage,

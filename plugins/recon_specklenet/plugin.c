@@ -64,6 +64,18 @@ static spk_status open_instance(const struct spk_host *host, const void *config,
     return SPK_OK;
 }
 
+static void check_instance(const void *config, struct spk_check *check)
+{
+    const struct spk_specklenet_config *values = config;
+    struct spk_nn_weights *weights = NULL;
+    struct spk_error error = {0};
+    char path[4096];
+    spk_nn_weights_path(values->network.weights, "recon_specklenet", options, path, sizeof path);
+    spk_specklenet_load(&weights, path, &error);
+    spk_check_error(check, "weights", &error);
+    spk_nn_weights_destroy(&weights);
+}
+
 static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,
                           struct spk_error *error)
 {
@@ -117,6 +129,7 @@ static const struct spk_plugin plugin = {
     .version = "1.0",
     .options = options,
     .config_size = sizeof(struct spk_specklenet_config),
+    .check = check_instance,
     .open = open_instance,
     .close = close_instance,
     .stage = &stage,

@@ -5,11 +5,7 @@ static const struct spk_option options[] = {SPK_NN_OPTIONS(offsetof(struct spk_n
                                             SPK_NN_FIT_OPTIONS("64", "pad"), SPK_NN_BULK_OPTION("16"),
                                             SPK_OPTION_END};
 
-static spk_status open_instance(const struct spk_host *host, const void *config, void **self,
-                                struct spk_error *error)
-{
-    return spk_nn_stage_open(&spk_spinnet, options, host, config, self, error);
-}
+SPK_NN_STAGE_ENTRIES(spk_spinnet, options)
 
 static const struct spk_plugin plugin = {
     .abi = SPK_PLUGIN_ABI,
@@ -19,6 +15,7 @@ static const struct spk_plugin plugin = {
     .version = "1.0",
     .options = options,
     .config_size = sizeof(struct spk_nn_recon_config),
+    .check = check_instance,
     .open = open_instance,
     .close = spk_nn_stage_close,
     .stage = &spk_nn_stage,

@@ -117,37 +117,22 @@ static struct choices choices_of(const struct spk_nn_weights *weights)
                             .refiners = strstr(variant, "refiners") != NULL};
 }
 
-static int fit_to(struct spk_nn *nn, int tensor, uint32_t height, uint32_t width)
-{
-    struct spk_nn_shape shape = spk_nn_shape_of(nn, tensor);
-    if (shape.height == height && shape.width == width)
-        return tensor;
-    return spk_nn_resize(nn, tensor, height, width, true, 1);
-}
-
-static int keep(struct spk_nn *nn, int tensor, uint32_t height, uint32_t width)
-{
-    tensor = fit_to(nn, tensor, height, width);
-    spk_nn_keep(nn, tensor);
-    return tensor;
-}
-
 static void build(struct spk_nn *nn, const struct spk_nn_weights *weights, uint32_t height, uint32_t width,
                   struct spk_nn_ports *ports)
 {
     const struct choices choices = choices_of(weights);
     const struct spk_nn_shape shape = {1, height, width, 1};
-    uint32_t side = SPK_SPINNET_SIDE, net_height = (height + side - 1) / side * side,
-             net_width = (width + side - 1) / side * side;
+    const uint32_t net_height = spk_nn_method_side(height, SPK_SPINNET_SIDE);
+    const uint32_t net_width = spk_nn_method_side(width, SPK_SPINNET_SIDE);
     struct side first, second;
     int flow = -1, t = -1;
     spk_nn_part(nn, SPK_NN_PART_REFERENCE);
     ports->reference = spk_nn_input(nn, &shape);
-    int reference = fit_to(nn, ports->reference, net_height, net_width);
+    int reference = spk_nn_method_fit(nn, ports->reference, net_height, net_width);
     look_at(nn, reference, "reference", &first);
     spk_nn_part(nn, SPK_NN_PART_SAMPLE);
     ports->sample = spk_nn_input(nn, &shape);
-    int sample = fit_to(nn, ports->sample, net_height, net_width);
+    int sample = spk_nn_method_fit(nn, ports->sample, net_height, net_width);
     look_at(nn, sample, "sample", &second);
     for (unsigned i = 0; i < choices.levels; i++)
         estimate_level(nn, &first, &second, i, choices.radius, &flow, &t);
@@ -157,9 +142,9 @@ static void build(struct spk_nn *nn, const struct spk_nn_weights *weights, uint3
     flow = spk_nn_resize(nn, flow, net_height, net_width, true, gain);
     t = spk_nn_warp(nn, spk_nn_resize(nn, t, net_height, net_width, true, 1), flow);
     int quality = spk_nn_correlation(nn, sample, spk_nn_warp(nn, reference, flow), QUALITY_RADIUS);
-    ports->flow = keep(nn, flow, height, width);
-    ports->transmission = keep(nn, t, height, width);
-    ports->quality = keep(nn, quality, height, width);
+    ports->flow = spk_nn_method_out(nn, flow, height, width);
+    ports->transmission = spk_nn_method_out(nn, t, height, width);
+    ports->quality = spk_nn_method_out(nn, quality, height, width);
     ports->dark_field = -1;
 }
 

@@ -86,7 +86,28 @@ spk_status spk_nn_stage_open(const struct spk_nn_method *method, const void *wit
                              const struct spk_host *host, const void *config, void **self,
                              struct spk_error *error);
 void spk_nn_stage_close(void **self);
+/* Reports weights that are missing or of another network. As struct spk_plugin.check. */
+void spk_nn_stage_check(const struct spk_nn_method *method, const void *within, const void *config,
+                        const struct spk_check *check);
 extern const struct spk_stage spk_nn_stage;
+
+/* The entries open_instance() and check_instance() of a plugin with this method and option table. */
+#define SPK_NN_STAGE_ENTRIES(method, options)                                                                \
+    static spk_status open_instance(const struct spk_host *host, const void *config, void **self,            \
+                                    struct spk_error *error)                                                 \
+    {                                                                                                        \
+        return spk_nn_stage_open(&(method), options, host, config, self, error);                             \
+    }                                                                                                        \
+    static void check_instance(const void *config, struct spk_check *check)                                  \
+    {                                                                                                        \
+        spk_nn_stage_check(&(method), options, config, check);                                               \
+    }
+
+/* For build(): the least multiple of `side` that is no less than `length`; a tensor resized to a form that it may have already (corners
+ * aligned); the same, kept as an output. */
+uint32_t spk_nn_method_side(uint32_t length, uint32_t side);
+int spk_nn_method_fit(struct spk_nn *nn, int tensor, uint32_t height, uint32_t width);
+int spk_nn_method_out(struct spk_nn *nn, int tensor, uint32_t height, uint32_t width);
 
 /* The options that follow SPK_NN_OPTIONS(offsetof(struct spk_nn_recon_config, network)). */
 #define SPK_NN_FIT_OPTIONS(multiple, fit_default)                                                            \
