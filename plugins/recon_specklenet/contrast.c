@@ -5,6 +5,7 @@
  * where the fusion's sums were. */
 #include "internal.h"
 
+#include <math.h>
 #include <string.h>
 
 enum {
@@ -21,6 +22,7 @@ enum {
 static const float gain_t = 2, gain_d = 1.3f;  /* how far above its noise a band's energy has to be */
 static const float median_of_square = 0.4549f; /* of a normal variable of variance 1 */
 static const float most_over_median = 3;       /* a residual beyond is misfit, not noise */
+static const float most_noise = 1.2f;          /* of the reference, over the frame's median: likewise */
 /* Variance, in the difference of two neighbouring windows, of white noise of variance 1. */
 static const float band_noise[BANDS] = {0.8888889f, 0.0317025f, 0.0156503f, 0.0084870f, 0.0032902f};
 
@@ -122,14 +124,22 @@ static void estimate_residual(struct spk_specklenet *net)
         residual[i] = residual[i] < most ? residual[i] : most;
 }
 
+struct slopes {
+    struct spk_specklenet *net;
+    unsigned first, end; /* windows */
+    float most;
+};
+
 static void slope_task(void *context, unsigned y, unsigned worker)
 {
     (void)worker;
-    struct spk_specklenet *net = context;
+    const struct slopes *job = context;
+    struct spk_specklenet *net = job->net;
     const size_t at = (size_t)y * net->w;
-    for (unsigned k = FIRST_D; k < WINDOWS; k++) {
+    for (unsigned k = job->first; k < job->end; k++) {
         const bool spread = k == SPREAD_WINDOW;
         struct spk_net_slope row = {.residual = plane_at(net, PLANE_RESIDUAL) + at,
+                                    .most = job->most,
                                     .d = plane_at(net, PLANE_WINDOW + k) + at,
                                     .own = spread ? plane_at(net, PLANE_OWN) + at : NULL,
                                     .noise = spread ? plane_at(net, PLANE_NOISE) + at : NULL,
@@ -161,6 +171,15 @@ static void ratio_task(void *context, unsigned y, unsigned worker)
         for (unsigned x = 0; x < net->w; x++)
             above[x] /= below[x] > 0.02f ? below[x] : 0.02f;
     }
+}
+
+/* The noise of the reference first, from one window; then D in all of them. */
+static void find_slopes(struct spk_specklenet *net)
+{
+    struct slopes job = {net, SPREAD_WINDOW, SPREAD_WINDOW + 1, INFINITY};
+    spk_team_run(net->team, slope_task, &job, net->h);
+    job = (struct slopes){net, FIRST_D, WINDOWS, most_noise * plane_median(net, plane_at(net, PLANE_OWN))};
+    spk_team_run(net->team, slope_task, &job, net->h);
 }
 
 struct joining {
@@ -240,7 +259,7 @@ void solve_contrast(struct spk_specklenet *net)
     spk_team_run(net->team, pair_task, net, net->h);
     spk_team_run(net->team, pair_windows, net, SPK_PAIRS);
     estimate_residual(net);
-    spk_team_run(net->team, slope_task, net, net->h);
+    find_slopes(net);
     if (net->frames >= COUNT_D) {
         struct joining d = {net, FIRST_D, plane_at(net, PLANE_NOISE), each, net->d, -0.2f, 1.6f};
         join_windows(&d, gain_d);

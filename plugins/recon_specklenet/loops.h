@@ -404,6 +404,7 @@ static void slope_row(const struct spk_net_slope *q)
         float slope = clampf(common / (spread + 1e-6f), 0, 2);
         float own =
             spline_noise * q->residual[i] / ((light > 0.05f ? light : 0.05f) + spline_noise * slope * slope);
+        own = own < q->most ? own : q->most;
         own = own < 0.5f * spread ? own : 0.5f * spread;
         float pure = spread - own;
         slope = common / (pure > 1e-5f ? pure : 1e-5f);

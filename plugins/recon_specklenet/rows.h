@@ -80,6 +80,7 @@ enum spk_net_pair { SPK_PAIR_R, SPK_PAIR_RR, SPK_PAIR_S, SPK_PAIR_RS, SPK_PAIR_S
 struct spk_net_slope {
     const float *sum[SPK_PAIRS];
     const float *residual;
+    float most; /* noise that r is believed to have at most, a variance */
     float *d;
     float *own, *noise; /* NULL, or: variance of the noise in r; of that in d, one pixel and one frame */
     unsigned width;

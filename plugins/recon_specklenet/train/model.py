@@ -48,7 +48,7 @@ class Level(nn.Module):
 
     def offsets(self, like):
         """Displacement that each offset stands for: looking at reference(x + o) is a displacement of -o."""
-        line = -torch.arange(-self.radius, self.radius + 1, device=like.device).float()
+        line = -torch.arange(-self.radius, self.radius + 1, device=like.device).to(like.dtype)
         side = len(line)
         return line.repeat(side).view(1, -1, 1, 1), line.repeat_interleave(side).view(1, -1, 1, 1)
 

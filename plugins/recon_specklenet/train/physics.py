@@ -44,7 +44,7 @@ def cascade(image, count):
 
 def gaussian(image, sigma):
     radius = int(2.5 * sigma)
-    line = torch.exp(-torch.arange(-radius, radius + 1, device=image.device).float() ** 2 / (2 * sigma * sigma))
+    line = torch.exp(-torch.arange(-radius, radius + 1, device=image.device).to(image.dtype) ** 2 / (2 * sigma * sigma))
     line, channels = line / line.sum(), image.shape[1]
     image = F.conv2d(F.pad(image, (radius, radius, 0, 0), mode="replicate"), line.view(1, 1, 1, -1).repeat(channels, 1, 1, 1), groups=channels)
     return F.conv2d(F.pad(image, (0, 0, radius, radius), mode="replicate"), line.view(1, 1, -1, 1).repeat(channels, 1, 1, 1), groups=channels)
@@ -60,7 +60,7 @@ def spline(image):
     of (1, 4, 1) / 6 is sqrt(3) z^|n|, z = sqrt(3) - 2, whose terms are below 1e-7 from the 13th on."""
     radius = 12
     line = math.sqrt(3) * (math.sqrt(3) - 2) ** torch.arange(-radius, radius + 1, device=image.device).abs().double()
-    line, channels = (line / line.sum()).float(), image.shape[1]
+    line, channels = (line / line.sum()).to(image.dtype), image.shape[1]
     image = F.conv2d(F.pad(image, (radius, radius, 0, 0), mode="reflect"), line.view(1, 1, 1, -1).repeat(channels, 1, 1, 1), groups=channels)
     return F.conv2d(F.pad(image, (0, 0, radius, radius), mode="reflect"), line.view(1, 1, -1, 1).repeat(channels, 1, 1, 1), groups=channels)
 
@@ -73,7 +73,7 @@ def spline_weights(fraction):
 def positions(flow, axis):
     """Where x - flow falls along an axis: the four pixels round it, mirrored into the image, and their weights."""
     last = flow.shape[3 - axis] - 1
-    line = torch.arange(last + 1, device=flow.device).float()
+    line = torch.arange(last + 1, device=flow.device).to(flow.dtype)
     at = ((line.view(1, 1, -1) if axis == 0 else line.view(1, -1, 1)) - flow[:, axis]).clamp(0, last)
     first = at.floor()
     pixels = [first.long() + k for k in (-1, 0, 1, 2)]
@@ -97,8 +97,8 @@ def warp(coefficients, flow):
 def warp_linear(image, flow):
     """The same by bilinear interpolation, for what is smooth."""
     _, _, height, width = image.shape
-    y = torch.arange(height, device=image.device).float().view(1, height, 1) - flow[:, 1]
-    x = torch.arange(width, device=image.device).float().view(1, 1, width) - flow[:, 0]
+    y = torch.arange(height, device=image.device).to(flow.dtype).view(1, height, 1) - flow[:, 1]
+    x = torch.arange(width, device=image.device).to(flow.dtype).view(1, 1, width) - flow[:, 0]
     grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], -1)
     return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
@@ -276,6 +276,7 @@ FIRST_D = 2  # D by regression needs some pixels: its finest window
 CONTRAST_COUNT = 8  # scan positions from which D is a closed form too
 SPLINE_NOISE = 0.7643  # mean over fractions of a pixel of the white noise's variance that cubic spline interpolation keeps
 NARROW_BANDS, WIDE_BAND = 9, 17  # px: where the energy of the three fine bands, and of the others, is averaged
+NOISE_MOST = 1.2  # times the frame's median: noise of photons varies little where misfit does not
 D_GAIN, T_GAIN = 1.3, 2.0  # by how much a band's energy has to exceed its noise to count
 MEDIAN_OF_SQUARE = 0.4549  # of a normal variable of variance 1
 
@@ -323,16 +324,17 @@ def contrast(reference, sample, envelope, flow, d):
     residual = (ss - c * c - common * common / (spread + 1e-5)).clamp_min(1e-9)
     residual = torch.minimum(residual, 3 * lower_median(residual))
 
-    def regress(sums):
+    def regress(sums, most):
         a, rr, c, rs, _ = sums
         spread, common = rr - a * a, rs - a * c
         slope = (common / (spread + 1e-6)).clamp(0, 2)
         own = SPLINE_NOISE * residual / ((1 + c).clamp_min(0.05) + SPLINE_NOISE * slope * slope)
-        own = torch.minimum(own, 0.5 * spread)
+        own = torch.minimum(torch.minimum(own, most), 0.5 * spread)
         slope = common / (spread - own).clamp_min(1e-5)
         return slope / (1 + c - slope * a).clamp_min(0.02), own, spread, 1 + c - slope * a
 
-    fits = [regress(w) for w in windows]
+    most = NOISE_MOST * lower_median(regress(windows[NARROW - 1], torch.full_like(a, math.inf))[1])
+    fits = [regress(w, most) for w in windows]
     _, own, spread, base = fits[NARROW - 1]
     if frames >= CONTRAST_COUNT:
         noise = residual / (frames * (spread + 1e-6) * base.clamp_min(0.1).square())
