@@ -128,7 +128,10 @@ static uint32_t choose_rows(const struct nn_chain *chain, unsigned workers, size
 {
     uint32_t height = chain->height[chain->layers], best = 0, before = 0;
     double best_time = 0;
-    for (unsigned strips = 1; strips <= height; strips += 1 + strips / 16) {
+    for (uint32_t strips = 1, next; strips <= height; strips = next) {
+        next = strips + 1 + strips / 16;
+        if (next > height && strips < height)
+            next = height; /* one row each: what fits at all */
         uint32_t rows = (height + strips - 1) / strips;
         if (rows == before)
             continue;
