@@ -147,6 +147,14 @@ void spk_nn_keep(struct spk_nn *nn, int tensor)
         nn_mistake(nn, SPK_INVALID, "tensor %d cannot be kept: there is none", tensor);
 }
 
+void spk_nn_lend(struct spk_nn *nn, int tensor)
+{
+    if (tensor >= 0 && (unsigned)tensor < nn->nodes && nn->node[tensor].kept)
+        nn->node[tensor].lent = true;
+    else
+        nn_mistake(nn, SPK_INVALID, "tensor %d cannot be lent: it is neither input nor kept", tensor);
+}
+
 struct spk_nn_shape spk_nn_shape_of(const struct spk_nn *nn, int tensor)
 {
     if (tensor < 0 || (unsigned)tensor >= nn->nodes)

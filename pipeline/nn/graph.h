@@ -22,7 +22,7 @@ struct nn_node {
     struct spk_nn_shape shape;
     unsigned part, inputs;
     int input[SPK_NN_JOIN_MAX];
-    bool kept;
+    bool kept, lent;
     char name[SPK_NN_NAME_SIZE];
     struct nn_layer layer; /* NN_CONV */
     nn_rows_function rows; /* NN_ROWS */

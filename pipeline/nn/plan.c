@@ -109,8 +109,26 @@ static void live_until(struct spk_nn *nn, int index, int step)
     }
     if (node->dies < step)
         node->dies = step;
-    if (node->part != nn->step[step].part)
+    if (node->part != nn->step[step].part) {
         node->kept = true;
+        node->lent = false;
+    }
+}
+
+/* Steps lie in the order of their parts, as far as parts were listed one after the other; those of others between are included. */
+static void live_in_part(const struct spk_nn *nn, struct nn_node *node)
+{
+    int first = NN_NEVER, last = NN_NEVER;
+    for (unsigned s = 0; s < nn->steps; s++) {
+        if (nn->step[s].part != node->part)
+            continue;
+        first = first == NN_NEVER ? (int)s : first;
+        last = (int)s;
+    }
+    if (first == NN_NEVER)
+        return;
+    node->born = first;
+    node->dies = last;
 }
 
 static void find_lifetimes(struct spk_nn *nn)
@@ -132,6 +150,8 @@ static void find_lifetimes(struct spk_nn *nn)
         if (nn->node[i].kept) {
             nn->node[i].born = 0;
             nn->node[i].dies = (int)nn->steps;
+            if (nn->node[i].lent)
+                live_in_part(nn, &nn->node[i]);
         }
 }
 

@@ -12,6 +12,7 @@ enum {
     SCALES = 3
 };
 static const float LEAK = 0.1f;
+static const size_t WORKER_BYTES = (size_t)48 << 20; /* thinner strips than these repeat too many rows */
 
 struct body {
     const char *name[4], *head;
@@ -44,6 +45,7 @@ static int finish(struct spk_nn *nn, int input, const char *name, uint32_t chann
     const struct spk_nn_layer layer = {name, channels, 1, 1, 1, 1};
     int out = spk_nn_conv(nn, input, &layer);
     spk_nn_keep(nn, out);
+    spk_nn_lend(nn, out);
     return out;
 }
 
@@ -52,6 +54,7 @@ static void build_level(struct spk_nn *nn, struct level *level, const struct bod
     const unsigned side = 2 * level->radius + 1;
     const struct spk_nn_shape shape = {SPK_NET_LEVEL_WINDOWS * side * side + 3, level->h, level->w, 1};
     int x = level->volume = spk_nn_input(nn, &shape);
+    spk_nn_lend(nn, x);
     for (uint32_t i = 0; i < body->layers; i++)
         x = convolve(nn, x, body->name[i], body->channels, i ? 3 : 1, body->dilation[i]);
     level->gates = finish(nn, x, body->head, SPK_NET_LEVEL_WINDOWS + 2);
@@ -62,7 +65,11 @@ static void build_fusion(struct spk_specklenet *net)
     struct spk_nn *nn = net->nn;
     const bool wide = net->windows > SPK_NET_NARROW;
     const struct spk_nn_shape shape = {net->windows * WINDOW_FEATURES + GLOBAL_FEATURES, net->h, net->w, 1};
+    const struct spk_nn_shape sums = {net->windows * SPK_NET_SUMS, net->h, net->w, 1};
     net->features = spk_nn_input(nn, &shape);
+    net->sums_tensor = spk_nn_input(nn, &sums);
+    spk_nn_lend(nn, net->features);
+    spk_nn_lend(nn, net->sums_tensor);
     int x =
         convolve(nn, net->features, wide ? "fusion.enter.0" : "fusion.enter.0.narrow", ENTER_CHANNELS, 1, 1);
     x = convolve(nn, x, "fusion.enter.2", FINE_CHANNELS, 3, 1);
@@ -109,6 +116,8 @@ spk_status build_network(struct spk_specklenet *net, const struct spk_nn_weights
     }
     spk_nn_part(net->nn, LEVELS);
     build_fusion(net);
-    const struct spk_nn_config config = spk_nn_config_of(&net->config.network, net->team);
+    struct spk_nn_config config = spk_nn_config_of(&net->config.network, net->team);
+    if (!config.memory)
+        config.memory = WORKER_BYTES * spk_team_size(net->team);
     return spk_nn_prepare(net->nn, weights, &config, error);
 }

@@ -65,8 +65,8 @@ struct spk_specklenet {
     float floor[2];     /* of the variances */
     float *flow_x, *flow_y, *mean_x,
         *mean_y;         /* [plane] where a level or the fit starts; its mean over 9 x 9 px */
-    float *sums;         /* [windows][SPK_NET_SUMS][plane]; shares the memory of a volume where it fits */
-    float *own_sums;     /* it, where it does not */
+    int sums_tensor;     /* scratch of the fusion's part */
+    float *sums;         /* it: [windows][SPK_NET_SUMS][plane] */
     float *wide_mean;    /* [2][2][plane]: displacement averaged over the wide windows */
     float *joint;        /* [plane]: the transmission that is no feature */
     float *t, *d;        /* [plane] results */

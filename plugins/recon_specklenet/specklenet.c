@@ -90,10 +90,9 @@ static bool allocate_planes(struct spk_specklenet *net)
     }
     for (unsigned k = 0; k < 4; k++)
         good = (net->power[k / 2][k % 2] = take(net, SPK_NET_LEVEL_WINDOWS * net->wide_plane)) && good;
-    good = (net->noise_sample = take(net, net->plane)) && good;
+    good = (net->noise_sample = take(net, net->plane / 16)) && good; /* sides are multiples of four */
     if (net->windows > SPK_NET_NARROW) {
         good = (net->wide_mean = take(net, 4 * net->plane)) && good;
-        good = (net->own_sums = take(net, net->windows * SPK_NET_SUMS * net->plane)) && good;
     }
     return good;
 }
@@ -142,8 +141,7 @@ spk_status spk_specklenet_create(struct spk_specklenet **net, const struct spk_s
         spk_specklenet_destroy(&self);
         return status;
     }
-    /* the volume of the fine level has done its work when the sums are made */
-    self->sums = self->own_sums ? self->own_sums : spk_nn_data(self->nn, self->level[LEVELS - 1].volume);
+    self->sums = spk_nn_data(self->nn, self->sums_tensor);
     *net = self;
     return SPK_OK;
 }
@@ -154,10 +152,10 @@ void spk_specklenet_destroy(struct spk_specklenet **net)
     if (!self)
         return;
     float *const plane[] = {
-        self->mean,      self->r,       self->s,        self->q,       self->half_r, self->half_c,
-        self->half_q,    self->warped,  self->envelope, self->inverse, self->flow_x, self->flow_y,
-        self->mean_x,    self->mean_y,  self->joint,    self->t,       self->d,      self->noise_sample,
-        self->wide_mean, self->own_sums};
+        self->mean,     self->r,      self->s,        self->q,       self->half_r, self->half_c,
+        self->half_q,   self->warped, self->envelope, self->inverse, self->flow_x, self->flow_y,
+        self->mean_x,   self->mean_y, self->joint,    self->t,       self->d,      self->noise_sample,
+        self->wide_mean};
     for (size_t i = 0; i < sizeof plane / sizeof *plane; i++)
         free(plane[i]);
     for (unsigned k = 0; k < LEVELS; k++) {

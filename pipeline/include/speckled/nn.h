@@ -144,6 +144,11 @@ int spk_nn_custom(struct spk_nn *nn, const int *inputs, unsigned count, const st
 /* The tensor can be read at spk_nn_data() after its part has run, until that part runs again. */
 void spk_nn_keep(struct spk_nn *nn, int tensor);
 
+/* For an input or a kept tensor that only its own part, run as often as wanted, and the caller meanwhile need: from the run of a
+ * part before on, until a part behind is run or one of its inputs filled. Parts share the memory of what they lend. Without layers
+ * that read it, an input is scratch of its part. */
+void spk_nn_lend(struct spk_nn *nn, int tensor);
+
 /* Shape of a tensor; zeros for a negative number. */
 struct spk_nn_shape spk_nn_shape_of(const struct spk_nn *nn, int tensor);
 
