@@ -222,6 +222,8 @@ spk_status spk_stream_fill(struct spk_stream *stream, void *to, int value, size_
 spk_status spk_stream_wait(struct spk_stream *stream, struct spk_error *error)
 {
     struct spk_device *device = stream->device;
+    if (device->lost.status && !device->backend->enter(device->info.index, NULL))
+        device->backend->wait(stream->handle, NULL);
     spk_status status = enter(device, false, error);
     return status ? status : leave(device, device->backend->wait(stream->handle, error), error);
 }
@@ -346,6 +348,12 @@ void spk_graph_destroy(struct spk_graph **address)
 spk_device_operation spk_device_find(const struct spk_device *device, const char *name)
 {
     return device->backend == &spk_backend_cpu ? NULL : spk_module_symbol(name);
+}
+
+void spk_stream_discard(struct spk_stream *stream, spk_device_operation operation, const void *arguments)
+{
+    if (!stream->device->backend->enter(stream->device->info.index, NULL))
+        operation(stream->handle, arguments, NULL);
 }
 
 spk_status spk_stream_run(struct spk_stream *stream, spk_device_operation operation, const void *arguments,

@@ -135,7 +135,7 @@ void spk_integrate_device_destroy(struct spk_integrate_device **address)
     if (!d)
         return;
     if (d->forget)
-        spk_stream_run(d->stream, d->forget, &d->there, NULL);
+        spk_stream_discard(d->stream, d->forget, &d->there);
     spk_device_release(d->device, &d->memory);
     free(d);
     *address = NULL;

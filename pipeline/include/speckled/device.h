@@ -65,7 +65,8 @@ SPK_API spk_status spk_stream_copy(struct spk_stream *stream, void *to, const vo
 /* Queues filling device memory with the byte `value`. */
 SPK_API spk_status spk_stream_fill(struct spk_stream *stream, void *to, int value, size_t bytes,
                                    struct spk_error *error);
-/* Returns when everything queued is over. SPK_DEVICE also reports failures of work queued before. */
+/* Returns when everything queued is over, even on a lost device: what was queued before may still be running and write to memory that
+ * the caller is about to give back. SPK_DEVICE also reports failures of work queued before. */
 SPK_API spk_status spk_stream_wait(struct spk_stream *stream, struct spk_error *error);
 
 /* An event marks a place in a stream: it is reached when everything queued before is over. Before its first mark it counts as
@@ -94,6 +95,10 @@ SPK_API spk_device_operation spk_device_find(const struct spk_device *device, co
 /* Queues an operation. */
 SPK_API spk_status spk_stream_run(struct spk_stream *stream, spk_device_operation operation,
                                   const void *arguments, struct spk_error *error);
+
+/* Runs an operation that only gives things back: on a lost device too. */
+SPK_API void spk_stream_discard(struct spk_stream *stream, spk_device_operation operation,
+                                const void *arguments);
 
 /* What is queued on `stream` from now on is not run but kept, until spk_stream_recorded(), as a list that can be queued again and
  * again at once. Nothing may wait for the stream meanwhile, no event be marked on it, and no other stream be used. Memory that
