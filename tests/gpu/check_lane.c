@@ -69,6 +69,7 @@ struct player {
     unsigned next;
 };
 
+/* Waves whose sum stays below the mean: a count below zero would be none. */
 static double pattern(unsigned k, double x, double y)
 {
     double sum = 0;
@@ -76,7 +77,7 @@ static double pattern(unsigned k, double x, double y)
         double f = 2 * M_PI / (5 + 0.5 * i), angle = 2.4 * (i + 7 * k), phase = 1.7 * i * (k + 1);
         sum += cos(f * (x * cos(angle) + y * sin(angle)) + phase);
     }
-    return 2000 + 300 * sum;
+    return 2000 + 120 * sum;
 }
 
 /* Of more than 16 bits: the processor then keeps its stacks in float, as a device does. */
@@ -220,8 +221,7 @@ static double error_of(const struct kept *k, enum spk_map map, double value)
     return count ? sqrt(sum / (double)count) : INFINITY;
 }
 
-/* Refined maps are compared by what they are worth: where the frame's edge or a hot pixel leaves few data, each side's rounding and
- * linearisation (a cell of pixels at once, or each one) lead to another of several places that explain them as well. */
+/* Refined maps by what they are worth: each side linearises its own way, a cell of pixels at once or each one. */
 static void check_refined(const char *what, const char *recon, bool whole_field)
 {
     static const struct {
