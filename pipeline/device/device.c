@@ -309,19 +309,17 @@ spk_status spk_stream_record(struct spk_stream *stream, struct spk_error *error)
 spk_status spk_stream_recorded(struct spk_stream *stream, struct spk_graph **out, struct spk_error *error)
 {
     struct spk_device *device = stream->device;
-    struct spk_graph *graph = calloc(1, sizeof *graph);
     void *handle = NULL;
     *out = NULL;
     spk_status status = device->backend->enter(device->info.index, error);
     if (!status)
         status = leave(device, device->backend->recorded(stream->handle, &handle, error), error);
-    if (!status && !graph)
-        status = spk_fail(error, SPK_NOMEM, "no memory for a list of work");
-    if (status && handle)
-        device->backend->graph_destroy(handle);
-    if (status) {
-        free(graph);
+    if (status)
         return status;
+    struct spk_graph *graph = malloc(sizeof *graph);
+    if (!graph) {
+        device->backend->graph_destroy(handle);
+        return spk_fail(error, SPK_NOMEM, "no memory for a list of work");
     }
     *graph = (struct spk_graph){device, handle};
     *out = graph;

@@ -50,7 +50,7 @@ static void check_lists(struct spk_device *device)
 {
     struct spk_error error = {0};
     struct spk_stream *stream;
-    struct spk_graph *graph;
+    struct spk_graph *graph = NULL;
     unsigned char host[BYTES], back[BYTES];
     void *a, *b;
     memset(host, 1, BYTES);
