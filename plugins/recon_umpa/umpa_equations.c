@@ -85,7 +85,7 @@ static void pack_row(const struct piece *p, unsigned k, unsigned row, float *to,
         good[x - first] = x >= lo && x <= hi ? 1 : 0;
     if (lo > hi)
         return;
-    const float *values = umpa_row_values(u, &from, lo, (size_t)(hi - lo + 1), p->line);
+    const float *values = umpa_row_values(u, &from, lo, hi - lo + 1, p->line);
     u->ops->pack(to + (lo - first), good + (lo - first), values, from.mask + lo + from.shift, p->zero,
                  u->scale, UMPA_LIMIT, (unsigned)(hi - lo + 1));
 }

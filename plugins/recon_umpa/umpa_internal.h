@@ -136,11 +136,11 @@ static inline bool umpa_row_is_there(const struct umpa_row *row)
 
 /* Pixels x to x + count - 1, which are in view: where they are, or widened into `line`. */
 static inline const float *umpa_row_values(const struct spk_umpa *u, const struct umpa_row *row, int x,
-                                           size_t count, float *line)
+                                           int count, float *line)
 {
     if (row->data)
         return row->data + (x + row->shift);
-    u->ops->from_half(line, row->half + (x + row->shift), count);
+    u->ops->from_half(line, row->half + (x + row->shift), (size_t)count);
     return line;
 }
 

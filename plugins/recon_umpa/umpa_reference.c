@@ -40,7 +40,7 @@ static void scan_row(const struct scan *s, unsigned y, struct umpa_block_sum *su
         int last = row.last < (int)u->width - 1 ? row.last : (int)u->width - 1;
         if (!umpa_row_is_there(&row) || first > last)
             continue;
-        const float *from = umpa_row_values(u, &row, first, (size_t)(last - first + 1), widened);
+        const float *from = umpa_row_values(u, &row, first, last - first + 1, widened);
         float line = 0; /* one row: short enough for float */
         unsigned count = 0;
         for (int x = first; x <= last; x++) {
@@ -134,7 +134,7 @@ static void frame_mean_row(struct spk_umpa *u, unsigned y, float *mean, float *w
         int last = row.last < (int)u->width - 1 ? row.last : (int)u->width - 1;
         if (!umpa_row_is_there(&row) || first > last)
             continue;
-        const float *from = umpa_row_values(u, &row, first, (size_t)(last - first + 1), widened);
+        const float *from = umpa_row_values(u, &row, first, last - first + 1, widened);
         for (int x = first; x <= last; x++) {
             float value = from[x - first] * u->scale;
             bool good = row.mask[x + row.shift] && fabsf(value) < UMPA_LIMIT;
@@ -236,7 +236,7 @@ static void deviation_row(const struct spk_umpa *u, unsigned k, unsigned y, floa
     int last = row.last < (int)u->width - 1 ? row.last : (int)u->width - 1;
     if (!umpa_row_is_there(&row) || first > last)
         return;
-    const float *from = umpa_row_values(u, &row, first, (size_t)(last - first + 1), widened);
+    const float *from = umpa_row_values(u, &row, first, last - first + 1, widened);
     if (u->ops->pack(to + first, NULL, from, row.mask + first + row.shift, mean + first, u->scale, UMPA_LIMIT,
                      (unsigned)(last - first + 1)))
         return;

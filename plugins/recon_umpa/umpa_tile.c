@@ -181,7 +181,7 @@ static bool pack_row(const struct spk_umpa *u, const struct block *b, unsigned k
     }
     if (b->mean && from.half)
         return restore_row(u, b, k, row, lo, hi, &from, to, good) && whole;
-    const float *values = umpa_row_values(u, &from, b->x0 + lo, (size_t)(hi - lo), b->line);
+    const float *values = umpa_row_values(u, &from, b->x0 + lo, hi - lo, b->line);
     return u->ops->pack(to + lo, good ? good + lo : NULL, values, from.mask + b->x0 + lo + from.shift,
                         b->base + row * b->base_pitch + lo, u->scale, UMPA_LIMIT, (unsigned)(hi - lo)) &&
            whole;

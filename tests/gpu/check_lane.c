@@ -95,7 +95,7 @@ static void paint(void *data, unsigned frame)
             const uint16_t value = (uint16_t)(100 + (frame < DARKS ? 0 : moved) + (x * y == 187 ? 700 : 0));
             if (narrow)
                 *narrow++ = value;
-            else
+            else if (wide)
                 *wide++ = value;
         }
 }
