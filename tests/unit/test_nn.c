@@ -331,7 +331,7 @@ static void test_mistakes(void)
     CHECK(spk_nn_prepare(nn, NULL, &config, &error) == SPK_INVALID);
     CHECK(strstr(error.text, "wrong: ") && strstr(error.text, "8 x 9"), "%s", error.text);
     spk_nn_destroy(&nn);
-    struct spk_nn_weights *weights;
+    struct spk_nn_weights *weights = NULL;
     REQUIRE(spk_nn_create(&nn, "hungry", &error) == SPK_OK &&
             spk_nn_weights_create(&weights, &error) == SPK_OK);
     spk_nn_keep(nn,
