@@ -164,6 +164,22 @@ def test_options_of_the_method_change_while_it_runs(service, detector, pvs):
     assert running.interrupt() == 0
 
 
+def test_the_method_is_a_pv(service, detector, pvs):
+    config = with_ioc()
+    config["stages"].insert(1, {"plugin": "recon_xst", "max_shift": 4})
+    running = service(config, extra_environment=pvs.environment)
+    wait_for("the method at the start", lambda: pvs.get("Recon1:Method_RBV") == b"recon_umpa")
+    pvs.set("Recon1:Method", "xst")
+    wait_for("the other method", lambda: pvs.get("Recon1:Method_RBV") == b"recon_xst")
+    assert running.command("get", "pipeline.method") == "recon_xst\n"
+    scene, beam = harness.Scene(COUNT), detector(source_of(config))
+    beam.send_stack(scene.reference, "reference")
+    beam.send_stack(scene.sample(), "sample", stack=0)
+    pvs.wait("Trans1:ArrayCounter_RBV", 1)
+    assert abs(np.nanmedian(pvs.picture("Trans1:")) - scene.transmission) < 0.01
+    assert running.interrupt() == 0
+
+
 WATCHER = """
 import sys, time
 from caproto.threading.client import Context
