@@ -59,6 +59,9 @@ SPK_CLONES spk_status spk_frame_to_float(const struct spk_frame *frame, float *v
 
 SPK_CLONES void spk_half_encode(uint16_t *restrict half, const float *restrict values, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        half[i] = spk_half_of(values[i]);
+    for (size_t i = 0; i < count; i++) {
+        float value = values[i];
+        value = value > SPK_HALF_MAX ? SPK_HALF_MAX : value;
+        half[i] = spk_half_of(value < -SPK_HALF_MAX ? -SPK_HALF_MAX : value);
+    }
 }

@@ -6,6 +6,7 @@
 #include "frame/result.h"
 #include "frame/ring.h"
 
+#include <speckled/half.h>
 #include <speckled/option.h>
 #include <speckled/team.h>
 #include <pthread.h>
@@ -183,6 +184,27 @@ static void conversions(void)
     spk_pool_destroy(&pool);
 }
 
+/* Each of the 65536 is what it encodes to; others go to the nearest; a saturated pixel of 16 bits stays finite. */
+static void binary16(void)
+{
+    for (uint32_t i = 0; i < 0x10000; i++) {
+        const float value = spk_half_value((uint16_t)i);
+        uint16_t half[1];
+        if (isinf(value))
+            continue;
+        spk_half_encode(half, &value, 1);
+        CHECK(half[0] == i || isnan(value), "%04x became %04x", i, half[0]);
+        CHECK(isnan(value) == isnan(spk_half_value(half[0])), "%04x became %04x", i, half[0]);
+    }
+    const float values[] = {65535, 65520, -70000, INFINITY, 1 + 0x1p-11f, 1 + 0x1p-10f, 0x1p-25f};
+    const float expected[] = {65504, 65504, -65504, 65504, 1, 1 + 0x1p-10f, 0};
+    uint16_t half[7];
+    spk_half_encode(half, values, 7);
+    for (int i = 0; i < 7; i++)
+        CHECK(spk_half_value(half[i]) == expected[i], "%g became %g", (double)values[i],
+              (double)spk_half_value(half[i]));
+}
+
 static void results_outlive_their_pool(void)
 {
     struct doorbell bell;
@@ -250,6 +272,7 @@ int main(void)
     rings();
     pools();
     conversions();
+    binary16();
     results_outlive_their_pool();
     teams();
     latencies();

@@ -42,7 +42,10 @@ SPK_HD uint16_t spk_half_of(float value)
     return (uint16_t)(half | sign >> 16);
 }
 
-/* `count` floats at once. Any thread. */
+#define SPK_HALF_MAX 65504.0f /* the largest */
+
+/* `count` floats at once; what is beyond the largest becomes the largest, as in a detector: an infinity would spoil its whole
+ * neighbourhood. NaN stays NaN. Any thread. */
 SPK_API void spk_half_encode(uint16_t *half, const float *values, size_t count);
 
 #endif
