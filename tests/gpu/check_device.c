@@ -1,4 +1,5 @@
 /* The device layer: the same body for every backend, its names and its faults. */
+#include "device/lane.h"
 #include "gpu.h"
 
 #include <string.h>
@@ -124,6 +125,43 @@ static void check_names(void)
           "%s", error.text);
 }
 
+/* The mask of a rolling stack is where none of its frames masks, whatever masks they had before. */
+static void check_rolling_masks(struct gpu *gpu)
+{
+    enum { POSITIONS = 3, STEPS = 24 };
+    struct spk_error error = {0};
+    unsigned char host[POSITIONS][BYTES], fresh[BYTES], mask[BYTES];
+    uint32_t random = 20240611;
+    spk_device_operation replace = spk_device_find(gpu->device, "spk_lane_replace");
+    REQUIRE(replace, "the module lacks spk_lane_replace");
+    memset(host, 1, sizeof host);
+    memset(mask, 0, sizeof mask);
+    unsigned char *position = gpu_memory(gpu, host, sizeof host), *there = gpu_memory(gpu, mask, BYTES);
+    uint8_t *given = gpu_memory(gpu, mask, BYTES);
+    uint16_t *masked = gpu_memory(gpu, NULL, BYTES * sizeof *masked);
+    REQUIRE(!spk_stream_fill(gpu->stream, masked, 0, BYTES * sizeof *masked, &error), "%s", error.text);
+    for (unsigned step = 0; step < STEPS; step++) {
+        const unsigned at = (step * 7 + step / 5) % POSITIONS;
+        for (size_t i = 0; i < BYTES; i++) {
+            random = random * 1664525u + 1013904223u;
+            host[at][i] = fresh[i] = random >> 24 > 80;
+        }
+        const struct spk_lane_rolling arguments = {position + at * BYTES, there, given, masked, BYTES};
+        REQUIRE(!spk_stream_copy(gpu->stream, given, fresh, BYTES, &error) &&
+                    !spk_stream_run(gpu->stream, replace, &arguments, &error),
+                "%s", error.text);
+        gpu_read(gpu, mask, there, BYTES);
+        size_t wrong = 0;
+        for (size_t i = 0; i < BYTES; i++)
+            wrong += mask[i] != (host[0][i] & host[1][i] & host[2][i]);
+        CHECK(wrong == 0, "step %u: %zu pixels", step, wrong);
+    }
+    spk_device_release(gpu->device, (void **)&position);
+    spk_device_release(gpu->device, (void **)&there);
+    spk_device_release(gpu->device, (void **)&given);
+    spk_device_release(gpu->device, (void **)&masked);
+}
+
 int main(void)
 {
     struct gpu gpu;
@@ -145,6 +183,7 @@ int main(void)
     gpu_open(&gpu);
     check_streams(gpu.device);
     check_lists(gpu.device);
+    check_rolling_masks(&gpu);
     gpu_close(&gpu);
     check_faults("cuda");
     return test_end();
