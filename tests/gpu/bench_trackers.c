@@ -62,8 +62,8 @@ static void tracker_here(void *context)
 static double tracker_flops(unsigned count, int window, int shift)
 {
     double shifts = (2 * shift + 1) * (2 * shift + 1), side = 2 * window + 1;
-    double box = window ? 2 * 2 * 2 : 0; /* a sum that moves on adds one value and takes one away */
-    double ends = count * side * side * (9 * 2 + 8 + 4 * 8 / 4 + 12);
+    double box = window ? 2 * 2 : 0; /* a sum that moves on adds one value and takes one away */
+    double ends = count * side * side * (9 * 2 + 8 + 8 + 12);
     return (shifts * (2 * count + box + 3) + ends) * (double)bench.pixels;
 }
 
