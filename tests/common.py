@@ -79,6 +79,14 @@ def environment():
     return kept
 
 
+def lean_sanitizers():
+    """For processes whose size is looked at: the sanitizers' own records are as small as they can be, that of freed memory, which
+    would be 256 MB, and those of threads and of former accesses."""
+    whole = environment()
+    return {"ASAN_OPTIONS": whole["ASAN_OPTIONS"] + ":quarantine_size_mb=1:thread_local_quarantine_size_kb=16:malloc_context_size=2",
+            "TSAN_OPTIONS": whole["TSAN_OPTIONS"] + ":history_size=0:flush_memory_ms=1000"}
+
+
 def check_sanitizers(text):
     """No sanitizer has reported anything in this output."""
     assert not any(report in text for report in SANITIZER_REPORTS), text[-8000:]

@@ -8,6 +8,13 @@
 
 static int test_failures;
 
+/* True under the thread sanitizer, to which the parts of a test that have one thread are nothing but slow. */
+#ifdef __SANITIZE_THREAD__
+enum { TEST_THREADS_ONLY = 1 };
+#else
+enum { TEST_THREADS_ONLY = 0 };
+#endif
+
 #define CHECK(condition, ...)                                                                                \
     do {                                                                                                     \
         if (!(condition)) {                                                                                  \

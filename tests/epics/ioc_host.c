@@ -260,13 +260,13 @@ int main(int argc, char **argv)
 {
     const struct spk_plugin *plugin;
     struct spk_error error = {0};
-    void *self = NULL;
+    void *self = NULL, *config = NULL;
     setvbuf(stdout, NULL, _IOLBF, 0);
     fill_stats(&service.stats);
     if (spk_option_defaults(test_options, &service.config, &error) ||
         spk_plugin_load("sink_epics_ioc", &plugin, &error))
         goto fail;
-    void *config = calloc(1, plugin->config_size);
+    config = calloc(1, plugin->config_size);
     if (!config || spk_option_defaults(plugin->options, config, &error))
         goto fail;
     for (int i = 1; i < argc; i++) {
@@ -285,5 +285,6 @@ int main(int argc, char **argv)
     return 0;
 fail:
     fprintf(stderr, "ioc_host: %s\n", error.text);
+    free(config);
     return 1;
 }

@@ -16,7 +16,7 @@ import yaml
 import zmq
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from common import PATIENCE, SANITIZED, check_sanitizers, environment, free_port, own_folder, wait_for  # noqa: E402, F401
+from common import PATIENCE, SANITIZED, check_sanitizers, environment, free_port, lean_sanitizers, own_folder, wait_for  # noqa: E402, F401
 
 PROGRAM = os.environ.get("SPECKLED_PROGRAM", "speckled")
 

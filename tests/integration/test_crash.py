@@ -12,7 +12,7 @@ import pytest
 import yaml
 import zmq
 
-from harness import COUNT, PATIENCE, Detector, Scene, Viewer, check_account, configuration, maps_of, nonzero, run, source_of, wait_for
+from harness import COUNT, PATIENCE, Detector, Scene, Viewer, check_account, configuration, lean_sanitizers, maps_of, nonzero, run, source_of, wait_for
 
 
 def with_file(path, **pipeline):
@@ -152,7 +152,7 @@ def test_client_that_never_reads(bench):
     scene = Scene(COUNT, height=128, width=128)
     config = configuration()
     config["sinks"][0]["sndhwm"] = 4
-    service, detector, viewer = bench(config)
+    service, detector, viewer = bench(config, extra_environment=lean_sanitizers())
     sleeper = zmq.Context.instance().socket(zmq.SUB)
     sleeper.rcvhwm = 1
     sleeper.setsockopt(zmq.RCVBUF, 4096)

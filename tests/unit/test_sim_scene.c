@@ -283,9 +283,8 @@ static void check_reproducible(struct images *a, struct images *b)
     spk_team_destroy(&team);
 }
 
-int main(void)
+static void check_with_one_thread(struct images *images, struct images *others)
 {
-    struct images *images = images_create(), *others = images_create();
     check_warp();
     check_geometric_model(images);
     check_wave_prism(images);
@@ -300,6 +299,13 @@ int main(void)
     check_contrast(images, SPK_PATTERN_SANDPAPER);
     check_contrast(images, SPK_PATTERN_GRATING);
     check_refusal();
+}
+
+int main(void)
+{
+    struct images *images = images_create(), *others = images_create();
+    if (!TEST_THREADS_ONLY)
+        check_with_one_thread(images, others);
     check_reproducible(images, others);
     free(images);
     free(others);

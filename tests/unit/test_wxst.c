@@ -234,7 +234,7 @@ static void tiny_images(void)
         }
 }
 
-int main(void)
+static void check_with_one_thread(void)
 {
     published_transforms();
     bands();
@@ -242,10 +242,16 @@ int main(void)
     known_displacement(-7.4, 5.7, SPK_WXST_WSVT);
     known_displacement(2.6, 3.3, SPK_WXST_WXST);
     whole_displacement();
-    threads_agree();
     hostile_stacks();
     missing_frames();
     tiny_images();
     refused();
+}
+
+int main(void)
+{
+    if (!TEST_THREADS_ONLY)
+        check_with_one_thread();
+    threads_agree();
     return test_end();
 }
