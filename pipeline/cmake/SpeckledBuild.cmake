@@ -21,6 +21,9 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 set(CMAKE_C_FLAGS_RELEASE "-O3")
 set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
+if(SPECKLED_SANITIZE)
+    set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g1") # line numbers are all that a report needs
+endif()
 
 add_compile_definitions(_GNU_SOURCE)
 add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:-Wall$<SEMICOLON>-Wextra$<SEMICOLON>-Wshadow$<SEMICOLON>-Wvla>
@@ -118,6 +121,6 @@ function(speckled_test name)
     target_link_libraries(${name} PRIVATE speckled ${T_LINK})
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
     add_test(NAME ${name} COMMAND ${name} ${T_ARGS})
-    set_tests_properties(${name} PROPERTIES TIMEOUT 300 LABELS "${T_LABELS}"
+    set_tests_properties(${name} PROPERTIES TIMEOUT 900 LABELS "${T_LABELS}"
                          ENVIRONMENT "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp:allocator_may_return_null=1;ASAN_OPTIONS=allocator_may_return_null=1:intercept_tls_get_addr=0")
 endfunction()

@@ -128,7 +128,7 @@ def rule_headers(root, files, c_compiler, cxx_compiler):
         done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
         return None if done.returncode == 0 else f"{header} as {command[1]}:\n{done.stderr}"
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         jobs = [pool.submit(compile_alone, header, language) for header in public for language in languages]
         yield from filter(None, (job.result() for job in jobs))
 
@@ -203,7 +203,7 @@ def rule_tidy(root, files, build):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.stdout.strip() if done.returncode or "warning:" in done.stdout else None
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         yield from filter(None, pool.map(tidy, (s for s in sources if str(root / s) in database)))
 
 
