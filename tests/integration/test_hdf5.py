@@ -448,7 +448,7 @@ def test_configuration_of_the_service(scene, expected, tmp_path):
     reconstruct("-c", config, path, "-o", tmp_path / "refined.h5", "--set", "prep_dark_flat.roi=", "--set", "refine=2", "--set", "quality=best")
     same(check_maps(tmp_path / "refined.h5")["displacement_x"], expected["displacement_x"])
     code, _, err = harness.run("reconstruct", "-c", config, path, "-o", tmp_path / "b.h5", "--method", "xst")
-    assert code == 2 and "the method is that of the configuration" in err
+    assert code == 2 and "the stages are those of the configuration" in err
     code, _, err = harness.run("reconstruct", "-c", tmp_path / "none.yaml", path, "-o", tmp_path / "b.h5")
     assert code == 2 and err == f"{tmp_path / 'none.yaml'}: cannot be read: No such file or directory\n"
     config.write_text(yaml.safe_dump({**service, "stages": [{"plugin": "prep_dark_flat", "roi": [0, 0, WIDTH + 1, 4]}, {"plugin": "recon_umpa"}]}))
