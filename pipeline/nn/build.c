@@ -167,17 +167,6 @@ static uint64_t weights_of(const struct nn_layer *layer)
     return (uint64_t)layer->inputs * layer->channels * layer->kernel * layer->kernel;
 }
 
-uint64_t spk_nn_work(const struct spk_nn *nn, unsigned part)
-{
-    uint64_t work = 0;
-    for (unsigned i = 0; i < nn->nodes; i++) {
-        const struct nn_node *node = &nn->node[i];
-        if (node->kind == NN_CONV && node->part == part)
-            work += weights_of(&node->layer) * node->shape.height * node->shape.width;
-    }
-    return work;
-}
-
 /* A name counts once: two tensors may be made with the same weights. */
 static bool named_before(const struct spk_nn *nn, unsigned index)
 {

@@ -74,7 +74,6 @@ struct spk_specklenet {
     float noise, ridge_r, ridge_g;
     float **scratch;     /* one for each worker */
     size_t scratch_size; /* floats */
-    size_t memory;
     float gaussian[64];
     unsigned gaussian_radius;
 };

@@ -7,14 +7,12 @@
 
 static const float ENVELOPE_SIGMA = 10; /* px, between beam and pattern */
 
-static float *take(struct spk_specklenet *net, size_t count)
+static float *take(size_t count)
 {
     size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
     float *memory = aligned_alloc(64, bytes ? bytes : 64);
-    if (memory) {
+    if (memory)
         memset(memory, 0, bytes); /* pages are there before the first frame */
-        net->memory += bytes;
-    }
     return memory;
 }
 
@@ -66,14 +64,14 @@ static bool allocate_frames(struct spk_specklenet *net)
 {
     const size_t n = net->count;
     bool good = (net->position = calloc(n, sizeof *net->position));
-    good = (net->mean = take(net, 2 * n)) && good;
-    good = (net->r = take(net, n * net->plane)) && good;
-    good = (net->s = take(net, n * net->plane)) && good;
-    good = (net->q = take(net, n * net->plane)) && good;
-    good = (net->half_r = take(net, n * net->half_wide_plane)) && good;
-    good = (net->half_c = take(net, n * net->half_plane)) && good;
-    good = (net->half_q = take(net, n * net->half_plane)) && good;
-    return (net->warped = take(net, n * net->wide_plane)) && good;
+    good = (net->mean = take(2 * n)) && good;
+    good = (net->r = take(n * net->plane)) && good;
+    good = (net->s = take(n * net->plane)) && good;
+    good = (net->q = take(n * net->plane)) && good;
+    good = (net->half_r = take(n * net->half_wide_plane)) && good;
+    good = (net->half_c = take(n * net->half_plane)) && good;
+    good = (net->half_q = take(n * net->half_plane)) && good;
+    return (net->warped = take(n * net->wide_plane)) && good;
 }
 
 static bool allocate_planes(struct spk_specklenet *net)
@@ -82,17 +80,17 @@ static bool allocate_planes(struct spk_specklenet *net)
                              &net->mean_y,   &net->joint,   &net->t,      &net->d};
     bool good = true;
     for (size_t i = 0; i < sizeof plane / sizeof *plane; i++)
-        good = (*plane[i] = take(net, net->plane)) && good;
+        good = (*plane[i] = take(net->plane)) && good;
     for (unsigned k = 0; k < LEVELS; k++) {
         size_t size = (size_t)net->level[k].h * net->level[k].w;
-        good = (net->level[k].x = take(net, size)) && good;
-        good = (net->level[k].y = take(net, size)) && good;
+        good = (net->level[k].x = take(size)) && good;
+        good = (net->level[k].y = take(size)) && good;
     }
     for (unsigned k = 0; k < 4; k++)
-        good = (net->power[k / 2][k % 2] = take(net, SPK_NET_LEVEL_WINDOWS * net->wide_plane)) && good;
-    good = (net->noise_sample = take(net, net->plane / 16)) && good; /* sides are multiples of four */
+        good = (net->power[k / 2][k % 2] = take(SPK_NET_LEVEL_WINDOWS * net->wide_plane)) && good;
+    good = (net->noise_sample = take(net->plane / 16)) && good; /* sides are multiples of four */
     if (net->windows > SPK_NET_NARROW) {
-        good = (net->wide_mean = take(net, 4 * net->plane)) && good;
+        good = (net->wide_mean = take(4 * net->plane)) && good;
     }
     return good;
 }
@@ -102,7 +100,7 @@ static bool allocate_scratch(struct spk_specklenet *net)
     const unsigned workers = spk_team_size(net->team);
     bool good = (net->scratch = calloc(workers, sizeof *net->scratch));
     for (unsigned i = 0; good && i < workers; i++)
-        good = (net->scratch[i] = take(net, scratch_need(net)));
+        good = (net->scratch[i] = take(scratch_need(net)));
     return good;
 }
 
@@ -177,11 +175,6 @@ void spk_specklenet_set(struct spk_specklenet *net, int64_t passes, double max_e
 {
     net->config.passes = passes;
     net->config.max_error = max_error;
-}
-
-size_t spk_specklenet_memory(const struct spk_specklenet *net)
-{
-    return net->memory + spk_nn_memory(net->nn);
 }
 
 /* Lists the positions both stacks hold (`sample` may be NULL); says whether they are others than before. */

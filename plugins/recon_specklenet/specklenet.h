@@ -52,7 +52,4 @@ spk_status spk_specklenet_reference(struct spk_specklenet *net, const struct spk
 spk_status spk_specklenet_process(struct spk_specklenet *net, const struct spk_stack *sample,
                                   const struct spk_specklenet_maps *maps, struct spk_error *error);
 
-/* Bytes of working memory. */
-size_t spk_specklenet_memory(const struct spk_specklenet *net);
-
 #endif

@@ -152,8 +152,7 @@ void spk_nn_lend(struct spk_nn *nn, int tensor);
 /* Shape of a tensor; zeros for a negative number. */
 struct spk_nn_shape spk_nn_shape_of(const struct spk_nn *nn, int tensor);
 
-/* Multiply-adds of the convolutions of a part, without the rows that strips compute twice; all parts' weights. */
-uint64_t spk_nn_work(const struct spk_nn *nn, unsigned part);
+/* All parts' weights. */
 uint64_t spk_nn_parameters(const struct spk_nn *nn);
 
 /* --- preparing and running ------------------------------------------------------------------------------------------------- */
