@@ -4,6 +4,7 @@
 #include "repair_px.h"
 
 #include <speckled/device_kernel.h>
+#include <speckled/half.h>
 
 enum { ACROSS = 32, DOWN = 8, THREADS = ACROSS * DOWN };
 
@@ -27,7 +28,7 @@ static __device__ inline float raw_value(const struct spk_prep_there &p, size_t 
     case SPK_I64:
         return (float)((const int64_t *)p.raw)[at];
     case SPK_F16:
-        return spk_prep_half(((const uint16_t *)p.raw)[at]);
+        return spk_half_value(((const uint16_t *)p.raw)[at]);
     case SPK_F64:
         return (float)((const double *)p.raw)[at];
     default:

@@ -6,22 +6,6 @@
 #include <math.h>
 #include <speckled/api.h>
 #include <stdint.h>
-#include <string.h>
-
-/* IEEE 754 binary16 to binary32, subnormal numbers, infinities and NaN included. */
-SPK_HD float spk_prep_half(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16, magnitude = half & 0x7fffu;
-    /* binary16 bits in binary32's places are the value times 2^-112; so subnormals need no branch */
-    uint32_t bits = magnitude << 13;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    value *= 0x1p112f;
-    memcpy(&bits, &value, sizeof bits);
-    bits = (magnitude >= 0x7c00u ? 0x7f800000u | magnitude << 13 : bits) | sign;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
 
 /* (I - dark) / (flat - dark), gain being 1 / (flat - dark). */
 SPK_HD float spk_prep_value(float raw, float dark, float gain)

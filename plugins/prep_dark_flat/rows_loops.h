@@ -2,6 +2,8 @@
 #include "prep_px.h"
 #include "rows.h"
 
+#include <speckled/half.h>
+
 #define CONVERT(type)                                                                                        \
     for (uint32_t i = 0; i < count; i++)                                                                     \
         values[i] = (float)((const type *)data)[first + i];                                                  \
@@ -29,7 +31,7 @@ static void convert(enum spk_dtype dtype, const void *data, size_t first, uint32
         CONVERT(int64_t);
     case SPK_F16:
         for (uint32_t i = 0; i < count; i++)
-            values[i] = spk_prep_half(((const uint16_t *)data)[first + i]);
+            values[i] = spk_half_value(((const uint16_t *)data)[first + i]);
         break;
     case SPK_F32:
         CONVERT(float);

@@ -2,6 +2,8 @@
 #include "prep_fixture.h"
 #include "prep_px.h"
 
+#include <speckled/half.h>
+
 enum { N = 64 };
 
 /* Every binary16 value against its definition (IEEE 754-2008, 3.4). */
@@ -13,7 +15,7 @@ static void test_half(void)
         if (exponent == 31)
             magnitude = mantissa ? NAN : INFINITY;
         float expected = (float)(bits & 0x8000 ? -magnitude : magnitude);
-        float value = spk_prep_half((uint16_t)bits);
+        float value = spk_half_value((uint16_t)bits);
         if (isnan(expected))
             CHECK(isnan(value), "%04x", bits);
         else
