@@ -99,19 +99,13 @@ static void print_summary(const struct job *job)
 {
     const struct spk_stats *stats = &job->stats;
     const struct spk_format *format = &job->info.format;
-    const double frame = (double)format->height * format->width * (double)spk_dtype_size(format->dtype);
-    const double input = 2 * format->count * frame; /* of one map set */
     struct rusage usage = {0};
     getrusage(RUSAGE_SELF, &usage);
-    const double peak = 1024.0 * (double)usage.ru_maxrss;
     printf("%s: %" PRIu64 " map set%s from %" PRIu64 " frames of %" PRIu32 " x %" PRIu32
-           " in %.2f s; frames: received %" PRIu64 " = published %" PRIu64 "; peak memory %.0f MB",
+           " in %.2f s; frames: received %" PRIu64 " = published %" PRIu64 "; peak memory %.0f MB\n",
            job->offline->output, stats->results, stats->results == 1 ? "" : "s", stats->received,
            format->height, format->width, job->seconds, stats->received, spk_stats_published(stats),
-           peak / 1e6);
-    if (input > 0)
-        printf(", %.1f times reference and sample", peak / input);
-    printf("\n");
+           1024e-6 * (double)usage.ru_maxrss);
 }
 
 static int run_graph(struct job *job, const struct spk_configuration *configuration)

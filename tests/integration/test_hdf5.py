@@ -425,6 +425,9 @@ def test_drift_of_the_modulator_is_taken_out(tmp_path):
         for name, value in (("displacement_x", -2), ("displacement_y", 1), ("transmission", 0.5), ("dark_field", 1)):
             assert np.abs(after["entry/maps"][name][inner] - value).max() < 0.02, name
         assert after["entry/maps/valid"][inner].all()
+    small = write(tmp_path / "small.h5", pattern[:, :40, :40], pattern[:, :40, :40])
+    message = reconstruct(small, "--register", "-o", tmp_path / "small_out.h5", code=2)
+    assert "frames of 40 x 40 px are too small for max_shift 6: at least 52 x 52" in message
 
 
 def test_configuration_of_the_service(scene, expected, tmp_path):
