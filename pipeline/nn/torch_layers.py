@@ -12,23 +12,37 @@ def block(inputs, outputs, stride=1):
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(SLOPE))
 
 
+def in_float32(x):
+    """While this context lasts convolutions do not round to the precision that a training gives them."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+class Head(nn.Conv2d):
+    """A convolution that gives quantities and not features: in the precision of its weights whatever the layers before it compute in."""
+
+    def forward(self, x):
+        with in_float32(x):
+            return super().forward(x.to(self.weight.dtype))
+
+
 def stack(widths, outputs, kernel=1):
     """Blocks from widths[0] to widths[-1] channels and a plain convolution."""
-    return nn.Sequential(*(block(a, b) for a, b in zip(widths, widths[1:])), nn.Conv2d(widths[-1], outputs, kernel, padding=kernel // 2))
+    return nn.Sequential(*(block(a, b) for a, b in zip(widths, widths[1:])), Head(widths[-1], outputs, kernel, padding=kernel // 2))
 
 
 def warp(image, flow):
-    """image(x - flow), bilinear, positions clamped to the image."""
+    """image(x - flow), bilinear, positions clamped to the image, in the precision of the flow."""
     height, width = image.shape[-2:]
     y, x = torch.meshgrid(torch.arange(height, dtype=flow.dtype, device=flow.device),
                           torch.arange(width, dtype=flow.dtype, device=flow.device), indexing="ij")
     grid = torch.stack([2 * (x - flow[:, 0]) / (width - 1) - 1, 2 * (y - flow[:, 1]) / (height - 1) - 1], -1)
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    return F.grid_sample(image.to(flow.dtype), grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
 def cost_volume(sample, warped, radius):
-    """Mean over channels of sample(x) warped(x + o), o in [-radius, radius]^2, then the leaky rectifier."""
+    """Mean over channels of sample(x) warped(x + o), o in [-radius, radius]^2, then the leaky rectifier. In float32 at least."""
     height, width = sample.shape[-2:]
+    sample, warped = (features.to(torch.promote_types(features.dtype, torch.float32)) for features in (sample, warped))
     padded = F.pad(warped, (radius,) * 4)
     cost = torch.stack([(sample * padded[..., y:y + height, x:x + width]).mean(1)
                         for y in range(2 * radius + 1) for x in range(2 * radius + 1)], 1)

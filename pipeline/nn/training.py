@@ -31,6 +31,8 @@ def options(description, steps, batch, size, rate):
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save", type=int, default=500, help="steps between two checkpoints")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32",
+                        help="of the convolutions; bfloat16 where the processor or GPU multiplies in it")
     parser.add_argument("--start", type=pathlib.Path, help="weights.pt to begin with, else at random")
     parser.add_argument("--ranges", type=pathlib.Path, help="JSON file of scene ranges that differ from scenes.Ranges")
     parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0 = as many as there are")
@@ -100,7 +102,8 @@ class Training:
         batch = draw_batch(seed, arguments.batch, arguments.size, frames, self.ranges, arguments.device)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
-        loss = self.loss(self.net, batch, chance)
+        with torch.autocast(torch.device(arguments.device).type, torch.bfloat16, enabled=arguments.precision == "bfloat16"):
+            loss = self.loss(self.net, batch, chance)
         self.optimizer.zero_grad()
         loss.backward()
         if torch.isfinite(torch.nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "pipeline" / "nn"))
 import torch_layers  # noqa: E402
-from torch_layers import block, cost_volume, warp  # noqa: E402
+from torch_layers import Head, block, cost_volume, warp  # noqa: E402
 
 FRAMES = 20
 CHANNELS = (20, 32, 64, 96, 128, 192)
@@ -51,7 +51,7 @@ class Upsample(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.conv = nn.Conv2d(2, 2, 3, padding=1, groups=2)
+        self.conv = Head(2, 2, 3, padding=1, groups=2)
         tent = torch.tensor([0.25, 0.5, 0.25])
         self.conv.weight.data[:] = torch.outer(tent, tent)
         self.conv.bias.data.zero_()

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 import physics
 from physics import FUSE_FEATURES, LEVEL_WINDOWS, SUPPORTS, T_CANDIDATES
+from torch_layers import Head  # physics has put its folder on the path
 
 ARCHITECTURE = "specklenet"
 GRID = 4  # px: frames are carried on to a multiple of it and the maps cut back
@@ -18,8 +19,8 @@ RANGES = (5, 2, 2)  # offsets searched at each level, in its own pixels
 WIDE_LOGIT = -4.0  # where the wide windows start from, so that they have to earn their place
 
 
-def conv(inputs, outputs, size=3, dilation=1):
-    layer = nn.Conv2d(inputs, outputs, size, 1, dilation * (size // 2), dilation)
+def conv(inputs, outputs, size=3, dilation=1, kind=nn.Conv2d):
+    layer = kind(inputs, outputs, size, 1, dilation * (size // 2), dilation)
     nn.init.kaiming_normal_(layer.weight, 0.1)
     nn.init.zeros_(layer.bias)
     return layer
@@ -31,7 +32,7 @@ def stack(*layers):
 
 
 def head(inputs, outputs):
-    layer = conv(inputs, outputs, 1)
+    layer = conv(inputs, outputs, 1, kind=Head)
     layer.weight.data *= 0.05
     return layer
 

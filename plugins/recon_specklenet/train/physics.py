@@ -3,9 +3,14 @@
 Tensors are float32 [batch, channel, y, x]; a stack's frames are its channels. u is the displacement of the pattern in pixels, x before
 y in the channel order: sample(x) = T (m + D (reference(x - u) - m)). Nothing here is learned and nothing passes a gradient."""
 import math
+import pathlib
+import sys
 
 import torch
 import torch.nn.functional as F
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "pipeline" / "nn"))
+from torch_layers import in_float32  # noqa: E402
 
 ENVELOPE_SIGMA = 10.0  # px, of the Gaussian that separates beam from pattern
 BOXES = (3, 3, 5, 9, 17, 33)  # cascaded: supports 1, 3, 5, 9, 17, 33, 65
@@ -42,12 +47,18 @@ def cascade(image, count):
     return out
 
 
+def separable(image, line, mode):
+    """The kernel `line` along both axes, the image continued beyond its edges."""
+    radius, channels = len(line) // 2, image.shape[1]
+    with in_float32(image):
+        image = F.conv2d(F.pad(image, (radius, radius, 0, 0), mode=mode), line.view(1, 1, 1, -1).repeat(channels, 1, 1, 1), groups=channels)
+        return F.conv2d(F.pad(image, (0, 0, radius, radius), mode=mode), line.view(1, 1, -1, 1).repeat(channels, 1, 1, 1), groups=channels)
+
+
 def gaussian(image, sigma):
     radius = int(2.5 * sigma)
     line = torch.exp(-torch.arange(-radius, radius + 1, device=image.device).to(image.dtype) ** 2 / (2 * sigma * sigma))
-    line, channels = line / line.sum(), image.shape[1]
-    image = F.conv2d(F.pad(image, (radius, radius, 0, 0), mode="replicate"), line.view(1, 1, 1, -1).repeat(channels, 1, 1, 1), groups=channels)
-    return F.conv2d(F.pad(image, (0, 0, radius, radius), mode="replicate"), line.view(1, 1, -1, 1).repeat(channels, 1, 1, 1), groups=channels)
+    return separable(image, line / line.sum(), "replicate")
 
 
 def upsample(flow):
@@ -60,9 +71,7 @@ def spline(image):
     of (1, 4, 1) / 6 is sqrt(3) z^|n|, z = sqrt(3) - 2, whose terms are below 1e-7 from the 13th on."""
     radius = 12
     line = math.sqrt(3) * (math.sqrt(3) - 2) ** torch.arange(-radius, radius + 1, device=image.device).abs().double()
-    line, channels = (line / line.sum()).to(image.dtype), image.shape[1]
-    image = F.conv2d(F.pad(image, (radius, radius, 0, 0), mode="reflect"), line.view(1, 1, 1, -1).repeat(channels, 1, 1, 1), groups=channels)
-    return F.conv2d(F.pad(image, (0, 0, radius, radius), mode="reflect"), line.view(1, 1, -1, 1).repeat(channels, 1, 1, 1), groups=channels)
+    return separable(image, (line / line.sum()).to(image.dtype), "reflect")
 
 
 def spline_weights(fraction):
