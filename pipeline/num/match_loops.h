@@ -1,7 +1,7 @@
 /* Rows that are plain loops over independent pixels: included once by each instruction set's file, which the compiler then
  * vectorises for it. */
 #include <speckled/half.h>
-#include <speckled/num_match.h>
+#include <speckled/num_match_px.h>
 
 #include <math.h>
 
@@ -12,36 +12,21 @@
 #define ROW_LOOP _Pragma("GCC ivdep")
 #endif
 
-static inline float clampf(float value, float low, float high)
-{
-    return value < low ? low : value > high ? high : value;
-}
-
 static void fit_row(const struct spk_fit_row *r)
 {
     const float *mm = r->mm, *mq = r->mq, *qq = r->qq, *ms = r->ms;
     const float *qs = r->qs, *ss = r->ss, *weight = r->weight;
     float *score = r->score, *transmission = r->transmission, *contrast = r->contrast;
-    const float weight_min = r->weight_min, tiny = 1e-20f, bound = r->dark_field ? 0.0f : 1.0f;
+    const float weight_min = r->weight_min, tiny = 1e-20f;
+    const bool dark_field = r->dark_field;
     ROW_LOOP
     for (unsigned i = 0, width = r->width; i < width; i++) {
-        /* mean first, then what it leaves unexplained: the difference of large sums stays small */
-        float inverse = 1 / (mm[i] > tiny ? mm[i] : tiny);
-        float slope = mq[i] * inverse;
-        float rest = qq[i] - slope * mq[i], cross = qs[i] - slope * ms[i];
-        float k = cross / (rest > tiny ? rest : tiny);
-        k = rest > 1e-6f * qq[i] ? k : 0;
-        float t = ms[i] * inverse - slope * k;
-        float explained = ms[i] * (ms[i] * inverse) + k * cross;
-        /* without dark-field: one factor for both */
-        float rr = mm[i] + 2 * mq[i] + qq[i], rs = ms[i] + qs[i];
-        float both = rs / (rr > tiny ? rr : tiny);
-        explained = bound > 0 ? rs * both : explained;
+        struct spk_match_fit fit = spk_match_fit_px(mm[i], mq[i], qq[i], ms[i], qs[i], dark_field);
         float w = weight[i];
-        float value = (explained - ss[i]) / (w > tiny ? w : tiny);
+        float value = (fit.explained - ss[i]) / (w > tiny ? w : tiny);
         score[i] = w >= weight_min ? value : -INFINITY;
-        transmission[i] = bound > 0 ? both : t;
-        contrast[i] = bound > 0 ? both : k;
+        transmission[i] = fit.transmission;
+        contrast[i] = fit.contrast;
     }
 }
 
@@ -52,10 +37,11 @@ static void score_row(const struct spk_score_row *r)
     float *score = r->score, *transmission = r->transmission, *contrast = r->contrast;
     ROW_LOOP
     for (unsigned i = 0, width = r->width; i < width; i++) {
-        float cross = qs[i] - slope[i] * ms[i], plain = ms[i] * mean_factor[i], k = cross * rest_factor[i];
-        score[i] = ms[i] * plain + cross * k;
-        transmission[i] = plain - slope[i] * k;
-        contrast[i] = k;
+        const struct spk_match_factors factors = {mean_factor[i], slope[i], rest_factor[i]};
+        struct spk_match_fit fit = spk_match_score_px(factors, ms[i], qs[i]);
+        score[i] = fit.explained;
+        transmission[i] = fit.transmission;
+        contrast[i] = fit.contrast;
     }
 }
 
@@ -85,23 +71,14 @@ static void track_row(const struct spk_track_row *r)
     }
 }
 
-/* Where the parabola through three scores has its top; 0 when the middle one is not above both others. */
-static inline float vertex(float before, float middle, float after)
-{
-    float rise = middle - before, fall = middle - after;
-    float curvature = rise + fall, step = 0.5f * (rise - fall) / (curvature > 0 ? curvature : 1);
-    int inside = (rise >= 0) & (fall >= 0) & (curvature > 0) & (curvature < 1e30f);
-    return inside ? step : 0;
-}
-
 static void vertex_row(const struct spk_vertex_row *r)
 {
     const float *best = r->best, *left = r->left, *right = r->right, *up = r->up, *down = r->down;
     float *x = r->x, *y = r->y;
     ROW_LOOP
     for (unsigned i = 0, width = r->width; i < width; i++) {
-        x[i] -= vertex(left[i], best[i], right[i]);
-        y[i] -= vertex(up[i], best[i], down[i]);
+        x[i] -= spk_match_vertex_px(left[i], best[i], right[i]);
+        y[i] -= spk_match_vertex_px(up[i], best[i], down[i]);
     }
 }
 
@@ -134,45 +111,27 @@ static void joint_row(const struct spk_joint_row *r)
     const float *mean = r->mean, *count = r->count, base = r->base, level = r->level, noise = r->noise;
     float *sr = r->sr, *ss = r->ss, *rr = r->rr, *s = r->s, *p = r->r, *mm = r->mm;
     ROW_LOOP
-    for (unsigned i = 0, width = r->width; i < width; i++) {
-        float m = mean[i], n = count[i];
-        float rest = base > 0 ? m - base : 0; /* of the mean in the packed reference */
-        float whole = s[i] + level * n, q = p[i] - rest * n;
-        sr[i] += level * q - rest * s[i];
-        rr[i] -= rest * (p[i] + q) + noise * m * n;
-        ss[i] += level * (s[i] + whole);
-        s[i] = m * whole;
-        p[i] = m * q;
-        mm[i] = m * m * n;
-    }
+    for (unsigned i = 0, width = r->width; i < width; i++)
+        mm[i] =
+            spk_match_joint_px(mean[i], base, level, noise, count[i], &sr[i], &ss[i], &rr[i], &s[i], &p[i]);
 }
 
 /* `checked`: the reference has pixels that do not count. */
 static inline void mean_pixels(const struct spk_mean_row *r, const bool checked)
 {
     const float *mean = r->mean, *ux = r->ux, *uy = r->uy, y = (float)r->y;
-    const float right = (float)(r->width - 1), bottom = (float)(r->height - 1);
     const uint8_t *reference = r->reference_usable, *usable = r->usable;
-    const int pitch = (int)r->pitch, last_x = (int)r->width - 1, last_y = (int)r->height - 1;
+    const int pitch = (int)r->pitch, width = (int)r->width, height = (int)r->height;
     float *value = r->value, *slope_x = r->slope_x, *slope_y = r->slope_y, *weight = r->weight;
     ROW_LOOP
     for (int i = 0, count = (int)r->count; i < count; i++) {
-        float x = (float)((int)r->x + i) - ux[i], v = y - uy[i];
-        int inside = (x >= 0) & (x <= right) & (v >= 0) & (v <= bottom);
-        x = inside ? x : 0;
-        v = inside ? v : 0;
-        int ix = (int)x, iy = (int)v;
-        int at = iy * pitch + ix, step = ix < last_x ? 1 : 0, down = iy < last_y ? pitch : 0;
-        float fx = x - (float)ix, fy = v - (float)iy;
-        float a = mean[at], b = mean[at + step], c = mean[at + down], d = mean[at + down + step];
-        float top = a + fx * (b - a), low = c + fx * (d - c);
-        value[i] = top + fy * (low - top);
-        slope_x[i] = (1 - fy) * (b - a) + fy * (d - c);
-        slope_y[i] = low - top;
-        int good = 1;
-        if (checked)
-            good = reference[at] & reference[at + step] & reference[at + down] & reference[at + down + step];
-        weight[i] = (inside & good & usable[i]) ? 1.0f : 0.0f;
+        float x = (float)((int)r->x + i) - ux[i];
+        struct spk_match_mean m =
+            spk_match_mean_px(mean, reference, checked, pitch, width, height, x, y - uy[i], usable[i]);
+        value[i] = m.value;
+        slope_x[i] = m.slope_x;
+        slope_y[i] = m.slope_y;
+        weight[i] = m.weight;
     }
 }
 
@@ -188,10 +147,8 @@ static void centre_row(float *qs, float *ms, const float *means, const float *s,
                        float frames, size_t count)
 {
     ROW_LOOP
-    for (size_t i = 0; i < count; i++) {
-        qs[i] -= means[i];
-        ms[i] = means[i] + s[i] + level * (r[i] + frames);
-    }
+    for (size_t i = 0; i < count; i++)
+        spk_match_centre_px(means[i], s[i], r[i], level, frames, &qs[i], &ms[i]);
 }
 
 static void multiply_row(float *out, const float *a, const float *b, size_t count)
@@ -206,7 +163,7 @@ static inline bool pack_pixel(float *to, float *good, float from, uint8_t mask, 
                               float limit)
 {
     float value = from * scale;
-    bool count = fabsf(value) < limit && mask;
+    bool count = spk_match_counts_px(value, limit, mask);
     *to = count ? value - base : 0;
     if (good && !count)
         *good = 0;
@@ -220,11 +177,6 @@ static void choose_row(float *out, const float *other, const float *weight, floa
         out[i] = weight[i] >= least ? other[i] : out[i];
 }
 
-static inline float bounded(float value, float low, float high)
-{
-    return value < low ? low : value > high ? high : value; /* NaN stays */
-}
-
 static void step_row(const struct spk_step_row *r)
 {
     const float *t = r->best, *k = t + r->plane, *x = k + r->plane, *y = x + r->plane;
@@ -234,12 +186,11 @@ static void step_row(const struct spk_step_row *r)
           *moved = r->moved;
     ROW_LOOP
     for (unsigned i = 0, width = r->width; i < width; i++) {
-        float step_x = bounded(x[i] + x0 - to_x[i], -0.7f, 0.7f);
-        float step_y = bounded(y[i] + y0 - to_y[i], -0.7f, 0.7f);
-        to_t[i] = bounded(t[i] + t0, 0.02f, 3);
-        to_k[i] = bounded(k[i] + k0, -0.2f, 3);
-        to_x[i] = bounded(to_x[i] + step_x, x0 - range, x0 + range);
-        to_y[i] = bounded(to_y[i] + step_y, y0 - range, y0 + range);
+        float step_x, step_y;
+        to_t[i] = spk_match_limit_t_px(t[i] + t0);
+        to_k[i] = spk_match_limit_k_px(k[i] + k0);
+        to_x[i] = spk_match_step_px(to_x[i], x[i] + x0, x0, range, &step_x);
+        to_y[i] = spk_match_step_px(to_y[i], y[i] + y0, y0, range, &step_y);
         error[i] = sqrtf(dx[i] * dx[i] + dy[i] * dy[i]);
         float far_x = fabsf(step_x), far_y = fabsf(step_y);
         moved[i] = far_x > far_y ? far_x : far_y;
@@ -252,28 +203,24 @@ static void correlation_row(const struct spk_correlation_row *r)
     const float *contrast = r->contrast;
     float *quality = r->quality;
     ROW_LOOP
-    for (unsigned i = 0, width = r->width; i < width; i++) {
-        float k = contrast[i], explained = k * k * kk[i], rest = chi2[i] > 0 ? chi2[i] : 0;
-        float sum = explained + rest, ratio = explained / (sum > 0 ? sum : 1);
-        quality[i] = k > 0 ? sqrtf(ratio > 0 ? ratio : 0) : 0;
-    }
+    for (unsigned i = 0, width = r->width; i < width; i++)
+        quality[i] = spk_match_correlation_px(contrast[i], kk[i], chi2[i]);
 }
 
 static void judge_row(const struct spk_judge_row *r)
 {
     const float *t = r->transmission, *k = r->contrast, *ux = r->x, *uy = r->y, *cost = r->cost;
-    const float *error = r->error, gx = r->guess_x, gy = r->guess_y, range = r->range, y = (float)r->row;
-    const float right = (float)(r->width - 1), bottom = (float)(r->height - 1), large = 1e30f;
+    const float *error = r->error, y = (float)r->row;
+    const struct spk_match_bounds bounds = {r->guess_x, r->guess_y, r->range, (float)(r->width - 1),
+                                            (float)(r->height - 1)};
     float *dark_field = r->dark_field;
     uint8_t *valid = r->valid;
     ROW_LOOP
     for (int i = 0, width = (int)r->width; i < width; i++) {
-        float at_x = (float)i - ux[i], at_y = y - uy[i];
-        int good = (fabsf(cost[i]) < large) & (fabsf(k[i]) < large) & (t[i] > 0.021f) & (t[i] < large) &
-                   (error[i] < 0.5f) & (fabsf(ux[i] - gx) < range) & (fabsf(uy[i] - gy) < range) &
-                   (at_x >= 0) & (at_x <= right) & (at_y >= 0) & (at_y <= bottom);
-        dark_field[i] = t[i] > 0 ? k[i] / t[i] : 0;
-        valid[i] = (uint8_t)good;
+        float contrast = k[i];
+        dark_field[i] = spk_match_dark_field_px(t[i], contrast);
+        valid[i] =
+            (uint8_t)spk_match_judge_px(bounds, (float)i, y, t[i], contrast, ux[i], uy[i], cost[i], error[i]);
     }
 }
 
@@ -352,33 +299,17 @@ static void narrow_row(const struct spk_narrow_row *r)
         const float *value = r->value + q * r->value_plane, *error = r->error + q * r->value_plane;
         const float *low = r->low + q * r->plane, *high = r->high + q * r->plane;
         ROW_LOOP
-        for (unsigned i = 0, width = r->width; i < width; i++) {
-            int apart = (value[i] - 2 * error[i] > high[i]) | (value[i] + 2 * error[i] < low[i]);
-            alive[i] = apart ? 0 : alive[i];
-        }
+        for (unsigned i = 0, width = r->width; i < width; i++)
+            alive[i] = spk_match_apart_px(value[i], error[i], low[i], high[i]) ? 0 : alive[i];
     }
     for (unsigned q = 0; q < r->count; q++) {
         const float *value = r->value + q * r->value_plane, *error = r->error + q * r->value_plane;
         float *low = r->low + q * r->plane, *high = r->high + q * r->plane;
         float *best = r->best + q * r->plane, *deviation = r->deviation + q * r->plane;
         ROW_LOOP
-        for (unsigned i = 0, width = r->width; i < width; i++) {
-            float lo = value[i] - 2 * error[i], hi = value[i] + 2 * error[i];
-            lo = lo > low[i] ? lo : low[i];
-            hi = hi < high[i] ? hi : high[i];
-            int take = alive[i] > 0;
-            best[i] = take ? value[i] : best[i];
-            deviation[i] = take ? error[i] : deviation[i];
-            low[i] = take ? lo : low[i];
-            high[i] = take ? hi : high[i];
-        }
+        for (unsigned i = 0, width = r->width; i < width; i++)
+            spk_match_narrow_px(alive[i] > 0, value[i], error[i], &low[i], &high[i], &best[i], &deviation[i]);
     }
-}
-
-static inline float table_at(const float *table, float shift)
-{
-    float fraction = -shift - floorf(-shift);
-    return table[(unsigned)(fraction * SPK_SPLINE_STEPS + 0.5f)];
 }
 
 static void normal_row(const struct spk_normal_row *r)
@@ -389,137 +320,51 @@ static void normal_row(const struct spk_normal_row *r)
     const float *mean = r->mean, *mean_x = r->mean_x, *mean_y = r->mean_y;
     const float *weight = r->weight, *gain = r->spline->gain, *slope = r->spline->slope;
     const float noise_sample = r->noise_sample, noise_reference = r->noise_reference;
-    const float t0 = r->origin[0], k0 = r->origin[1], x0 = r->origin[2], y0 = r->origin[3];
+    const float origin[4] = {r->origin[0], r->origin[1], r->origin[2], r->origin[3]};
     float *out = r->out;
     ROW_LOOP
     for (unsigned i = 0, width = r->width; i < width; i++) {
-        const float *s = moment + i;
-        float t = transmission[i], k = contrast[i], x = ux[i], y = uy[i];
-        float n = s[SPK_SUM_COUNT * q], m = mean[i], mx = mean_x[i], my = mean_y[i];
-        float v = s[SPK_SUM_V * q], vx = s[SPK_SUM_VX * q], vy = s[SPK_SUM_VY * q];
-        float ss = s[SPK_SUM_S * q], vv = s[SPK_SUM_VV * q], vvx = s[SPK_SUM_VVX * q];
-        float vvy = s[SPK_SUM_VVY * q], vs = s[SPK_SUM_VS * q];
-        float vxs = s[SPK_SUM_VXS * q], vys = s[SPK_SUM_VYS * q];
-
-        float cx = table_at(gain, x), cy = table_at(gain, y);
-        float ex = table_at(slope, x), ey = table_at(slope, y);
-        float ks = clampf(k, 0, 3);
-        float variance = noise_sample * clampf(t, 0.05f, 3) + noise_reference * ks * ks * cx * cy;
-        float w = weight[i] / (variance + 1e-6f);
-
-        float tt = n * m * m, tk = m * v, kk = vv;
-        float tx = -(t * n * m * mx + k * m * vx), ty = -(t * n * m * my + k * m * vy);
-        float kx = -(t * mx * v + k * vvx), ky = -(t * my * v + k * vvy);
-        float xx = t * t * n * mx * mx + 2 * t * k * mx * vx + k * k * s[SPK_SUM_VXVX * q];
-        float yy = t * t * n * my * my + 2 * t * k * my * vy + k * k * s[SPK_SUM_VYVY * q];
-        float xy = t * t * n * mx * my + t * k * (mx * vy + my * vx) + k * k * s[SPK_SUM_VXVY * q];
-
-        /* J^T e with e = s - T m - K v; the two columns of u are -(T m' + K v') */
-        float bt = m * ss - t * tt - k * tk;
-        float bk = vs - t * tk - k * kk;
-        float bx = -(t * mx * ss + k * vxs) - t * tx - k * kx;
-        float by = -(t * my * ss + k * vys) - t * ty - k * ky;
-        float chi2 = s[SPK_SUM_SS * q] - 2 * (t * m * ss + k * vs) + t * t * tt + 2 * t * k * tk + k * k * kk;
-        float step_x = at_x[i] - x, step_y = at_y[i] - y;
-        chi2 += step_x * (xx * step_x + 2 * (xy * step_y - bx)) + step_y * (yy * step_y - 2 * by);
-
-        /* the second order of the step, on average: sum q q'' = -sum q' q' */
-        float vxx = s[SPK_SUM_VXVX * q], vxy = s[SPK_SUM_VXVY * q], vyy = s[SPK_SUM_VYVY * q];
-        bk += 0.5f * k * (step_x * (step_x * vxx + 2 * step_y * vxy) + step_y * step_y * vyy);
-
-        float noise = n * noise_reference * k;
-        bk += noise * cx * cy;
-        bx -= noise * k * ex * cy;
-        by -= noise * k * cx * ey;
-
-        float dt = t - t0, dk = k - k0, dx = x - x0, dy = y - y0;
-        float *o = out + i;
-        o[SPK_NORMAL_TT * p] = w * tt;
-        o[SPK_NORMAL_TK * p] = w * tk;
-        o[SPK_NORMAL_TX * p] = w * tx;
-        o[SPK_NORMAL_TY * p] = w * ty;
-        o[SPK_NORMAL_KK * p] = w * kk;
-        o[SPK_NORMAL_KX * p] = w * kx;
-        o[SPK_NORMAL_KY * p] = w * ky;
-        o[SPK_NORMAL_XX * p] = w * xx;
-        o[SPK_NORMAL_XY * p] = w * xy;
-        o[SPK_NORMAL_YY * p] = w * yy;
-        o[SPK_NORMAL_T * p] = w * (bt + tt * dt + tk * dk + tx * dx + ty * dy);
-        o[SPK_NORMAL_K * p] = w * (bk + tk * dt + kk * dk + kx * dx + ky * dy);
-        o[SPK_NORMAL_X * p] = w * (bx + tx * dt + kx * dk + xx * dx + xy * dy);
-        o[SPK_NORMAL_Y * p] = w * (by + ty * dt + ky * dk + xy * dx + yy * dy);
-        o[SPK_NORMAL_CHI2 * p] = w * chi2;
+        const float x = ux[i], y = uy[i];
+        const struct spk_match_place place = {
+            .t = transmission[i],
+            .k = contrast[i],
+            .x = x,
+            .y = y,
+            .step_x = at_x[i] - x,
+            .step_y = at_y[i] - y,
+            .noise_reference = noise_reference,
+            .noise_sample = noise_sample,
+            .gain_x = spk_match_table_px(gain, x),
+            .gain_y = spk_match_table_px(gain, y),
+            .slope_x = spk_match_table_px(slope, x),
+            .slope_y = spk_match_table_px(slope, y),
+        };
+        const struct spk_match_mean local = {mean[i], mean_x[i], mean_y[i], weight[i]};
+        float sum[SPK_MOMENTS], normal[SPK_NORMALS];
+        for (unsigned j = 0; j < SPK_MOMENTS; j++)
+            sum[j] = moment[j * q + i];
+        spk_match_normal_px(sum, place, local, origin, normal);
+        for (unsigned j = 0; j < SPK_NORMALS; j++)
+            out[j * p + i] = normal[j];
     }
 }
 
-/* LDL^T of a symmetric 4x4 matrix whose small pivots are lifted, so that a pixel without information yields 0 with a
- * large error instead of nonsense. */
 static void solve_row(const struct spk_solve_row *r)
 {
     const size_t p = r->plane, width = r->width;
-    const float *normal = r->normal, spread = r->spread;
+    const float *normal = r->normal, spread = r->spread, expected = r->frames > 0 ? 1 / r->frames : 0;
+    const bool dark_field = r->dark_field;
     float *estimate = r->estimate, *error = r->error;
-    const float expected = r->frames > 0 ? 1 / r->frames : 0;
-    const float ridge = 1e-3f, tie = r->dark_field ? 0.0f : 1.0f;
     ROW_LOOP
     for (unsigned i = 0; i < width; i++) {
-        const float *g = normal + i;
-        float a00 = g[SPK_NORMAL_TT * p], a01 = g[SPK_NORMAL_TK * p], a02 = g[SPK_NORMAL_TX * p];
-        float a03 = g[SPK_NORMAL_TY * p], a11 = g[SPK_NORMAL_KK * p], a12 = g[SPK_NORMAL_KX * p];
-        float a13 = g[SPK_NORMAL_KY * p], a22 = g[SPK_NORMAL_XX * p], a23 = g[SPK_NORMAL_XY * p];
-        float a33 = g[SPK_NORMAL_YY * p];
-        float b0 = g[SPK_NORMAL_T * p], b1 = g[SPK_NORMAL_K * p], b2 = g[SPK_NORMAL_X * p];
-        float b3 = g[SPK_NORMAL_Y * p];
-
-        /* without dark-field K moves with T: column K joins column T and drops out */
-        a00 += tie * (2 * a01 + a11) + ridge;
-        a02 += tie * a12;
-        a03 += tie * a13;
-        b0 += tie * b1;
-        a11 = (1 - tie) * a11 + tie + ridge;
-        a01 *= 1 - tie;
-        a12 *= 1 - tie;
-        a13 *= 1 - tie;
-        b1 *= 1 - tie;
-        a22 += ridge;
-        a33 += ridge;
-
-        const float least = 1e-6f;
-        float i0 = 1 / a00;
-        float l10 = a01 * i0, l20 = a02 * i0, l30 = a03 * i0;
-        float d1 = a11 - l10 * a01;
-        float i1 = 1 / (d1 > least * a11 ? d1 : least * a11);
-        float c21 = a12 - l20 * a01, c31 = a13 - l30 * a01;
-        float l21 = c21 * i1, l31 = c31 * i1;
-        float d2 = a22 - l20 * a02 - l21 * c21;
-        float i2 = 1 / (d2 > least * a22 ? d2 : least * a22);
-        float c32 = a23 - l30 * a02 - l31 * c21;
-        float l32 = c32 * i2;
-        float d3 = a33 - l30 * a03 - l31 * c31 - l32 * c32;
-        float i3 = 1 / (d3 > least * a33 ? d3 : least * a33);
-
-        float z0 = b0, z1 = b1 - l10 * z0, z2 = b2 - l20 * z0 - l21 * z1;
-        float z3 = b3 - l30 * z0 - l31 * z1 - l32 * z2;
-        float p3 = z3 * i3, p2 = z2 * i2 - l32 * p3, p1 = z1 * i1 - l21 * p2 - l31 * p3;
-        float p0 = z0 * i0 - l10 * p1 - l20 * p2 - l30 * p3;
-
-        /* rows of L^-1, for the diagonal of the inverse */
-        float m10 = -l10, m21 = -l21, m32 = -l32;
-        float m20 = l21 * l10 - l20, m31 = l32 * l21 - l31;
-        float m30 = -l30 - l31 * m10 - l32 * m20;
-        float v3 = i3, v2 = i2 + m32 * m32 * i3, v1 = i1 + m21 * m21 * i2 + m31 * m31 * i3;
-        float v0 = i0 + m10 * m10 * i1 + m20 * m20 * i2 + m30 * m30 * i3;
-
-        float excess = g[SPK_NORMAL_CHI2 * p] * expected;
-        float variance = spread * (excess > 1 ? excess : 1);
-        estimate[i] = p0;
-        estimate[width + i] = tie * p0 + (1 - tie) * p1;
-        estimate[2 * width + i] = p2;
-        estimate[3 * width + i] = p3;
-        error[i] = sqrtf(v0 * variance);
-        error[width + i] = sqrtf((tie * v0 + (1 - tie) * v1) * variance);
-        error[2 * width + i] = sqrtf(v2 * variance);
-        error[3 * width + i] = sqrtf(v3 * variance);
+        float equation[SPK_NORMALS], value[4], deviation[4];
+        for (unsigned j = 0; j < SPK_NORMALS; j++)
+            equation[j] = normal[j * p + i];
+        spk_match_solve_px(equation, dark_field, spread, expected, value, deviation);
+        for (unsigned j = 0; j < 4; j++) {
+            estimate[j * width + i] = value[j];
+            error[j * width + i] = deviation[j];
+        }
     }
 }
 

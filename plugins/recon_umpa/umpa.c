@@ -206,15 +206,11 @@ spk_status spk_umpa_reference(struct spk_umpa *u, const struct spk_stack *refere
     return SPK_OK;
 }
 
-/* Windows that grow as long as they agree end up as wrong as agreement allows, and errors that neighbours share do not show in
- * their own: what the noise alone does times this is the actual error, on simulated scenes of all kinds. */
-#define WINDOW_ERROR 3.5f
-
 /* T, K and u are in the maps, where the steps worked; K becomes D. */
 static void finish_row(const struct spk_umpa *u, unsigned y, const struct spk_umpa_maps *maps)
 {
     const size_t at = (size_t)y * u->width;
-    const float error_scale = u->config.window == 0 && !u->report.deviation ? WINDOW_ERROR : 1;
+    const float error_scale = u->config.window == 0 && !u->report.deviation ? UMPA_WINDOW_ERROR : 1;
     struct spk_judge_row judge = {.transmission = maps->transmission + at,
                                   .contrast = maps->dark_field + at,
                                   .x = maps->displacement_x + at,
@@ -223,7 +219,7 @@ static void finish_row(const struct spk_umpa *u, unsigned y, const struct spk_um
                                   .error = maps->error + at,
                                   .guess_x = (float)u->guess_x,
                                   .guess_y = (float)u->guess_y,
-                                  .range = (float)u->search_shift + 0.6f,
+                                  .range = (float)u->search_shift + UMPA_BELIEVED_PX,
                                   .width = u->width,
                                   .height = u->height,
                                   .row = y,

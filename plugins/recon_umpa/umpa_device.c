@@ -84,11 +84,10 @@ static size_t list_parts(struct umpa_there *t, struct part part[PARTS_MAX])
         part[count++] = (struct part){(void **)&t->factor[i], plane};
     for (int i = 0; i < 4; i++)
         part[count++] = (struct part){(void **)&t->param[i], plane};
-    for (int l = 0; l < (t->window > 0 ? 1 : UMPA_THERE_LEVELS); l++) {
+    for (int l = 0; l < (t->window > 0 ? 1 : UMPA_LEVELS); l++) {
         size_t level = level_plane(t, l) * sizeof(float);
         part[count++] = (struct part){(void **)&t->normal[l], SPK_NORMALS * level};
-        part[count++] =
-            (struct part){(void **)&t->found[l], l ? (size_t)UMPA_THERE_RUNGS * 2 * PARAMS * level : 0};
+        part[count++] = (struct part){(void **)&t->found[l], l ? (size_t)UMPA_RUNGS * 2 * PARAMS * level : 0};
     }
     return count;
 }
@@ -354,7 +353,7 @@ static spk_status refine_field(struct spk_umpa_device *d, struct spk_error *erro
                                                 .equations = queue_equations,
                                                 .context = d,
                                                 .origin = {1, 1, (float)t->guess_x, (float)t->guess_y},
-                                                .range = (float)t->shift + 0.7f,
+                                                .range = (float)t->shift + UMPA_BEYOND_PX,
                                                 .frames = (unsigned)t->used_count,
                                                 .dark_field = t->dark_field,
                                                 .deviation = true};

@@ -50,7 +50,7 @@ void umpa_global(struct spk_umpa *u)
         .equations = equations,
         .context = u,
         .origin = {1, 1, (float)u->guess_x, (float)u->guess_y},
-        .range = (float)u->search_shift + 0.7f,
+        .range = (float)u->search_shift + UMPA_BEYOND_PX,
         .frames = u->used_count,
         .dark_field = u->config.dark_field,
         .deadline_ns = best ? 0 : u->started_ns + allowance,

@@ -3,6 +3,7 @@
 #define SPECKLED_UMPA_INTERNAL_H
 
 #include "umpa.h"
+#include "umpa_px.h"
 
 #include <speckled/half.h>
 #include <speckled/num_global.h>
@@ -21,16 +22,11 @@ enum {
     UMPA_BAND =
         32,       /* rows that a pass of the refinement goes on by; no less than the widest window reaches */
     UMPA_LAG = 3, /* bands that a pass stays behind the one before */
-    UMPA_LEVELS = 3,  /* of the equations: full, half and quarter size */
-    UMPA_RUNGS = 2,   /* windows a level */
     UMPA_MARGIN = 16, /* zeros round a level's equations */
     UMPA_MIRROR = 2,  /* rows and columns of coefficients continued beyond the image */
     UMPA_BESIDE =
         32, /* columns of a row of coefficients on either side of the image, read and not looked at */
 };
-
-/* In units of the reference's mean: anything larger is no measurement. */
-#define UMPA_LIMIT 1000.0f
 
 enum { PARAM_T, PARAM_K, PARAM_X, PARAM_Y, PARAMS };
 

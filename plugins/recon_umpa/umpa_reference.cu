@@ -9,9 +9,6 @@
 
 enum { ACROSS = 32, DOWN = 8, THREADS = 256, NOISE_OUT = SPK_NOISE_BLOCK - 6 };
 
-/* In units of the reference's mean: anything larger is no measurement. */
-#define LIMIT 1000.0f
-
 static __device__ inline size_t pixels(const struct umpa_there &u)
 {
     return (size_t)u.height * (size_t)u.width;
@@ -33,7 +30,7 @@ static dim3 pixel_blocks(int width, int height)
 
 static __device__ inline bool counts(float value, float scale, uint8_t mask)
 {
-    return mask && fabsf(value * scale) < LIMIT;
+    return spk_match_counts_px(value * scale, UMPA_LIMIT, mask);
 }
 
 /* Mean of what counts in a band of rows, of every row or the first; NAN when nothing does. */
@@ -131,7 +128,7 @@ static __device__ void take_number(const struct umpa_there &u, enum number which
     if (which == SCALE)
         n->scale = median > 0 && isfinite(1 / median) ? 1 / median : 1;
     else if (which == LEVEL)
-        n->level = fabsf(level) < LIMIT ? level : 0;
+        n->level = fabsf(level) < UMPA_LIMIT ? level : 0;
     else
         *(which == NOISE_REFERENCE ? &n->noise_reference : &n->noise_sample) = level;
 }
@@ -351,7 +348,8 @@ __global__ void make_factors(struct umpa_there u)
     size_t at;
     if (!own_pixel(u, &x, &y, &at))
         return;
-    struct umpa_factors f = umpa_factors_px(u.factor[0][at], u.factor[1][at], u.factor[2][at], u.dark_field);
+    struct spk_match_factors f =
+        spk_match_factors_px(u.factor[0][at], u.factor[1][at], u.factor[2][at], u.dark_field);
     u.factor[0][at] = f.mean;
     u.factor[1][at] = f.slope;
     u.factor[2][at] = f.rest;
@@ -380,7 +378,7 @@ __global__ void raise_square(struct umpa_there u)
     size_t at;
     const float level = u.numbers->level;
     if (own_pixel(u, &x, &y, &at))
-        u.window_ss[at] += level * (2 * u.window_s[at] + (float)u.used_count * level);
+        u.window_ss[at] = spk_match_square_px(u.window_ss[at], u.window_s[at], level, (float)u.used_count);
 }
 
 __global__ void pack_sample(struct umpa_there u, int frame, float *out)

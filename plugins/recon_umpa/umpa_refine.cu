@@ -3,17 +3,9 @@
 #include "umpa_px.h"
 
 #include <speckled/device_kernel.h>
+#include <speckled/num_spline_px.h>
 
 enum { ACROSS = 32, DOWN = 8, FOUND = 2 * UMPA_PARAMS };
-
-/* In units of the reference's mean: anything larger is no measurement. */
-#define LIMIT 1000.0f
-
-/* Fewer equations a window than this make four unknowns that fit the noise. */
-#define EQUATIONS 45.0f
-
-/* Errors of chosen windows are so much larger than their equations say, as measured for the processor's (umpa.c). */
-#define WINDOW_ERROR 3.5f
 
 struct extent {
     int width, height;
@@ -37,12 +29,6 @@ static __host__ __device__ inline size_t area(struct extent e)
 static dim3 blocks_over(struct extent e, unsigned across, unsigned down)
 {
     return dim3(spk_blocks((unsigned)e.width, across), spk_blocks((unsigned)e.height, down));
-}
-
-static __device__ inline float table_at(const float *table, float shift)
-{
-    float fraction = -shift - floorf(-shift);
-    return table[(int)(fraction * SPK_SPLINE_STEPS + 0.5f)];
 }
 
 /* The reference and its slopes at (x, y), summed with the sample over frames. */
@@ -70,7 +56,8 @@ static __device__ void collect(const struct umpa_there &u, size_t at, float x, f
             vx = fmaf(wy[j], slope, vx);
             vy = fmaf(dy[j], line, vy);
         }
-        umpa_moments_px(sum, v, vx, vy, fabsf(s) < LIMIT ? s : 0);
+        s = spk_match_counts_px(s, UMPA_LIMIT, 1) ? s : 0;
+        SPK_ADD_MOMENTS(sum, v, vx, vy, s, 1);
     }
 }
 
@@ -83,21 +70,23 @@ __global__ void equations(struct umpa_there u)
     const float ux = u.param[2][at], uy = u.param[3][at],
                 origin[4] = {1, 1, (float)u.guess_x, (float)u.guess_y};
     float normal[SPK_NORMALS] = {0}, sum[SPK_MOMENTS] = {0};
-    struct umpa_mean local =
-        umpa_mean_px(u.mean, u.reference_usable, u.width, u.height, (float)x - ux, (float)y - uy);
-    if (local.weight > 0 && u.usable[at]) {
-        const struct umpa_place place = {u.param[0][at],
-                                         u.param[1][at],
-                                         ux,
-                                         uy,
-                                         u.numbers->noise_reference,
-                                         u.numbers->noise_sample,
-                                         table_at(u.spline->gain, ux),
-                                         table_at(u.spline->gain, uy),
-                                         table_at(u.spline->slope, ux),
-                                         table_at(u.spline->slope, uy)};
+    const struct spk_match_mean local =
+        spk_match_mean_px(u.mean, u.reference_usable, true, u.width, u.width, u.height, (float)x - ux,
+                          (float)y - uy, u.usable[at]);
+    if (local.weight > 0) {
+        struct spk_match_place place = {};
+        place.t = u.param[0][at];
+        place.k = u.param[1][at];
+        place.x = ux;
+        place.y = uy;
+        place.noise_reference = u.numbers->noise_reference;
+        place.noise_sample = u.numbers->noise_sample;
+        place.gain_x = spk_match_table_px(u.spline->gain, ux);
+        place.gain_y = spk_match_table_px(u.spline->gain, uy);
+        place.slope_x = spk_match_table_px(u.spline->slope, ux);
+        place.slope_y = spk_match_table_px(u.spline->slope, uy);
         collect(u, at, (float)x - ux, (float)y - uy, sum);
-        umpa_normal_px(sum, &place, &local, origin, normal);
+        spk_match_normal_px(sum, place, local, origin, normal);
     }
     for (int q = 0; q < SPK_NORMALS; q++)
         u.normal[0][(size_t)q * plane + at] = normal[q];
@@ -119,15 +108,15 @@ __global__ void halve(float *to, struct extent coarse, const float *from, struct
 
 /* The windows of a level: kernels applied each to the result of the one before. */
 struct rungs {
-    int count, radius[UMPA_THERE_RUNGS];
-    float weight[UMPA_THERE_RUNGS][2 * UMPA_THERE_RADIUS_MAX + 1];
-    float spread[UMPA_THERE_RUNGS]; /* sum of the squared weights of the two-dimensional window */
-    bool use[UMPA_THERE_RUNGS];     /* it holds enough equations */
+    int count, radius[UMPA_RUNGS];
+    float weight[UMPA_RUNGS][2 * UMPA_THERE_RADIUS_MAX + 1];
+    float spread[UMPA_RUNGS]; /* sum of the squared weights of the two-dimensional window */
+    bool use[UMPA_RUNGS];     /* it holds enough equations */
 };
 
 struct pass {
     struct umpa_there u;
-    struct rungs rungs[UMPA_THERE_LEVELS];
+    struct rungs rungs[UMPA_LEVELS];
     int levels;
     bool final;
 };
@@ -205,7 +194,7 @@ template <int COUNT> __global__ void climb_coarse(struct pass pass, int level)
 #pragma unroll
     for (int k = 0; k < COUNT; k++) {
         float estimate[UMPA_PARAMS], error[UMPA_PARAMS];
-        umpa_solve_px(equation[k], u.dark_field, r.spread[k], (float)u.used_count, estimate, error);
+        spk_match_solve_px(equation[k], u.dark_field, r.spread[k], 1 / (float)u.used_count, estimate, error);
         for (int i = 0; i < UMPA_PARAMS; i++) {
             to[(size_t)(k * FOUND + i) * area(e)] = estimate[i];
             to[(size_t)(k * FOUND + UMPA_PARAMS + i) * area(e)] = error[i];
@@ -237,28 +226,19 @@ static __device__ float coarse_value(const float *plane, struct extent e, int le
     return first + share * (second - first);
 }
 
-/* The correlation of the sample's modulation with the reference's, from averaged equations. */
-static __device__ inline float correlation(float k, const float equation[SPK_NORMALS])
-{
-    const float explained = k * k * equation[SPK_NORMAL_KK], chi2 = equation[SPK_NORMAL_CHI2];
-    const float sum = explained + (chi2 > 0 ? chi2 : 0);
-    return k > 0 && sum > 0 ? sqrtf(explained / sum) : 0;
-}
-
 /* Steps are bounded: displacements move at most 0.7 px a pass and stay where the search has looked. */
 static __device__ void take_step(const struct umpa_there &u, size_t at, const float best[UMPA_PARAMS],
                                  const float deviation[UMPA_PARAMS])
 {
-    const float range = (float)u.shift + 0.7f, guess[2] = {(float)u.guess_x, (float)u.guess_y};
+    const float range = (float)u.shift + UMPA_BEYOND_PX, guess[2] = {(float)u.guess_x, (float)u.guess_y};
     u.error[at] = sqrtf(deviation[2] * deviation[2] + deviation[3] * deviation[3]);
     if (u.refine == 0)
         return;
-    u.param[0][at] = umpa_clamp(best[0] + 1, 0.02f, 3);
-    u.param[1][at] = umpa_clamp(best[1] + 1, -0.2f, 3);
+    u.param[0][at] = spk_match_limit_t_px(best[0] + 1);
+    u.param[1][at] = spk_match_limit_k_px(best[1] + 1);
     for (int i = 0; i < 2; i++) {
-        float *value = &u.param[2 + i][at];
-        float step = umpa_clamp(best[2 + i] + guess[i] - *value, -0.7f, 0.7f);
-        *value = umpa_clamp(*value + step, guess[i] - range, guess[i] + range);
+        float *value = &u.param[2 + i][at], moved;
+        *value = spk_match_step_px(*value, best[2 + i] + guess[i], guess[i], range, &moved);
     }
 }
 
@@ -297,7 +277,8 @@ template <int COUNT> __global__ void climb_fine(struct pass pass)
         return;
     const size_t at = (size_t)y * (size_t)e.width + (size_t)x;
     if (pass.final)
-        u.quality[at] = correlation(u.param[1][at], equation[COUNT - 1]);
+        u.quality[at] = spk_match_correlation_px(u.param[1][at], equation[COUNT - 1][SPK_NORMAL_KK],
+                                                 equation[COUNT - 1][SPK_NORMAL_CHI2]);
     struct umpa_ladder ladder;
     ladder.begun = false;
 #pragma unroll
@@ -305,100 +286,59 @@ template <int COUNT> __global__ void climb_fine(struct pass pass)
         float estimate[UMPA_PARAMS], error[UMPA_PARAMS];
         if (!r.use[k])
             continue;
-        umpa_solve_px(equation[k], u.dark_field, r.spread[k], (float)u.used_count, estimate, error);
+        spk_match_solve_px(equation[k], u.dark_field, r.spread[k], 1 / (float)u.used_count, estimate, error);
         umpa_climb_px(&ladder, estimate, error);
     }
     climb_found(pass, x, y, &ladder);
     take_step(u, at, ladder.best, ladder.deviation);
 }
 
-/* A displacement is trusted when it is known to half a pixel, comes from inside the frame and not from the rim of the search
- * range, and T is a positive number. */
 __global__ void store_maps(struct umpa_there u)
 {
     const int x = (int)(blockIdx.x * ACROSS + threadIdx.x), y = (int)(blockIdx.y * DOWN + threadIdx.y);
     if (x >= u.width || y >= u.height)
         return;
     const size_t at = (size_t)y * (size_t)u.width + (size_t)x;
-    const float inside = (float)u.shift + 0.6f;
+    const struct spk_match_bounds bounds = {(float)u.guess_x, (float)u.guess_y,
+                                            (float)u.shift + UMPA_BELIEVED_PX, (float)(u.width - 1),
+                                            (float)(u.height - 1)};
     const float t = u.param[0][at], k = u.param[1][at], ux = u.param[2][at], uy = u.param[3][at];
-    const float at_x = (float)x - ux, at_y = (float)y - uy;
     u.transmission[at] = t;
-    u.dark_field_map[at] = t > 0 ? k / t : 0;
+    u.dark_field_map[at] = spk_match_dark_field_px(t, k);
     u.displacement_x[at] = ux;
     u.displacement_y[at] = uy;
     u.quality_map[at] = u.quality[at];
     const bool windows = u.window == 0 && !(u.deviation && *u.deviation);
-    u.error_map[at] = (windows ? WINDOW_ERROR : 1) * u.error[at];
-    u.valid[at] = isfinite(u.cost[at]) && isfinite(t) && isfinite(k) && isfinite(ux) && isfinite(uy) &&
-                  t > 0.021f && u.error[at] < 0.5f && fabsf(ux - (float)u.guess_x) < inside &&
-                  fabsf(uy - (float)u.guess_y) < inside && at_x >= 0 && at_x <= (float)(u.width - 1) &&
-                  at_y >= 0 && at_y <= (float)(u.height - 1);
+    u.error_map[at] = (windows ? UMPA_WINDOW_ERROR : 1) * u.error[at];
+    u.valid[at] =
+        (uint8_t)spk_match_judge_px(bounds, (float)x, (float)y, t, k, ux, uy, u.cost[at], u.error[at]);
 }
 
-/* 1 2 1, 1 4 6 4 1, ...: (1/2, 1/2) applied 2 radius times. */
-static void binomial(float *weight, int radius)
-{
-    weight[0] = 1;
-    for (int i = 1; i <= 2 * radius; i++) {
-        weight[i] = 0.5f * weight[i - 1];
-        for (int j = i - 1; j > 0; j--)
-            weight[j] = 0.5f * (weight[j] + weight[j - 1]);
-        weight[0] *= 0.5f;
-    }
-}
-
-/* Fills the spreads of windows applied one behind the other to blocks of 2^level pixels. */
-static void fill_spread(struct rungs *r, int level, int used)
-{
-    enum { SIZE = 2 * UMPA_THERE_RUNGS * UMPA_THERE_RADIUS_MAX + 1 };
-    float kernel[SIZE] = {1}, next[SIZE];
-    for (int k = 0; k < r->count; k++) {
-        float sum = 0;
-        for (int i = 0; i < SIZE; i++) {
-            next[i] = 0;
-            for (int j = 0; j <= 2 * r->radius[k] && j <= i; j++)
-                next[i] += r->weight[k][j] * kernel[i - j];
-        }
-        for (int i = 0; i < SIZE; i++) {
-            kernel[i] = next[i];
-            sum += next[i] * next[i];
-        }
-        sum /= (float)(1 << level);
-        r->spread[k] = sum * sum;
-        r->use[k] = (float)used >= EQUATIONS * r->spread[k];
-    }
-}
-
-/* The ladder of recon_umpa, with the most frames for which a rung is looked at: variances along one axis, blocks included, of 0.5, 2,
- * then 4.3, 8.3, then 17, 65 px^2. */
 static void fill_ladder(struct pass *pass)
 {
-    static const struct {
-        int radius, frames;
-    } ladder[UMPA_THERE_LEVELS][UMPA_THERE_RUNGS] = {
-        {{1, 1 << 30}, {3, 1 << 30}}, {{2, 1 << 30}, {2, 4}}, {{2, 1 << 30}, {6, 1 << 30}}};
-    for (int level = 0; level < UMPA_THERE_LEVELS; level++) {
+    for (unsigned level = 0; level < UMPA_LEVELS; level++) {
         struct rungs *r = &pass->rungs[level];
-        r->count = UMPA_THERE_RUNGS;
-        for (int k = 0; k < r->count; k++) {
-            r->radius[k] = ladder[level][k].radius;
-            binomial(r->weight[k], r->radius[k]);
+        r->count = UMPA_RUNGS;
+        for (unsigned k = 0; k < UMPA_RUNGS; k++) {
+            r->radius[k] = (int)umpa_rung(level, k).radius;
+            umpa_binomial(r->weight[k], umpa_rung(level, k).radius);
+            r->spread[k] = umpa_rung_spread(level, k);
+            r->use[k] = umpa_rung_counts(level, k, (unsigned)pass->u.used_count);
         }
-        fill_spread(r, level, pass->u.used_count);
-        for (int k = 0; k < r->count; k++)
-            r->use[k] &= pass->u.used_count <= ladder[level][k].frames;
     }
 }
 
 static void fill_fixed(struct pass *pass)
 {
     struct rungs *r = &pass->rungs[0];
+    float sum = 0;
     r->count = 1;
     r->radius[0] = pass->u.window;
-    for (int j = 0; j <= 2 * r->radius[0]; j++)
+    for (int j = 0; j <= 2 * r->radius[0]; j++) {
         r->weight[0][j] = pass->u.window_weight[j];
-    fill_spread(r, 0, pass->u.used_count);
+        sum += r->weight[0][j] * r->weight[0][j];
+    }
+    r->spread[0] = sum * sum;
     r->use[0] = true;
 }
 
@@ -423,7 +363,7 @@ static void run_levels(void *stream, const struct pass *pass)
     for (int level = 1; level < pass->levels; level++) {
         const dim3 blocks = blocks_over(level_extent(*u, level), TILE_WIDTH, TILE_HEIGHT);
         const size_t shared = shared_bytes(&pass->rungs[level]);
-        SPK_LAUNCH(climb_coarse<UMPA_THERE_RUNGS>, blocks, TILE_THREADS, shared, stream, *pass, level);
+        SPK_LAUNCH(climb_coarse<UMPA_RUNGS>, blocks, TILE_THREADS, shared, stream, *pass, level);
     }
 }
 
@@ -443,10 +383,9 @@ static void run_pass(void *stream, const struct umpa_there *u, bool final)
         SPK_LAUNCH(climb_fine<1>, blocks, TILE_THREADS, shared_bytes(&pass.rungs[0]), stream, pass);
     } else {
         fill_ladder(&pass);
-        pass.levels = final ? (int)UMPA_THERE_LEVELS : (int)EARLY_LEVELS;
+        pass.levels = final ? (int)UMPA_LEVELS : (int)EARLY_LEVELS;
         run_levels(stream, &pass);
-        SPK_LAUNCH(climb_fine<UMPA_THERE_RUNGS>, blocks, TILE_THREADS, shared_bytes(&pass.rungs[0]), stream,
-                   pass);
+        SPK_LAUNCH(climb_fine<UMPA_RUNGS>, blocks, TILE_THREADS, shared_bytes(&pass.rungs[0]), stream, pass);
     }
 }
 

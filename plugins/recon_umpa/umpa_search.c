@@ -157,7 +157,7 @@ static void joint_planes(struct umpa_tile *t, unsigned j, unsigned row_shift, un
 static void prefer_parity(struct umpa_tile *t, unsigned y, unsigned j, size_t c)
 {
     const struct spk_match_ops *ops = t->u->ops;
-    float *const *in = t->input, least = 0.9999f * (float)t->u->used_count;
+    float *const *in = t->input, least = UMPA_WEIGHT_WHOLE * (float)t->u->used_count;
     float *qs = t->whole + (size_t)y * t->out_pitch, *ms = t->row;
     parity_row(t, y, j, t->c_q + c, qs, ms);
     const float *other[FIT_WEIGHT] = {
@@ -184,7 +184,7 @@ static void fit_row(struct umpa_tile *t, unsigned y, unsigned j, unsigned row_sh
                               .qs = in[FIT_QS],
                               .ss = in[FIT_SS],
                               .weight = in[FIT_WEIGHT],
-                              .weight_min = 0.3f * (float)u->used_count,
+                              .weight_min = UMPA_WEIGHT_MIN * (float)u->used_count,
                               .dark_field = u->config.dark_field,
                               .width = t->out_pitch,
                               .score = t->trial[TRIAL_SCORE],

@@ -218,7 +218,7 @@ static __device__ void centre(const struct place &p, const float value[PIXELS], 
 
 /* Compares an output's score at one shift with its best so far, and remembers the scores beside that. `out` is the output. */
 static __device__ inline void track(const struct umpa_there &u, const struct trial &trial, size_t out,
-                                    float score, const struct umpa_fit &fit, struct best *best)
+                                    float score, const struct spk_match_fit &fit, struct best *best)
 {
     const int span = 2 * u.shift + 1, number = trial.row * span + trial.column, j = trial.strip_column;
     const size_t plane = (size_t)u.height * (size_t)u.width;
@@ -249,8 +249,8 @@ static __device__ inline void track(const struct umpa_there &u, const struct tri
 static __device__ inline void score(const struct umpa_there &u, size_t out, size_t at, float ms, float qs,
                                     const struct trial &trial, struct best *best)
 {
-    const struct umpa_factors f = {u.factor[0][at], u.factor[1][at], u.factor[2][at]};
-    struct umpa_fit fit = umpa_score_px(&f, u.dark_field ? ms : ms + qs, qs);
+    const struct spk_match_factors f = {u.factor[0][at], u.factor[1][at], u.factor[2][at]};
+    struct spk_match_fit fit = spk_match_score_px(f, u.dark_field ? ms : ms + qs, qs);
     fit.contrast = u.dark_field ? fit.contrast : fit.transmission;
     float cost = (u.window_ss[out] - fit.explained) / (float)u.used_count;
     track(u, trial, out, fit.explained > 0 ? -cost : -INFINITY, fit, best);
@@ -283,8 +283,7 @@ static __device__ void shift_whole(const struct umpa_there &u, const struct plac
             continue;
         size_t out = pixel(u, x, y), at = pixel(u, there_x(u, x, column), there_y(u, y, row));
         if (PARITY) {
-            qs[v] -= ms[v];
-            ms[v] += u.window_s[out] + level * (u.window_r[at] + frames);
+            spk_match_centre_px(ms[v], u.window_s[out], u.window_r[at], level, frames, &qs[v], &ms[v]);
         } else {
             qs[v] += level * u.window_r[at];
             ms[v] = u.refine == 0 ? ms[v] : u.mean[at] * (u.window_s[out] + frames * level);
@@ -307,8 +306,10 @@ static __device__ inline void joint(const struct umpa_there &u, const struct pla
     sum[UMPA_SUM_QQ] = here && there ? u.r2[near] : 0;
     sum[UMPA_SUM_MS] = here && there ? u.s1[at] : 0;
     sum[UMPA_SUM_MQ] = here && there ? u.r1[near] : 0;
-    umpa_joint_px(sum, u.mean[near], u.parity ? 1.0f : 0.0f, u.numbers->level,
-                  u.parity ? 0 : u.numbers->noise_reference);
+    sum[UMPA_SUM_MM] =
+        spk_match_joint_px(u.mean[near], u.parity ? 1.0f : 0.0f, u.numbers->level,
+                           u.parity ? 0 : u.numbers->noise_reference, sum[UMPA_SUM_WEIGHT], &sum[UMPA_SUM_QS],
+                           &sum[UMPA_SUM_SS], &sum[UMPA_SUM_QQ], &sum[UMPA_SUM_MS], &sum[UMPA_SUM_MQ]);
 }
 
 /* One shift of a tile in which some pixels do not count. */
@@ -341,17 +342,18 @@ static __device__ void shift_masked(const struct umpa_there &u, const struct pla
         float weight = sum[UMPA_SUM_WEIGHT][v], one[UMPA_SUMS];
         if (!p.owns || p.out_row + v >= T::OUT_HEIGHT || !inside(u, x, y))
             continue;
-        const bool enough = weight >= 0.3f * frames;
+        const bool enough = weight >= UMPA_WEIGHT_MIN * frames;
         size_t out = pixel(u, x, y);
-        if (PARITY && weight >= 0.9999f * frames) {
+        if (PARITY && weight >= UMPA_WEIGHT_WHOLE * frames) {
             size_t at = pixel(u, there_x(u, x, column), there_y(u, y, row));
-            score(u, out, at, mean[v] + u.window_s[out] + level * (u.window_r[at] + frames), raw[v] - mean[v],
-                  trial, &best[v * T::THREADS]);
+            spk_match_centre_px(mean[v], u.window_s[out], u.window_r[at], level, frames, &raw[v], &mean[v]);
+            score(u, out, at, mean[v], raw[v], trial, &best[v * T::THREADS]);
             continue;
         }
         for (int q = 0; q < UMPA_SUMS; q++)
             one[q] = sum[q][v];
-        struct umpa_fit fit = umpa_fit_px(one, u.dark_field);
+        struct spk_match_fit fit = spk_match_fit_px(one[UMPA_SUM_MM], one[UMPA_SUM_MQ], one[UMPA_SUM_QQ],
+                                                    one[UMPA_SUM_MS], one[UMPA_SUM_QS], u.dark_field);
         track(u, trial, out, enough ? (fit.explained - one[UMPA_SUM_SS]) / weight : -INFINITY, fit,
               &best[v * T::THREADS]);
     }
@@ -360,7 +362,7 @@ static __device__ void shift_masked(const struct umpa_there &u, const struct pla
 /* How far the top of the parabola through the scores along one axis is from the middle one. */
 static __device__ inline float top(const float *kept, size_t plane, float middle, int before, int after)
 {
-    return umpa_vertex_px(kept[(size_t)before * plane], middle, kept[(size_t)after * plane]);
+    return spk_match_vertex_px(kept[(size_t)before * plane], middle, kept[(size_t)after * plane]);
 }
 
 template <typename T, int RADIUS>

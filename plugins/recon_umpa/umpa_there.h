@@ -2,15 +2,14 @@
 #ifndef SPECKLED_UMPA_THERE_H
 #define SPECKLED_UMPA_THERE_H
 
+#include "umpa_px.h"
+
 #include <speckled/device.h>
-#include <speckled/num_match.h>
 #include <stdbool.h>
 
 enum {
     UMPA_THERE_RADIUS_MAX = 16,        /* of the search window, and of the fixed one */
     UMPA_THERE_HEIGHT_MAX = 8 * 65535, /* a launch has so many blocks down, of 8 rows at least */
-    UMPA_THERE_LEVELS = 3,             /* of the equations: full, half and quarter size */
-    UMPA_THERE_RUNGS = 2,              /* windows a level */
     UMPA_THERE_MARGIN = 2,             /* mirrored pixels round spline coefficients */
     UMPA_THERE_BLOCKS = 256,           /* noise blocks a frame */
     UMPA_THERE_BAND = 16,              /* rows of a band whose mean is taken */
@@ -61,8 +60,8 @@ struct umpa_there {
     float *sample_mean; /* [count] planes, parity */
 
     float *param[4], *cost, *error, *quality; /* T, K, ux, uy */
-    float *normal[UMPA_THERE_LEVELS];         /* [SPK_NORMALS] planes of the level's size */
-    float *found[UMPA_THERE_LEVELS];          /* [rungs][8] planes: estimates and errors; not of level 0 */
+    float *normal[UMPA_LEVELS];               /* [SPK_NORMALS] planes of the level's size */
+    float *found[UMPA_LEVELS];                /* [rungs][8] planes: estimates and errors; not of level 0 */
     float *swap[2];                           /* planes */
 
     float *transmission, *dark_field_map, *displacement_x, *displacement_y, *quality_map,

@@ -344,7 +344,7 @@ static void sample_square(struct umpa_tile *t)
     float level = t->u->level, frames = (float)t->u->used_count;
     umpa_tile_blur(t, t->o_ss, t->out_pitch, t->ss_sum, t->s_pitch, t->height, t->out_pitch);
     for (size_t i = 0; i < t->m_plane; i++)
-        t->o_ss[i] += level * (2 * t->o_s[i] + frames * level);
+        t->o_ss[i] = spk_match_square_px(t->o_ss[i], t->o_s[i], level, frames);
 }
 
 static unsigned reference_columns(const struct umpa_tile *t)
@@ -404,16 +404,12 @@ static void local_mean_sums(struct umpa_tile *t)
 /* Turns the sums of the reference into the factors of spk_score_row. Without dark-field both parts share one. */
 static void make_factors(struct umpa_tile *t)
 {
-    const float tiny = 1e-20f;
     bool dark_field = t->u->config.dark_field;
     for (size_t i = 0; i < t->c_plane; i++) {
-        float mm = t->c_mm[i], mq = t->c_mq[i], qq = t->c_qq[i];
-        float sum = dark_field ? mm : mm + 2 * mq + qq;
-        float factor = sum > tiny ? 1 / sum : 0, slope = dark_field ? mq * factor : 0;
-        float rest = qq - slope * mq;
-        t->c_mm[i] = factor;
-        t->c_mq[i] = slope;
-        t->c_qq[i] = dark_field && rest > 1e-6f * qq && rest > tiny ? 1 / rest : 0;
+        struct spk_match_factors f = spk_match_factors_px(t->c_mm[i], t->c_mq[i], t->c_qq[i], dark_field);
+        t->c_mm[i] = f.mean;
+        t->c_mq[i] = f.slope;
+        t->c_qq[i] = f.rest;
     }
 }
 

@@ -9,20 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Rungs of the ladder: radii of binomial kernels, each applied to the result of the one before, and the most frames for which
- * a rung is looked at. Variances along one axis, blocks included, add up to 0.5, 2, then 4.3, 8.3, then 17, 65 px^2. */
-static const struct {
-    struct {
-        unsigned radius, frames;
-    } rung[UMPA_RUNGS];
-} ladder[UMPA_LEVELS] = {{{{1, SPK_UMPA_FRAMES_MAX}, {3, SPK_UMPA_FRAMES_MAX}}},
-                         {{{2, SPK_UMPA_FRAMES_MAX}, {2, 4}}},
-                         {{{2, SPK_UMPA_FRAMES_MAX}, {6, SPK_UMPA_FRAMES_MAX}}}};
-enum { RADIUS_MAX = 6 };
-
-/* Fewer equations a window than this make four unknowns that fit the noise. */
-#define EQUATIONS 45.0f
-
 /* Pixels that moved farther than this (px) are linearised again. */
 #define MOVED 0.3f
 
@@ -46,7 +32,7 @@ enum { PANE = PANE_COLUMNS * PANE_ROWS, LINE = PANE_COLUMNS + 2 * SPK_MATCH_STEP
 static size_t lay_out(struct pane *p, float *memory)
 {
     p->pitch = PANE_COLUMNS + 2 * SPK_MATCH_STEP;
-    p->plane = p->pitch * (PANE_ROWS + 2 * RADIUS_MAX);
+    p->plane = p->pitch * (PANE_ROWS + 2 * UMPA_RUNG_RADIUS_MAX);
     struct {
         float **array;
         size_t count;
@@ -76,39 +62,6 @@ size_t umpa_windows_scratch(const struct spk_umpa *u)
     (void)u;
     struct pane pane;
     return lay_out(&pane, NULL);
-}
-
-/* 1 2 1, 1 4 6 4 1, ...: (1/2, 1/2) applied 2 radius times. */
-static void binomial(float *weight, unsigned radius)
-{
-    weight[0] = 1;
-    for (unsigned i = 1; i <= 2 * radius; i++) {
-        weight[i] = 0.5f * weight[i - 1];
-        for (unsigned j = i - 1; j > 0; j--)
-            weight[j] = 0.5f * (weight[j] + weight[j - 1]);
-        weight[0] *= 0.5f;
-    }
-}
-
-/* Sum of the squared weights of the two-dimensional window of a rung. */
-static float ladder_spread(unsigned level, unsigned rung)
-{
-    enum { SIZE = 2 * UMPA_RUNGS * RADIUS_MAX + 1 };
-    float kernel[SIZE] = {1}, next[SIZE], weight[2 * RADIUS_MAX + 1], sum = 0;
-    for (unsigned r = 0; r <= rung; r++) {
-        unsigned radius = ladder[level].rung[r].radius;
-        binomial(weight, radius);
-        for (unsigned i = 0; i < SIZE; i++) {
-            next[i] = 0;
-            for (unsigned j = 0; j <= 2 * radius && j <= i; j++)
-                next[i] += weight[j] * kernel[i - j];
-        }
-        memcpy(kernel, next, sizeof kernel);
-    }
-    for (unsigned i = 0; i < SIZE; i++)
-        sum += kernel[i] * kernel[i];
-    sum /= (float)(1u << level);
-    return sum * sum;
 }
 
 /* Averages every plane with a separable kernel; `from` is the level itself or the window before, `margin` is left round
@@ -214,31 +167,26 @@ static void keep_row(const struct pane *p, unsigned rung, unsigned y)
                p->found + i * p->columns, p->columns * sizeof(float));
 }
 
-/* Too few frames make the small windows useless, enough frames some of the others. */
-static bool rung_counts(const struct spk_umpa *u, unsigned level, unsigned rung)
-{
-    return u->used_count <= ladder[level].rung[rung].frames &&
-           (float)u->used_count >= EQUATIONS * ladder_spread(level, rung);
-}
-
 /* The rungs of one level under a pane; true when the ladder has begun. */
 static bool climb_level(struct pane *p, unsigned l)
 {
     unsigned margin = 0;
     for (unsigned r = 0; r < UMPA_RUNGS; r++)
-        margin += ladder[l].rung[r].radius;
+        margin += umpa_rung(l, r).radius;
     const float *from = umpa_normal(p->level, 0, p->y0, p->x0) - margin * (p->level->pitch + 1);
     size_t pitch = p->level->pitch, plane = p->level->plane;
     bool begun = false;
     for (unsigned r = 0; r < UMPA_RUNGS; r++) {
-        float weight[2 * RADIUS_MAX + 1], spread = ladder_spread(l, r), *to = p->smooth[r & 1];
-        binomial(weight, ladder[l].rung[r].radius);
-        margin -= ladder[l].rung[r].radius;
-        average(p, from, pitch, plane, to, weight, ladder[l].rung[r].radius, margin);
+        const unsigned radius = umpa_rung(l, r).radius;
+        const float spread = umpa_rung_spread(l, r);
+        float weight[2 * UMPA_RUNG_RADIUS_MAX + 1], *to = p->smooth[r & 1];
+        umpa_binomial(weight, radius);
+        margin -= radius;
+        average(p, from, pitch, plane, to, weight, radius, margin);
         from = to;
         pitch = p->pitch;
         plane = p->plane;
-        const bool counts = rung_counts(p->u, l, r);
+        const bool counts = umpa_rung_counts(l, r, p->u->used_count);
         for (unsigned y = 0; y < p->height; y++) {
             if (l == 0 && r + 1 == UMPA_RUNGS)
                 store_quality(p, pane_row(p, to, margin, y), y);
@@ -296,7 +244,7 @@ static void climb_found(const struct pane *p, unsigned levels, bool begun)
     unsigned count = 0;
     for (unsigned l = 1; l < levels; l++)
         for (unsigned r = 0; r < UMPA_RUNGS; r++)
-            if (rung_counts(p->u, l, r)) {
+            if (umpa_rung_counts(l, r, p->u->used_count)) {
                 list[count].found = p->u->equations[l].found + r * FOUND * p->u->equations[l].found_plane;
                 list[count++].level = l;
             }
@@ -358,7 +306,7 @@ static void store_step(const struct pane *p)
                                    .deviation = p->deviation + from,
                                    .plane = PANE,
                                    .origin = {1, 1, (float)u->guess_x, (float)u->guess_y},
-                                   .range = (float)u->search_shift + 0.7f,
+                                   .range = (float)u->search_shift + UMPA_BEYOND_PX,
                                    .width = p->width,
                                    .transmission = take ? u->param[PARAM_T] + to : trial,
                                    .contrast = take ? u->param[PARAM_K] + to : trial + p->columns,
