@@ -22,7 +22,9 @@ double spk_bench_margin(const struct spk_scene_config *config)
 {
     double fringes = sqrt(spk_wavelength_m(config->geometry.energy_kev) * config->geometry.distance_m) /
                      config->geometry.pixel_size_m;
-    double scan = 0.5 * config->step_px * ceil(sqrt(config->count)) + config->jitter_px + config->drift_px;
+    bool line = config->scan == SPK_SCAN_LINE_X || config->scan == SPK_SCAN_LINE_Y;
+    double steps = line ? config->count : ceil(sqrt(config->count));
+    double scan = 0.5 * config->step_px * steps + config->jitter_px + config->drift_px;
     double taper = 48;
     return ceil(whole_px(config) + 4 * fringes + scan + taper);
 }

@@ -64,7 +64,10 @@ static const struct spk_option options[] = {
     FLOAT(pattern_px, "px", 1, 200, "8", "Side of a cell, or width of a fine grain."),
     FLOAT(contrast, "", 0.001, 2, "0.25",
           "Standard deviation over mean of a reference image; sets the modulator's thickness."),
-    CHOICE(scan, "grid|random", "grid", "How the modulator's scan positions lie."),
+    CHOICE(
+        scan, "grid|random|line_x|line_y", "grid",
+        "How the modulator's scan positions lie; along a line it moves towards larger x or y, in equal steps "
+        "where jitter_px is 0."),
     FLOAT(step_px, "px", 0, 100, "5", "Distance of neighbouring scan positions."),
     FLOAT(jitter_px, "px", 0, 10, "0.5", "Largest random offset of a scan position along each axis."),
     FLOAT(drift_px, "px", 0, 10, "0",
@@ -119,7 +122,7 @@ static struct spk_scene_config scene_config(const struct config *config)
         .pattern = (enum spk_pattern)config->pattern,
         .pattern_px = config->pattern_px,
         .contrast = config->contrast,
-        .random_scan = config->scan == 1,
+        .scan = (enum spk_scene_scan)config->scan,
         .step_px = config->step_px,
         .jitter_px = config->jitter_px,
         .drift_px = config->drift_px,

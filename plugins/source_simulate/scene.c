@@ -30,14 +30,17 @@ struct spk_scene {
 static void place_positions(struct spk_scene *scene)
 {
     const struct spk_scene_config *config = &scene->config;
-    uint32_t columns = (uint32_t)ceil(sqrt(config->count));
+    const bool line_x = config->scan == SPK_SCAN_LINE_X, line_y = config->scan == SPK_SCAN_LINE_Y;
+    const uint32_t square = (uint32_t)ceil(sqrt(config->count));
+    const uint32_t columns = line_x ? config->count : line_y ? 1 : square;
+    const uint32_t rows = line_y ? config->count : line_x ? 1 : square;
     double side = config->step_px * columns;
     struct spk_random random = spk_random_stream(config->seed, 4, 0, 0);
     for (uint32_t k = 0; k < config->count; k++) {
         uint32_t row = k / columns, column = k % columns;
-        double y = (row - 0.5 * (columns - 1)) * config->step_px;
+        double y = (row - 0.5 * (rows - 1)) * config->step_px;
         double x = (column - 0.5 * (columns - 1)) * config->step_px;
-        if (config->random_scan) {
+        if (config->scan == SPK_SCAN_RANDOM) {
             y = (spk_random_uniform(&random) - 0.5) * side;
             x = (spk_random_uniform(&random) - 0.5) * side;
         }

@@ -15,6 +15,7 @@
 #include <speckled/team.h>
 
 enum spk_scene_model { SPK_SCENE_WAVE, SPK_SCENE_GEOMETRIC };
+enum spk_scene_scan { SPK_SCAN_GRID, SPK_SCAN_RANDOM, SPK_SCAN_LINE_X, SPK_SCAN_LINE_Y };
 
 struct spk_scene_config {
     struct spk_geometry geometry; /* all known */
@@ -24,7 +25,7 @@ struct spk_scene_config {
     enum spk_pattern pattern;
     double pattern_px; /* feature size of the modulator */
     double contrast;   /* standard deviation / mean of the reference image; sets the modulator's thickness */
-    bool random_scan;  /* else a grid */
+    enum spk_scene_scan scan;
     double step_px, jitter_px;
     double
         drift_px; /* largest offset, along each axis, of a position with the sample from the same without; mean 0 */
