@@ -34,3 +34,17 @@ spk_status spk_lane_replace(void *stream, const void *arguments, struct spk_erro
     SPK_LAUNCH(replace, (unsigned)((r->count + 255) / 256), 256, 0, stream, *r);
     return spk_cuda_launched("masks of a rolling stack", error);
 }
+
+__global__ void encode(uint16_t *to, const float *from, size_t count)
+{
+    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < count)
+        to[i] = spk_narrow(from[i]);
+}
+
+spk_status spk_lane_encode(void *stream, const void *arguments, struct spk_error *error)
+{
+    const struct spk_lane_encoding *e = (const struct spk_lane_encoding *)arguments;
+    SPK_LAUNCH(encode, (unsigned)((e->count + 255) / 256), 256, 0, stream, e->to, e->from, e->count);
+    return spk_cuda_launched("frame in 16 bits", error);
+}

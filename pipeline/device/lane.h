@@ -22,4 +22,12 @@ struct spk_lane_rolling {
 };
 SPK_API spk_status spk_lane_replace(void *stream, const void *arguments, struct spk_error *error);
 
+/* to[i] = from[i] as binary16 (spk_half_encode()), all on the device. */
+struct spk_lane_encoding {
+    uint16_t *to;
+    const float *from;
+    size_t count;
+};
+SPK_API spk_status spk_lane_encode(void *stream, const void *arguments, struct spk_error *error);
+
 #endif

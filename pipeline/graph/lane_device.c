@@ -15,9 +15,10 @@ static spk_status open_streams(struct lane_device *d, const char *name, struct s
         return status;
     d->combine = spk_device_find(d->device, "spk_lane_combine");
     d->replace = spk_device_find(d->device, "spk_lane_replace");
-    return d->combine && d->replace ? SPK_OK
-                                    : spk_fail(error, SPK_UNSUPPORTED,
-                                               "device %s: its module lacks the operations of a lane", name);
+    d->encode = spk_device_find(d->device, "spk_lane_encode");
+    if (d->combine && d->replace && d->encode)
+        return SPK_OK;
+    return spk_fail(error, SPK_UNSUPPORTED, "device %s: its module lacks the operations of a lane", name);
 }
 
 static void free_device(struct lane_device *d)
@@ -95,14 +96,15 @@ static spk_status twin_allocate(struct lane_device *d, struct spk_stack *twin, c
     size_t pixels = (size_t)stack->height * stack->width;
     *twin = (struct spk_stack){
         .count = stack->count, .height = stack->height, .width = stack->width, .present = stack->present};
-    spk_status status =
-        spk_device_allocate(d->device, pixels * stack->count * sizeof(float), (void **)&twin->data, error);
+    void **frames = stack->half ? (void **)&twin->half : (void **)&twin->data;
+    spk_status status = spk_device_allocate(d->device, stack->count * lane_frame_bytes(stack), frames, error);
     return status ? status : spk_device_allocate(d->device, pixels, (void **)&twin->mask, error);
 }
 
 static void twin_release(struct lane_device *d, struct spk_stack *twin)
 {
     spk_device_release(d->device, (void **)&twin->data);
+    spk_device_release(d->device, (void **)&twin->half);
     spk_device_release(d->device, (void **)&twin->mask);
 }
 
@@ -166,7 +168,10 @@ spk_status lane_device_allocate(struct lane *lane, struct spk_error *error)
     struct lane_device *d = lane->device;
     if (!d)
         return SPK_OK;
+    size_t pixels = (size_t)lane->corrected.height * lane->corrected.width;
     spk_status status = uploads_allocate(lane, error);
+    if (!status && lane->half)
+        status = spk_device_allocate(d->device, pixels * sizeof(float), (void **)&d->image, error);
     status = status ? status : stale_allocate(lane, error);
     for (int i = 0; i < SLOTS && !status; i++)
         status = twin_allocate(d, &d->slot[i], &lane->slot[i].stack, error);
@@ -202,6 +207,7 @@ void lane_device_release(struct lane *lane)
         spk_device_release(d->device, (void **)&d->rolling[i].masked);
     }
     spk_device_release(d->device, (void **)&d->fresh);
+    spk_device_release(d->device, (void **)&d->image);
     for (int i = 0; i < SLOTS + 2; i++) {
         free(d->stale[i]);
         d->stale[i] = NULL;

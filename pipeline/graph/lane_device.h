@@ -25,13 +25,14 @@ struct rolling_there {
 struct lane_device {
     struct spk_device *device;
     struct spk_stream *copies, *work;
-    spk_device_operation combine, replace;
+    spk_device_operation combine, replace, encode;
     bool on[SPK_STAGES_MAX]; /* this stage runs on the device */
     bool mixed;              /* some stage that reads stacks runs on the processor */
     struct lane_upload upload[UPLOADS];
     uint32_t next_upload;
     struct spk_event *passed[SPK_STAGES_MAX + 1]; /* before the first stage, and behind each */
     struct spk_stack slot[SLOTS], reference[2];   /* `present` is the host stack's */
+    float *image; /* a corrected frame before it becomes binary16; NULL: stacks are in float */
     uint8_t *stale[SLOTS +
                    2]; /* host: [count] 1: of this position only the twin has the frame; slots, references */
     struct rolling_there rolling[SLOTS]; /* rolling mode, else NULL */
@@ -66,6 +67,11 @@ spk_status lane_device_run(struct lane *lane, const struct spk_work *work, struc
 
 /* Something failed: if it was the device, drops what was on it, and rebuilds the lane with or without. */
 void lane_fault(struct lane *lane, const struct spk_error *error);
+
+static inline size_t lane_frame_bytes(const struct spk_stack *stack)
+{
+    return (size_t)stack->height * stack->width * (stack->half ? sizeof *stack->half : sizeof *stack->data);
+}
 
 static inline bool lane_stage_is_there(const struct lane *lane, uint32_t i)
 {

@@ -5,9 +5,10 @@
 
 #include <string.h>
 
-static size_t stack_bytes(const struct spk_stack *stack)
+static char *frame_of(const struct spk_stack *stack, uint32_t position)
 {
-    return (size_t)stack->count * stack->height * stack->width * sizeof(float);
+    return (char *)(stack->half ? (void *)stack->half : (void *)stack->data) +
+           position * lane_frame_bytes(stack);
 }
 
 static size_t mask_bytes(const struct spk_stack *stack)
@@ -89,8 +90,10 @@ static spk_status send_frame(struct lane_device *d, struct lane_upload *upload, 
     return status ? status : spk_event_before(upload->copied, d->work, error);
 }
 
-static spk_status correct_there(struct lane *lane, uint32_t stage, struct spk_frame *frame, float *image,
-                                uint8_t *mask, struct spk_error *error)
+/* By stage `stage`, into a position of the twin, whichever way that keeps its frames. */
+static spk_status correct_there(struct lane *lane, uint32_t stage, struct spk_frame *frame,
+                                struct spk_stack *twin, uint32_t position, uint8_t *mask,
+                                struct spk_error *error)
 {
     struct lane_device *d = lane->device;
     if (frame->height != lane->raw.height || frame->width != lane->raw.width ||
@@ -102,8 +105,14 @@ static spk_status correct_there(struct lane *lane, uint32_t stage, struct spk_fr
     if (status)
         return status;
     struct spk_frame there = frame_there(frame, upload->raw);
+    void *image = twin->half ? (void *)d->image : frame_of(twin, position);
     status = lane_stage(lane, stage)->correct(lane->stage[stage], &there, image, mask, error);
-    return status ? status : spk_event_mark(upload->used, d->work, error);
+    status = status ? status : spk_event_mark(upload->used, d->work, error);
+    if (status || !twin->half)
+        return status;
+    const struct spk_lane_encoding encode = {(uint16_t *)(void *)frame_of(twin, position), image,
+                                             mask_bytes(twin)};
+    return spk_stream_run(d->work, d->encode, &encode, error);
 }
 
 static spk_status replace_mask(struct lane_device *d, const struct spk_stack *twin,
@@ -135,7 +144,7 @@ static spk_status correct_rolling(struct lane *lane, uint32_t stage, struct spk_
     status = status ? status : spk_stream_fill(d->work, d->fresh, 1, pixels, error);
     if (status)
         return status;
-    spk_status refused = correct_there(lane, stage, frame, twin->data + position * pixels, d->fresh, error);
+    spk_status refused = correct_there(lane, stage, frame, twin, position, d->fresh, error);
     if (refused == SPK_DEVICE)
         return refused;
     struct spk_error why = {0};
@@ -157,8 +166,7 @@ static spk_status correct_twin(struct lane *lane, uint32_t stage, struct spk_fra
     spk_status status = SPK_OK;
     if (!memchr(twin->present, 1, twin->count))
         status = spk_stream_fill(d->work, twin->mask, 1, pixels, error);
-    return status ? status
-                  : correct_there(lane, stage, frame, twin->data + position * pixels, twin->mask, error);
+    return status ? status : correct_there(lane, stage, frame, twin, position, twin->mask, error);
 }
 
 spk_status lane_device_correct(struct lane *lane, struct spk_frame *frame, struct spk_stack *stack,
@@ -167,15 +175,14 @@ spk_status lane_device_correct(struct lane *lane, struct spk_frame *frame, struc
     struct lane_device *d = lane->device;
     const int number = twin_number(lane, stack);
     struct spk_stack *twin = lane_device_twin(lane, stack);
-    size_t pixels = mask_bytes(stack), first = position * pixels;
     for (uint32_t i = 0; i < lane->stages; i++)
         if (lane->plugin[i]->stage->correct && d->on[i])
             return correct_twin(lane, i, frame, number, twin, position, error);
     spk_status status = lane_correct(lane, frame, stack, position, error);
     if (!status)
-        status =
-            spk_stream_copy(d->work, twin->data + first, stack->data + first, pixels * sizeof(float), error);
-    return status ? status : spk_stream_copy(d->work, twin->mask, stack->mask, pixels, error);
+        status = spk_stream_copy(d->work, frame_of(twin, position), frame_of(stack, position),
+                                 lane_frame_bytes(stack), error);
+    return status ? status : spk_stream_copy(d->work, twin->mask, stack->mask, mask_bytes(stack), error);
 }
 
 /* Frames that lie side by side come in one copy. */
@@ -184,16 +191,15 @@ spk_status lane_device_fetch(struct lane *lane, struct spk_stack *stack, struct 
     struct lane_device *d = lane->device;
     const struct spk_stack *twin = lane_device_twin(lane, stack);
     uint8_t *stale = d->stale[twin_number(lane, stack)];
-    size_t pixels = mask_bytes(stack);
     if (!memchr(stale, 1, stack->count))
         return SPK_OK;
-    spk_status status = spk_stream_copy(d->work, stack->mask, twin->mask, pixels, error);
+    spk_status status = spk_stream_copy(d->work, stack->mask, twin->mask, mask_bytes(stack), error);
     for (uint32_t first = 0, end; first < stack->count && !status; first = end + 1) {
         for (end = first; end < stack->count && stale[end]; end++)
             ;
         if (end > first)
-            status = spk_stream_copy(d->work, stack->data + first * pixels, twin->data + first * pixels,
-                                     (end - first) * pixels * sizeof(float), error);
+            status = spk_stream_copy(d->work, frame_of(stack, first), frame_of(twin, first),
+                                     (end - first) * lane_frame_bytes(stack), error);
     }
     status = status ? status : spk_stream_wait(d->work, error);
     if (!status)
@@ -205,7 +211,8 @@ spk_status lane_device_send(struct lane *lane, const struct spk_stack *stack, st
 {
     struct lane_device *d = lane->device;
     struct spk_stack *twin = lane_device_twin(lane, stack);
-    spk_status status = spk_stream_copy(d->work, twin->data, stack->data, stack_bytes(stack), error);
+    spk_status status = spk_stream_copy(d->work, frame_of(twin, 0), frame_of(stack, 0),
+                                        stack->count * lane_frame_bytes(stack), error);
     status = status ? status : spk_stream_copy(d->work, twin->mask, stack->mask, mask_bytes(stack), error);
     return status ? status : spk_stream_wait(d->work, error);
 }

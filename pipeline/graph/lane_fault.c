@@ -48,7 +48,9 @@ static spk_status restore(struct lane *lane, const struct kept *kept, struct spk
     status = status ? status : calibrate(lane, SPK_ROLE_FLAT, &kept->flat, error);
     if (status || !kept->has_reference)
         return status;
-    if (in_force->half) /* without the device, and in 16 bits from now on */
+    if (kept->reference.half) /* then the stages take it with and without the device */
+        memcpy(in_force->half, kept->reference.half, pixels * in_force->count * sizeof *in_force->half);
+    else if (in_force->half) /* without the device, and in 16 bits from now on */
         spk_half_encode(in_force->half, kept->reference.data, pixels * in_force->count);
     else
         memcpy(in_force->data, kept->reference.data, pixels * in_force->count * sizeof(float));
@@ -78,6 +80,7 @@ static spk_status rebuild(struct lane *lane, bool with_device, const struct kept
 static void free_kept(struct kept *kept)
 {
     free(kept->reference.data);
+    free(kept->reference.half);
     free(kept->reference.mask);
     free(kept->reference.present);
     free(kept->dark.sum);

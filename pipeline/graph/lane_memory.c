@@ -109,6 +109,8 @@ static spk_status prepare_stage(struct lane *lane, uint32_t i, const struct spk_
                                 struct spk_format *out, struct spk_error *error)
 {
     struct spk_format in = *before;
+    if (!lane->plugin[i]->stage->correct)
+        in.dtype = lane->half ? SPK_F16 : SPK_F32;
     bool method = lane->methods & 1u << i, another = lane->methods & ((1u << i) - 1);
     if (method)
         for (uint32_t other = 0; other < i; other++)
@@ -147,14 +149,18 @@ static bool reference_is_kept(const struct lane *lane)
     return kept;
 }
 
-/* Whether 16 bits hold what the detector says, and all stages take them. */
+static bool takes_half(const struct spk_stage *stage)
+{
+    return stage->half || !(stage->reference || stage->process);
+}
+
+/* Whether 16 bits hold what the detector says, and all stages take them, wherever they will run. */
 static bool half_is_enough(const struct lane *lane)
 {
-    const enum spk_dtype dtype = lane->raw.dtype;
-    bool enough = !lane->device && (spk_dtype_size(dtype) <= sizeof(uint16_t));
+    bool enough = spk_dtype_size(lane->raw.dtype) <= sizeof(uint16_t);
     for (uint32_t i = 0; i < lane->stages; i++) {
-        const struct spk_stage *stage = lane->plugin[i]->stage;
-        enough &= stage->half || !(stage->reference || stage->process);
+        const struct spk_stage *there = lane->device ? lane->plugin[i]->device_stage : NULL;
+        enough &= takes_half(lane->plugin[i]->stage) && (!there || takes_half(there));
     }
     return enough;
 }
@@ -164,6 +170,8 @@ spk_status lane_prepare(struct lane *lane, struct spk_error *error)
     struct spk_format format = lane->raw;
     lane->corrected = format;
     lane->corrected.dtype = SPK_F32;
+    lane->half = half_is_enough(lane);
+    lane->reference_kept = lane->half && !lane->device && reference_is_kept(lane);
     for (uint32_t i = 0; i < lane->stages; i++) {
         struct spk_format next;
         spk_status status = prepare_stage(lane, i, &format, &next, error);
@@ -176,8 +184,6 @@ spk_status lane_prepare(struct lane *lane, struct spk_error *error)
     }
     settle_methods(lane);
     lane->output = format;
-    lane->half = half_is_enough(lane);
-    lane->reference_kept = lane->half && reference_is_kept(lane);
     if (!slots_allocate(lane))
         return spk_fail(error, SPK_NOMEM, "no memory for stacks of %u x %u x %u pixels",
                         lane->corrected.count, lane->corrected.height, lane->corrected.width);

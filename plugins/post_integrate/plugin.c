@@ -174,6 +174,7 @@ static const struct spk_stage device_stage = {
     .prepare = prepare_there,
     .process = process_there,
     .set = set_there,
+    .half = true,
     .release = release_there,
 };
 

@@ -218,6 +218,7 @@ static const struct spk_stage device_stage = {
     .correct = correct_there,
     .reference = reference_there,
     .set = set,
+    .half = true,
     .release = release_there,
 };
 

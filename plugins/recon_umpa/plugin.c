@@ -148,7 +148,7 @@ static spk_status prepare_there(void *self, const struct spk_format *in, struct 
     spk_umpa_destroy(&instance->umpa);
     out->maps |= SPK_MAPS_MATCHED | 1u << SPK_MAP_DISPLACEMENT_ERROR;
     return spk_umpa_device_create(&instance->there, &instance->config, in->count, in->height, in->width,
-                                  host->device, host->stream, error);
+                                  in->dtype == SPK_F16, host->device, host->stream, error);
 }
 
 static spk_status reference_there(void *self, const struct spk_stack *stack, struct spk_error *error)
@@ -176,6 +176,7 @@ static const struct spk_stage device_stage = {.prepare = prepare_there,
                                               .reference = reference_there,
                                               .process = process_there,
                                               .set = set,
+                                              .half = true,
                                               .release = release_there,
                                               .finish = finish_there};
 

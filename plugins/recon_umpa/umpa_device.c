@@ -42,12 +42,14 @@ static size_t level_plane(const struct umpa_there *t, int level)
 }
 
 /* Everything the operations need; returns the number of parts. */
-static size_t list_parts(struct umpa_there *t, struct part part[PARTS_MAX])
+static size_t list_parts(struct umpa_there *t, bool half, struct part part[PARTS_MAX])
 {
     const size_t plane = level_plane(t, 0) * sizeof(float), frames = (size_t)t->count;
     const size_t margin = 2 * UMPA_THERE_MARGIN;
     const size_t coefficients =
-        ((size_t)t->height + margin) * ((size_t)t->width + margin) * frames * sizeof(float);
+        ((size_t)t->height + margin) * (size_t)umpa_there_pitch(t->width) * frames * sizeof(uint16_t);
+    void **packed = half ? (void **)&t->packed.half : (void **)&t->packed.data;
+    const size_t packed_plane = plane / sizeof(float) * (half ? sizeof(uint16_t) : sizeof(float));
     const size_t bands = ((size_t)t->height + UMPA_THERE_BAND - 1) / UMPA_THERE_BAND;
     const size_t values = bands > frames * UMPA_THERE_BLOCKS ? bands : frames * UMPA_THERE_BLOCKS;
     const struct part list[] = {
@@ -60,7 +62,7 @@ static size_t list_parts(struct umpa_there *t, struct part part[PARTS_MAX])
         {(void **)&t->values, values * sizeof(float)},
         {(void **)&t->reference_usable, plane / sizeof(float)},
         {(void **)&t->usable, plane / sizeof(float)},
-        {(void **)&t->packed, frames * plane},
+        {packed, frames * packed_plane},
         {(void **)&t->coefficient, coefficients},
         {(void **)&t->frame_mean, t->window > 0 ? frames * plane : 0},
         {(void **)&t->sample_mean, t->window > 0 ? frames * plane : 0},
@@ -92,10 +94,10 @@ static size_t list_parts(struct umpa_there *t, struct part part[PARTS_MAX])
     return count;
 }
 
-static spk_status allocate(struct spk_umpa_device *d, struct spk_error *error)
+static spk_status allocate(struct spk_umpa_device *d, bool half, struct spk_error *error)
 {
     struct part part[PARTS_MAX];
-    size_t count = list_parts(&d->there, part), total = 0, at = 0;
+    size_t count = list_parts(&d->there, half, part), total = 0, at = 0;
     for (size_t i = 0; i < count; i++)
         total += spk_match_round(part[i].bytes, ALIGNMENT);
     spk_status status = spk_device_allocate(d->device, total, &d->memory, error);
@@ -205,8 +207,9 @@ static bool wants_parity(const struct umpa_there *t)
 }
 
 spk_status spk_umpa_device_create(struct spk_umpa_device **out, const struct spk_umpa_config *config,
-                                  uint32_t count, uint32_t height, uint32_t width, struct spk_device *device,
-                                  struct spk_stream *stream, struct spk_error *error)
+                                  uint32_t count, uint32_t height, uint32_t width, bool half,
+                                  struct spk_device *device, struct spk_stream *stream,
+                                  struct spk_error *error)
 {
     *out = NULL;
     spk_status status = spk_umpa_device_check(config, error);
@@ -232,7 +235,7 @@ spk_status spk_umpa_device_create(struct spk_umpa_device **out, const struct spk
     d->there.mean_radius = (int)spk_window_gauss(mean, (float)config->mean_width, UMPA_TAPS_MAX / 2);
     status = take_windows(d, config, error);
     status = status ? status : find_operations(d, error);
-    status = status ? status : allocate(d, error);
+    status = status ? status : allocate(d, half, error);
     status = status ? status : send_constants(d, config, error);
     status = status ? status : create_global(d, error);
     d->quality = config->quality;
@@ -291,6 +294,11 @@ static spk_status check_stack(const struct spk_umpa_device *d, const struct spk_
     return SPK_OK;
 }
 
+static struct umpa_planes planes_of(const struct spk_stack *stack)
+{
+    return (struct umpa_planes){stack->data, stack->half};
+}
+
 static spk_status prepare_reference(struct spk_umpa_device *d, struct spk_error *error)
 {
     spk_status status = spk_stream_run(d->stream, d->reference, &d->there, error);
@@ -308,7 +316,7 @@ spk_status spk_umpa_device_reference(struct spk_umpa_device *d, const struct spk
     if (status)
         return status;
     d->reference_stack = reference;
-    d->there.reference = reference->data;
+    d->there.reference = planes_of(reference);
     d->there.reference_mask = reference->mask;
     status = prepare_reference(d, error);
     d->has_reference = !status;
@@ -378,7 +386,7 @@ spk_status spk_umpa_device_process(struct spk_umpa_device *d, const struct spk_s
     if (status)
         return status;
     d->sums_stale = false;
-    t->sample = sample->data;
+    t->sample = planes_of(sample);
     t->sample_mask = sample->mask;
     t->transmission = maps->transmission;
     t->dark_field_map = maps->dark_field;

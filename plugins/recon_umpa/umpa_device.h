@@ -8,11 +8,13 @@
 
 struct spk_umpa_device;
 
-/* Takes memory on `device` for stacks of `count` frames of height x width pixels. `device` and `stream` are borrowed until destroy.
+/* Takes memory on `device` for stacks of `count` frames of height x width pixels. `half`: they come in binary16, and what is kept of
+ * a reference is kept so too; else that alone which is interpolated. `device` and `stream` are borrowed until destroy.
  * Errors: as spk_umpa_create(); SPK_UNSUPPORTED and why: the configuration asks for what has no code for a device. */
 spk_status spk_umpa_device_create(struct spk_umpa_device **umpa, const struct spk_umpa_config *config,
-                                  uint32_t count, uint32_t height, uint32_t width, struct spk_device *device,
-                                  struct spk_stream *stream, struct spk_error *error);
+                                  uint32_t count, uint32_t height, uint32_t width, bool half,
+                                  struct spk_device *device, struct spk_stream *stream,
+                                  struct spk_error *error);
 /* SPK_UNSUPPORTED and why, as create. */
 spk_status spk_umpa_device_check(const struct spk_umpa_config *config, struct spk_error *error);
 void spk_umpa_device_destroy(struct spk_umpa_device **umpa);

@@ -1,8 +1,7 @@
 /* What depends on one stack alone, on a device: means, noise, usable pixels, window sums, spline coefficients. */
-#include "umpa_there.h"
+#include "umpa_planes.h"
 #include "umpa_px.h"
 
-#include <speckled/device_kernel.h>
 #include <speckled/num_image.h>
 
 #include <string.h>
@@ -34,7 +33,8 @@ static __device__ inline bool counts(float value, float scale, uint8_t mask)
 }
 
 /* Mean of what counts in a band of rows, of every row or the first; NAN when nothing does. */
-__global__ void band_mean(struct umpa_there u, const float *data, const uint8_t *mask, bool scaled, int rows)
+__global__ void band_mean(struct umpa_there u, struct umpa_planes data, const uint8_t *mask, bool scaled,
+                          int rows)
 {
     SPK_SHARED(double, part);
     const float scale = scaled ? u.numbers->scale : 0;
@@ -43,7 +43,7 @@ __global__ void band_mean(struct umpa_there u, const float *data, const uint8_t 
         int y = (int)blockIdx.x * UMPA_THERE_BAND + row;
         for (int i = (int)threadIdx.x; y < u.height && i < u.used_count * u.width; i += THREADS) {
             size_t at = (size_t)y * (size_t)u.width + (size_t)(i % u.width);
-            float value = data[(size_t)u.used[i / u.width] * pixels(u) + at];
+            float value = umpa_value(data, (size_t)u.used[i / u.width] * pixels(u) + at);
             bool good = counts(value, scale, mask[at]);
             sum += good ? (double)value : 0;
             count += good;
@@ -68,7 +68,7 @@ static __device__ inline bool any_of_seven(const uint8_t *p, int step)
 }
 
 /* As spk_noise_block(), a block of pixels a block of threads; NAN where there is none. */
-__global__ void noise_block(struct umpa_there u, const float *data, const uint8_t *mask)
+__global__ void noise_block(struct umpa_there u, struct umpa_planes data, const uint8_t *mask)
 {
     enum { IN = SPK_NOISE_BLOCK, OUT = NOISE_OUT };
     SPK_SHARED(double, part);
@@ -86,7 +86,7 @@ __global__ void noise_block(struct umpa_there u, const float *data, const uint8_
     const int y0 = j * (u.height - IN) / (down > 1 ? down - 1 : 1);
     for (int t = thread; t < IN * IN; t += THREADS) {
         size_t at = (size_t)(y0 + t / IN) * (size_t)u.width + (size_t)(x0 + t % IN);
-        block[t] = data[(size_t)u.used[blockIdx.y] * pixels(u) + at];
+        block[t] = umpa_value(data, (size_t)u.used[blockIdx.y] * pixels(u) + at);
         off[t] = !counts(block[t], u.numbers->scale, mask[at]);
     }
     __syncthreads();
@@ -166,10 +166,11 @@ __global__ void median(struct umpa_there u, int count, enum number which)
 }
 
 /* Taps along one axis: out[y][x] = sum of taps * in, beyond the image 0 or mirrored. `margin` more pixels of output on
- * each side, rows width + 2 margin. */
+ * each side. */
 struct taps {
     const float *weight;
     int radius, width, height, margin;
+    int pitch; /* of the output */
     bool down, mirrored;
 };
 
@@ -182,7 +183,7 @@ static __device__ inline int mirror(int i, int count)
     return i < count ? i : period - i;
 }
 
-__global__ void apply_taps(float *out, const float *in, struct taps t)
+__global__ void apply_taps(struct umpa_planes out, const float *in, struct taps t)
 {
     int x = (int)(blockIdx.x * ACROSS + threadIdx.x), y = (int)(blockIdx.y * DOWN + threadIdx.y);
     if (x >= t.width + 2 * t.margin || y >= t.height + 2 * t.margin)
@@ -201,25 +202,38 @@ __global__ void apply_taps(float *out, const float *in, struct taps t)
                              : (size_t)at_y * (size_t)t.width + (size_t)at;
         sum = fmaf(t.weight[j + t.radius], in[from], sum);
     }
-    out[(size_t)y * (size_t)(t.width + 2 * t.margin) + (size_t)x] = sum;
+    umpa_keep(out, (size_t)y * (size_t)t.pitch + (size_t)x, sum);
 }
 
 static void run_taps(void *stream, const struct umpa_there *u, float *out, const float *in,
-                     const float *weight, int radius, bool down, bool mirrored, int margin)
+                     const float *weight, int radius, bool down, bool mirrored)
 {
-    const struct taps t = {weight, radius, u->width, u->height, margin, down, mirrored};
+    const struct taps t = {weight, radius, u->width, u->height, 0, u->width, down, mirrored};
+    const struct umpa_planes to = {out, nullptr};
+    SPK_LAUNCH(apply_taps, pixel_blocks(u->width, u->height), dim3(ACROSS, DOWN), 0, stream, to, in, t);
+}
+
+/* Values less their mean become spline coefficients. */
+static void run_spline(void *stream, const struct umpa_there *u, uint16_t *out, const float *in)
+{
+    const int margin = UMPA_THERE_MARGIN;
+    const struct taps t = {u->spline_taps, UMPA_THERE_SPLINE,          u->width, u->height,
+                           margin,         umpa_there_pitch(u->width), true,     true};
+    const struct umpa_planes to = {nullptr, out};
+    run_taps(stream, u, u->swap[1], in, u->spline_taps, UMPA_THERE_SPLINE, false, true);
     SPK_LAUNCH(apply_taps, pixel_blocks(u->width + 2 * margin, u->height + 2 * margin), dim3(ACROSS, DOWN), 0,
-               stream, out, in, t);
+               stream, to, u->swap[1], t);
 }
 
 /* The search window over a plane; swap[1] is in between. */
 static void run_window(void *stream, const struct umpa_there *u, float *out, const float *in)
 {
-    run_taps(stream, u, u->swap[1], in, u->search_taps, u->radius, true, false, 0);
-    run_taps(stream, u, out, u->swap[1], u->search_taps, u->radius, false, false, 0);
+    run_taps(stream, u, u->swap[1], in, u->search_taps, u->radius, true, false);
+    run_taps(stream, u, out, u->swap[1], u->search_taps, u->radius, false, false);
 }
 
-__global__ void mark_usable(struct umpa_there u, const float *data, const uint8_t *mask, uint8_t *usable)
+__global__ void mark_usable(struct umpa_there u, struct umpa_planes data, const uint8_t *mask,
+                            uint8_t *usable)
 {
     int x, y;
     size_t at;
@@ -227,7 +241,7 @@ __global__ void mark_usable(struct umpa_there u, const float *data, const uint8_
         return;
     bool good = true;
     for (int i = 0; i < u.used_count; i++)
-        good &= counts(data[(size_t)u.used[i] * pixels(u) + at], u.numbers->scale, mask[at]);
+        good &= counts(umpa_value(data, (size_t)u.used[i] * pixels(u) + at), u.numbers->scale, mask[at]);
     usable[at] = good;
 }
 
@@ -240,7 +254,7 @@ __global__ void sum_frames(struct umpa_there u, float *sum, float *weight)
         return;
     float total = 0, count = 0;
     for (int i = 0; i < u.used_count; i++) {
-        float value = u.reference[(size_t)u.used[i] * pixels(u) + at];
+        float value = umpa_value(u.reference, (size_t)u.used[i] * pixels(u) + at);
         bool good = counts(value, u.numbers->scale, u.reference_mask[at]);
         total += good ? value * u.numbers->scale : 0;
         count += good;
@@ -259,18 +273,19 @@ __global__ void divide_mean(struct umpa_there u, const float *sum, const float *
 
 /* Value of a pixel that does not count: what its neighbours in the frame have on average, so that interpolation near it
  * stays sane. */
-static __device__ float neighbour_value(const struct umpa_there &u, const float *image, int x, int y,
-                                        float otherwise)
+static __device__ float neighbour_value(const struct umpa_there &u, int frame, int x, int y, float otherwise)
 {
     float sum = 0;
     int count = 0;
     for (int j = y - 1; j <= y + 1; j++)
         for (int i = x - 1; i <= x + 1; i++) {
             size_t at = (size_t)j * (size_t)u.width + (size_t)i;
-            if (i < 0 || j < 0 || i >= u.width || j >= u.height ||
-                !counts(image[at], u.numbers->scale, u.reference_mask[at]))
+            if (i < 0 || j < 0 || i >= u.width || j >= u.height)
                 continue;
-            sum += image[at] * u.numbers->scale;
+            const float value = umpa_value(u.reference, (size_t)frame * pixels(u) + at);
+            if (!counts(value, u.numbers->scale, u.reference_mask[at]))
+                continue;
+            sum += value * u.numbers->scale;
             count++;
         }
     return count ? sum / (float)count : otherwise;
@@ -283,22 +298,30 @@ __global__ void pack_reference(struct umpa_there u, int frame, float *rest)
     size_t at;
     if (!own_pixel(u, &x, &y, &at))
         return;
-    const float *image = u.reference + (size_t)frame * pixels(u);
-    const float scale = u.numbers->scale, mean = u.mean[at];
-    float value = image[at] * scale;
-    u.packed[(size_t)frame * pixels(u) + at] = u.reference_usable[at] ? value - (u.parity ? 1 : mean) : 0;
-    if (!counts(image[at], scale, u.reference_mask[at]))
-        value = neighbour_value(u, image, x, y, mean);
+    const size_t from = (size_t)frame * pixels(u) + at;
+    const float scale = u.numbers->scale, mean = u.mean[at], raw = umpa_value(u.reference, from);
+    float value = raw * scale;
+    umpa_keep(u.packed, from, u.reference_usable[at] ? value - (u.parity ? 1 : mean) : 0);
+    if (!counts(raw, scale, u.reference_mask[at]))
+        value = neighbour_value(u, frame, x, y, mean);
     rest[at] = value - mean;
 }
 
+__global__ void unpack_reference(struct umpa_there u, int frame, float *out)
+{
+    int x, y;
+    size_t at;
+    if (own_pixel(u, &x, &y, &at))
+        out[at] = umpa_value(u.packed, (size_t)frame * pixels(u) + at);
+}
+
 /* Sums over the frames in use of one pixel of [count] planes and of its square. */
-static __device__ inline void sum_of_frames(const struct umpa_there &u, const float *planes, size_t at,
-                                            float *sum, float *square)
+static __device__ inline void sum_of_frames(const struct umpa_there &u, const struct umpa_planes &planes,
+                                            size_t at, float *sum, float *square)
 {
     float s = 0, q = 0;
     for (int i = 0; i < u.used_count; i++) {
-        float value = planes[(size_t)u.used[i] * pixels(u) + at];
+        float value = umpa_value(planes, (size_t)u.used[i] * pixels(u) + at);
         s += value;
         q = fmaf(value, value, q);
     }
@@ -335,7 +358,7 @@ __global__ void parity_terms(struct umpa_there u)
     if (!own_pixel(u, &x, &y, &at))
         return;
     float sum, square;
-    sum_of_frames(u, u.frame_mean, at, &sum, &square);
+    sum_of_frames(u, umpa_planes{u.frame_mean, nullptr}, at, &sum, &square);
     u.window_r[at] = sum;
     u.factor[0][at] = square + 2 * sum + (float)u.used_count;
     u.factor[1][at] = 0; /* deviations from a window's mean have no mean */
@@ -363,7 +386,8 @@ __global__ void sum_sample(struct umpa_there u)
         return;
     float sum = 0, square = 0;
     for (int i = 0; i < u.used_count && u.usable[at]; i++) {
-        float value = u.sample[(size_t)u.used[i] * pixels(u) + at] * u.numbers->scale - u.numbers->level;
+        float value =
+            umpa_value(u.sample, (size_t)u.used[i] * pixels(u) + at) * u.numbers->scale - u.numbers->level;
         sum += value;
         square = fmaf(value, value, square);
     }
@@ -386,8 +410,9 @@ __global__ void pack_sample(struct umpa_there u, int frame, float *out)
     int x, y;
     size_t at;
     if (own_pixel(u, &x, &y, &at))
-        out[at] =
-            u.usable[at] ? u.sample[(size_t)frame * pixels(u) + at] * u.numbers->scale - u.numbers->level : 0;
+        out[at] = u.usable[at] ? umpa_value(u.sample, (size_t)frame * pixels(u) + at) * u.numbers->scale -
+                                     u.numbers->level
+                               : 0;
 }
 
 #define LAUNCH_PIXELS(kernel, ...)                                                                           \
@@ -395,7 +420,7 @@ __global__ void pack_sample(struct umpa_there u, int frame, float *out)
 
 static void run_number(void *stream, const struct umpa_there *u, bool reference, enum number which)
 {
-    const float *data = reference ? u->reference : u->sample;
+    const struct umpa_planes data = reference ? u->reference : u->sample;
     const uint8_t *mask = reference ? u->reference_mask : u->sample_mask;
     int count = (int)spk_blocks((unsigned)u->height, UMPA_THERE_BAND);
     if (which == SCALE || which == LEVEL) {
@@ -414,26 +439,26 @@ static void run_mean(void *stream, const struct umpa_there *u)
 {
     float *sum = u->normal[0], *weight = sum + (size_t)u->height * (size_t)u->width;
     LAUNCH_PIXELS(sum_frames, *u, sum, weight);
-    run_taps(stream, u, u->swap[0], sum, u->mean_taps, u->mean_radius, true, false, 0);
-    run_taps(stream, u, sum, u->swap[0], u->mean_taps, u->mean_radius, false, false, 0);
-    run_taps(stream, u, u->swap[0], weight, u->mean_taps, u->mean_radius, true, false, 0);
-    run_taps(stream, u, weight, u->swap[0], u->mean_taps, u->mean_radius, false, false, 0);
+    run_taps(stream, u, u->swap[0], sum, u->mean_taps, u->mean_radius, true, false);
+    run_taps(stream, u, sum, u->swap[0], u->mean_taps, u->mean_radius, false, false);
+    run_taps(stream, u, u->swap[0], weight, u->mean_taps, u->mean_radius, true, false);
+    run_taps(stream, u, weight, u->swap[0], u->mean_taps, u->mean_radius, false, false);
     LAUNCH_PIXELS(divide_mean, *u, sum, weight);
 }
 
 /* Every frame that is there, used or not: `used` may change. The frames' numbers are on the device, so all are packed. */
 static void run_frames(void *stream, const struct umpa_there *u)
 {
-    const int margin = UMPA_THERE_MARGIN;
-    const size_t plane = (size_t)(u->height + 2 * margin) * (size_t)(u->width + 2 * margin);
+    const size_t plane = (size_t)u->height * (size_t)u->width;
+    const size_t coefficients =
+        (size_t)(u->height + 2 * UMPA_THERE_MARGIN) * (size_t)umpa_there_pitch(u->width);
     for (int k = 0; k < u->count; k++) {
         LAUNCH_PIXELS(pack_reference, *u, k, u->swap[0]);
-        run_taps(stream, u, u->swap[1], u->swap[0], u->spline_taps, UMPA_THERE_SPLINE, false, true, 0);
-        run_taps(stream, u, u->coefficient + (size_t)k * plane, u->swap[1], u->spline_taps, UMPA_THERE_SPLINE,
-                 true, true, margin);
-        if (u->parity)
-            run_window(stream, u, u->frame_mean + (size_t)k * (size_t)u->height * (size_t)u->width,
-                       u->packed + (size_t)k * (size_t)u->height * (size_t)u->width);
+        run_spline(stream, u, u->coefficient + (size_t)k * coefficients, u->swap[0]);
+        if (!u->parity)
+            continue;
+        LAUNCH_PIXELS(unpack_reference, *u, k, u->swap[0]);
+        run_window(stream, u, u->frame_mean + (size_t)k * plane, u->swap[0]);
     }
 }
 

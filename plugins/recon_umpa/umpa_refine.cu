@@ -1,8 +1,7 @@
 /* Sub-pixel refinement and the maps, on a device: every pixel's equations on the interpolated reference, then windows over them. */
-#include "umpa_there.h"
+#include "umpa_planes.h"
 #include "umpa_px.h"
 
-#include <speckled/device_kernel.h>
 #include <speckled/num_spline_px.h>
 
 enum { ACROSS = 32, DOWN = 8, FOUND = 2 * UMPA_PARAMS };
@@ -35,7 +34,7 @@ static dim3 blocks_over(struct extent e, unsigned across, unsigned down)
 static __device__ void collect(const struct umpa_there &u, size_t at, float x, float y,
                                float sum[SPK_MOMENTS])
 {
-    const int ix = (int)x, iy = (int)y, row = u.width + 2 * UMPA_THERE_MARGIN;
+    const int ix = (int)x, iy = (int)y, row = umpa_there_pitch(u.width);
     const size_t plane = (size_t)row * (size_t)(u.height + 2 * UMPA_THERE_MARGIN);
     const size_t start =
         (size_t)(iy + UMPA_THERE_MARGIN - 1) * (size_t)row + (size_t)(ix + UMPA_THERE_MARGIN - 1);
@@ -44,10 +43,12 @@ static __device__ void collect(const struct umpa_there &u, size_t at, float x, f
     spk_spline_px(x - (float)ix, wx, dx);
     spk_spline_px(y - (float)iy, wy, dy);
     for (int i = 0; i < u.used_count; i++) {
-        const float *c = u.coefficient + (size_t)u.used[i] * plane + start;
-        float v = 0, vx = 0, vy = 0, s = u.sample[(size_t)u.used[i] * pixels + at] * u.numbers->scale;
-        for (int j = 0; j < 4; j++, c += row) {
-            float line = 0, slope = 0;
+        const uint16_t *from = u.coefficient + (size_t)u.used[i] * plane + start;
+        float v = 0, vx = 0, vy = 0,
+              s = umpa_value(u.sample, (size_t)u.used[i] * pixels + at) * u.numbers->scale;
+        for (int j = 0; j < 4; j++, from += row) {
+            float line = 0, slope = 0, c[4];
+            spk_widen_four(from, c);
             for (int l = 0; l < 4; l++) {
                 line = fmaf(wx[l], c[l], line);
                 slope = fmaf(dx[l], c[l], slope);

@@ -7,10 +7,8 @@
  * Where a refinement follows, the scores beside the best one are kept for the top of a parabola through them. Shifts are looked at in
  * strips that overlap by two columns, so that both neighbours of a column lie in its strip: only one row of a strip is remembered,
  * in the memory of the equations, which come later. */
-#include "umpa_there.h"
+#include "umpa_planes.h"
 #include "umpa_px.h"
-
-#include <speckled/device_kernel.h>
 
 enum { PIXELS = 8, COLUMNS = 64, STAGED = 4 };
 
@@ -103,21 +101,40 @@ static __device__ bool all_count(const struct umpa_there &u, int x0, int y0, int
     return !__syncthreads_or(bad);
 }
 
-/* Rows of a plane from (x, y) into shared memory, 0 beyond the image. */
+/* Rows of the plane that begins at `start`, from (x, y), into shared memory; 0 beyond the image. */
 template <typename T>
-static __device__ void stage(const struct umpa_there &u, float *to, const float *plane, int x, int y)
+static __device__ void stage(const struct umpa_there &u, float *to, const struct umpa_planes &planes,
+                             size_t start, int x, int y)
 {
     for (int i = (int)threadIdx.x; i < T::STAGE_ROWS * T::STAGE_PITCH; i += (int)blockDim.x) {
         int at_x = x + i % T::STAGE_PITCH, at_y = y + i / T::STAGE_PITCH;
-        to[i] = inside(u, at_x, at_y) ? plane[pixel(u, at_x, at_y)] : 0;
+        to[i] = inside(u, at_x, at_y) ? umpa_value(planes, start + pixel(u, at_x, at_y)) : 0;
+    }
+}
+
+/* A thread's pixels of a plane that begins at `start`, value * scale - level; 0 where they do not count. */
+static __device__ inline void load(const struct umpa_there &u, const struct place &p,
+                                   const struct umpa_planes &planes, size_t start, float scale, float level,
+                                   float (&s)[PIXELS])
+{
+    const size_t at = start + pixel(u, p.x, p.y); /* looked at where a pixel counts */
+    if (planes.half) {
+#pragma unroll
+        for (int i = 0; i < PIXELS; i++)
+            s[i] = p.good >> i & 1 ? spk_widen(planes.half[at + i]) * scale - level : 0;
+    } else {
+#pragma unroll
+        for (int i = 0; i < PIXELS; i++)
+            s[i] = p.good >> i & 1 ? planes.data[at + i] * scale - level : 0;
     }
 }
 
 /* Products of sample (value * scale - level) and reference planes, summed over frames, at shifts from (row, column). */
 template <typename T, int DOWN>
-static __device__ void cross(const struct umpa_there &u, const struct place &p, const float *sample,
-                             float scale, float level, const float *reference, int x0, int y0, int row,
-                             int column, float *staged, float (&sum)[DOWN][T::SHIFTS][PIXELS])
+static __device__ void cross(const struct umpa_there &u, const struct place &p,
+                             const struct umpa_planes &sample, float scale, float level,
+                             const struct umpa_planes &reference, int x0, int y0, int row, int column,
+                             float *staged, float (&sum)[DOWN][T::SHIFTS][PIXELS])
 {
     enum { SHIFTS = T::SHIFTS, STAGE_PITCH = T::STAGE_PITCH };
     const size_t plane = (size_t)u.height * (size_t)u.width;
@@ -132,16 +149,12 @@ static __device__ void cross(const struct umpa_there &u, const struct place &p, 
         const int frames = u.used_count - first < STAGED ? u.used_count - first : STAGED;
         __syncthreads();
         for (int f = 0; f < frames; f++)
-            stage<T>(u, staged + f * T::STAGE_ROWS * STAGE_PITCH,
-                     reference + (size_t)u.used[first + f] * plane, there_x(u, x0, column),
-                     there_y(u, y0, row));
+            stage<T>(u, staged + f * T::STAGE_ROWS * STAGE_PITCH, reference,
+                     (size_t)u.used[first + f] * plane, there_x(u, x0, column), there_y(u, y0, row));
         __syncthreads();
         for (int f = 0; f < frames; f++) {
-            const float *from = sample + (size_t)u.used[first + f] * plane;
             float s[PIXELS];
-#pragma unroll
-            for (int i = 0; i < PIXELS; i++)
-                s[i] = p.good >> i & 1 ? from[pixel(u, p.x + i, p.y)] * scale - level : 0;
+            load(u, p, sample, (size_t)u.used[first + f] * plane, scale, level, s);
 #pragma unroll
             for (int d = 0; d < DOWN; d++) {
                 const float *line = staged + (f * T::STAGE_ROWS + p.row + d) * STAGE_PITCH + p.column;
@@ -431,7 +444,8 @@ __global__ void __launch_bounds__(tile<RADIUS, MASKED, PARITY>::THREADS) search(
             cross<T, T::DOWN>(u, p, u.sample, u.numbers->scale, u.numbers->level, u.packed, x0, y0, row,
                               column, staged, sum);
             if (PARITY)
-                cross<T, 1>(u, p, u.sample_mean, 1, 0, u.frame_mean, x0, y0, row, column, staged, mean);
+                cross<T, 1>(u, p, umpa_planes{u.sample_mean, nullptr}, 1, 0,
+                            umpa_planes{u.frame_mean, nullptr}, x0, y0, row, column, staged, mean);
             for (int d = 0; d < T::DOWN && row + d < span; d++)
                 for (int j = 0; j < T::SHIFTS && column + j < span; j++) {
                     const bool begun = j > 0 || column == 0,

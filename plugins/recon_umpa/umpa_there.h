@@ -23,6 +23,12 @@ struct umpa_numbers {
     float noise_reference, level, noise_sample; /* variances over intensity; mean of the sample */
 };
 
+/* [count] planes in float or in binary16; the other address is NULL. */
+struct umpa_planes {
+    float *data;
+    uint16_t *half;
+};
+
 struct umpa_there {
     int count, used_count, height, width;
     int guess_x, guess_y, radius, shift; /* px: of the search window, of the search */
@@ -32,7 +38,7 @@ struct umpa_there {
     float search_weight[2 * UMPA_THERE_RADIUS_MAX + 1]; /* of the integer search */
     float window_weight[2 * UMPA_THERE_RADIUS_MAX + 1]; /* of the refinement, where it is fixed */
 
-    const float *reference, *sample; /* [count] planes */
+    struct umpa_planes reference, sample; /* not written to */
     const uint8_t *reference_mask, *sample_mask;
     const int *used;          /* [used_count] frames in both stacks */
     const float *mean_taps;   /* [2 mean_radius + 1] of the local mean */
@@ -45,13 +51,13 @@ struct umpa_there {
 
     /* of the reference alone */
     uint8_t *reference_usable;
-    float *mean;        /* its local mean */
-    float *packed;      /* [count] planes: mean taken out (parity: 1), 0 where it does not count */
-    float *coefficient; /* [count][height + 2 margin][width + 2 margin] */
-    float *frame_mean;  /* [count] planes, parity: window means of `packed` */
-    float *r1, *r2;     /* sums over frames of packed and its square */
-    float *window_r;    /* window sum of packed */
-    float *factor[3];   /* struct umpa_factors, with plain window sums in them until they are made */
+    float *mean;               /* its local mean */
+    struct umpa_planes packed; /* mean taken out (parity: 1), 0 where it does not count */
+    uint16_t *coefficient;     /* [count][height + 2 margin][umpa_there_pitch()], binary16 */
+    float *frame_mean;         /* [count] planes, parity: window means of `packed` */
+    float *r1, *r2;            /* sums over frames of packed and its square */
+    float *window_r;           /* window sum of packed */
+    float *factor[3];          /* struct umpa_factors, with plain window sums in them until they are made */
 
     /* of the sample */
     uint8_t *usable;
@@ -71,6 +77,12 @@ struct umpa_there {
     const uint32_t *idle;  /* not 0 there: equations are not wanted; NULL: they are */
     const bool *deviation; /* `error` is that of a refinement of the whole field; NULL: it is not */
 };
+
+/* Numbers a row of spline coefficients takes: even, since they are read two at a time. */
+SPK_HD int umpa_there_pitch(int width)
+{
+    return (width + 2 * UMPA_THERE_MARGIN + 1) / 2 * 2;
+}
 
 /* What depends on the reference: needs `reference`, `used` and everything that is constant. */
 SPK_API spk_status spk_umpa_reference_there(void *stream, const void *arguments, struct spk_error *error);

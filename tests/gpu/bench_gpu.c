@@ -234,8 +234,8 @@ static void bench_umpa(const char *name, const char *reference_name, int window,
                                            .deadline_ms = 1};
     struct spk_error error = {0};
     struct umpa u = {0};
-    REQUIRE(!spk_umpa_device_create(&u.there, &config, bench.frames, bench.size, bench.size, bench.gpu.device,
-                                    bench.gpu.stream, &error),
+    REQUIRE(!spk_umpa_device_create(&u.there, &config, bench.frames, bench.size, bench.size, false,
+                                    bench.gpu.device, bench.gpu.stream, &error),
             "%s", error.text);
     take_maps(&u.maps[0], false, false);
     take_maps(&u.maps[1], true, false);

@@ -2,6 +2,9 @@
 #include "device/lane.h"
 #include "gpu.h"
 
+#include <speckled/half.h>
+
+#include <math.h>
 #include <string.h>
 
 enum { BYTES = 10007 };
@@ -162,6 +165,35 @@ static void check_rolling_masks(struct gpu *gpu)
     spk_device_release(gpu->device, (void **)&masked);
 }
 
+/* Every binary16 number, what lies a little beside and half way to the next one, and numbers beyond the largest: as the processor
+ * rounds them. */
+static void check_encoding(struct gpu *gpu)
+{
+    enum { NUMBERS = 1 << 16, SIDES = 5, COUNT = NUMBERS * SIDES };
+    static float values[COUNT];
+    static uint16_t expected[COUNT], found[COUNT];
+    struct spk_error error = {0};
+    spk_device_operation encode = spk_device_find(gpu->device, "spk_lane_encode");
+    REQUIRE(encode, "the module lacks spk_lane_encode");
+    for (uint32_t i = 0; i < NUMBERS; i++) {
+        const float value = spk_half_value((uint16_t)i), next = spk_half_value((uint16_t)(i + 1));
+        const float side[SIDES] = {value, 0.5f * (value + next), 0.50001f * value + 0.49999f * next,
+                                   0.49999f * value + 0.50001f * next, 1e4f * value};
+        memcpy(values + (size_t)SIDES * i, side, sizeof side);
+    }
+    spk_half_encode(expected, values, COUNT);
+    float *from = gpu_memory(gpu, values, sizeof values);
+    unsigned char *to = gpu_output(gpu, sizeof found);
+    const struct spk_lane_encoding arguments = {(uint16_t *)(void *)to, from, COUNT};
+    REQUIRE(!spk_stream_run(gpu->stream, encode, &arguments, &error), "%s", error.text);
+    gpu_take(gpu, "the encoding", found, &to, sizeof found);
+    size_t wrong = 0;
+    for (uint32_t i = 0; i < COUNT; i++)
+        wrong += found[i] != expected[i] && !(isnan(values[i]) && isnan(spk_half_value(found[i])));
+    CHECK(wrong == 0, "%zu numbers are rounded in another way than on the processor", wrong);
+    spk_device_release(gpu->device, (void **)&from);
+}
+
 int main(void)
 {
     struct gpu gpu;
@@ -184,6 +216,7 @@ int main(void)
     check_streams(gpu.device);
     check_lists(gpu.device);
     check_rolling_masks(&gpu);
+    check_encoding(&gpu);
     gpu_close(&gpu);
     check_faults("cuda");
     return test_end();

@@ -80,7 +80,7 @@ static double pattern(unsigned k, double x, double y)
     return 2000 + 120 * sum;
 }
 
-/* Of more than 16 bits: the processor then keeps its stacks in float, as a device does. */
+/* Of more than 16 bits: stacks are then kept in float. */
 static enum spk_dtype detector = SPK_U32;
 
 static void paint(void *data, unsigned frame)
@@ -266,9 +266,16 @@ int main(int argc, char **argv)
     check("vectors", "flat=reference_mean,flat_window=9", "recon_xsvt", "max_shift=2", NULL, SPK_MODE_ROLLING,
           1e-4);
     check("wavelets", "", "recon_wxst", "levels=1,max_shift=2,fine=2", NULL, SPK_MODE_STACK, 1e-4);
-    /* The processor keeps 16 bits as binary16: each value moves by 2^-12 of itself at most, ratios of two by 2^-11, and deviations, which
-     * are differences over a contrast of about a half, by twice that. */
+    /* Both sides keep 16 bits as binary16, but not the same of the reference: the processor spline coefficients, a device deviations from
+     * the mean too. Each value moves by 2^-12 of itself at most, ratios of two by 2^-11, and deviations, which are differences over
+     * a contrast of about a half, by twice that. */
     detector = SPK_U16;
     check("16 bits", "", "recon_umpa", "refine=0,max_shift=2", NULL, SPK_MODE_STACK, 0x1p-10);
+    check("16 bits, rolling", "", "recon_umpa", "refine=0,max_shift=1", NULL, SPK_MODE_ROLLING, 0x1p-10);
+    check("16 bits, partly on the processor", "", "recon_umpa", "refine=0,max_shift=1",
+          integrates ? "method=fc" : NULL, SPK_MODE_STACK, 0x1p-10);
+    check("16 bits in float", "", "recon_xsvt", "max_shift=2", NULL, SPK_MODE_STACK, 1e-4);
+    check_refined("16 bits, a fixed window", "window=2,max_shift=1", false);
+    check_refined("16 bits, the whole field", "quality=best,max_shift=1", true);
     return test_end();
 }

@@ -4,10 +4,13 @@
 #ifndef SPECKLED_DEVICE_KERNEL_H
 #define SPECKLED_DEVICE_KERNEL_H
 
+#include <speckled/half.h>
 #include <speckled/status.h>
+#include <math.h>
 #include <stdint.h>
 
 #if defined(__CUDACC__)
+#include <cuda_fp16.h>
 #include <cuda_runtime.h>
 /* SPK_LAUNCH(kernel, blocks, threads, bytes of shared memory, stream handle, arguments ...) */
 #define SPK_LAUNCH(kernel, grid, block, shared, stream, ...)                                                 \
@@ -46,6 +49,44 @@ static __device__ inline int64_t spk_device_clock_ns()
 #else
     return spk_clock_monotonic_ns();
 #endif
+}
+
+/* spk_half_value() and spk_half_of() by the device's own instructions; as spk_half_encode(), what is beyond the largest number
+ * becomes that. */
+static __device__ inline float spk_widen(uint16_t half)
+{
+#if defined(__CUDACC__)
+    return __half2float(__ushort_as_half(half));
+#else
+    return spk_half_value(half);
+#endif
+}
+
+static __device__ inline uint16_t spk_narrow(float value)
+{
+    if (fabsf(value) > SPK_HALF_MAX)
+        value = copysignf(SPK_HALF_MAX, value);
+#if defined(__CUDACC__)
+    return __half_as_ushort(__float2half_rn(value));
+#else
+    return spk_half_of(value);
+#endif
+}
+
+/* Four numbers side by side, read as the two or three words that hold them. */
+static __device__ inline void spk_widen_four(const uint16_t *from, float to[4])
+{
+    const bool odd = ((uintptr_t)from & 2) != 0;
+    const uint16_t *first = odd ? from - 1 : from;
+    uint32_t word[3] = {};
+    for (int i = 0; i < 2 || (odd && i < 3); i++)
+        memcpy(&word[i], __builtin_assume_aligned(first + 2 * i, sizeof *word), sizeof *word);
+    const uint32_t low = odd ? word[0] >> 16 | word[1] << 16 : word[0];
+    const uint32_t high = odd ? word[1] >> 16 | word[2] << 16 : word[1];
+    to[0] = spk_widen((uint16_t)low);
+    to[1] = spk_widen((uint16_t)(low >> 16));
+    to[2] = spk_widen((uint16_t)high);
+    to[3] = spk_widen((uint16_t)(high >> 16));
 }
 
 static inline unsigned spk_blocks(unsigned count, unsigned size)

@@ -53,7 +53,7 @@ struct spk_geometry {
 struct spk_format {
     uint32_t count;         /* scan positions of a stack */
     uint32_t height, width; /* of a frame, and of a map */
-    enum spk_dtype dtype;   /* of raw frames; SPK_F32 after the prep stage */
+    enum spk_dtype dtype;   /* of raw frames; for stages that see stacks SPK_F32, or SPK_F16: in binary16 */
     struct spk_geometry geometry;
     uint32_t maps; /* bit 1u << enum spk_map for each map that earlier stages fill */
 };

@@ -122,10 +122,10 @@ struct spk_stage {
     /* [lane] New values of live options; called between two results. Required when a live option exists. */
     spk_status (*set)(void *self, const void *config, struct spk_error *error);
     /* reference() and process() take stacks in binary16 (spk_stack.half), or do not look at what the frames hold. Where all stages of
-     * a lane on the processor do, detector data of up to 16 bits a pixel is kept that way. */
+     * a lane do, with and without its device, detector data of up to 16 bits a pixel is kept that way. */
     bool half;
     /* process() does not look at the frames of work->reference: reference() keeps what it needs of them. Where that holds for all
-     * stages, frames in binary16 are let go when reference() has returned. */
+     * stages, a lane on the processor lets frames in binary16 go when reference() has returned. */
     bool keeps_reference;
     /* [lane] Device stages: gives back what prepare() took on the device, which may have failed. Required there. */
     void (*release)(void *self);
