@@ -10,6 +10,7 @@
 #include "umpa_device.h"
 
 #include <speckled/clock.h>
+#include <speckled/half.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -92,6 +93,13 @@ static void make_stacks(void)
         bench.there[side].data =
             gpu_memory(&bench.gpu, here->data, bench.frames * bench.pixels * sizeof(float));
         bench.there[side].mask = gpu_memory(&bench.gpu, here->mask, bench.pixels);
+        uint16_t *half = malloc(bench.frames * bench.pixels * sizeof *half);
+        REQUIRE(half, "no memory");
+        spk_half_encode(half, here->data, bench.frames * bench.pixels);
+        bench.half[side] = bench.there[side];
+        bench.half[side].data = NULL;
+        bench.half[side].half = gpu_memory(&bench.gpu, half, bench.frames * bench.pixels * sizeof *half);
+        free(half);
     }
 }
 
@@ -172,13 +180,13 @@ struct umpa {
 static void umpa_there(void *context)
 {
     struct umpa *u = context;
-    spk_umpa_device_process(u->there, &bench.there[1], &u->maps[1], NULL);
+    spk_umpa_device_process(u->there, &bench.half[1], &u->maps[1], NULL);
 }
 
 static void umpa_reference_there(void *context)
 {
     struct umpa *u = context;
-    spk_umpa_device_reference(u->there, &bench.there[0], NULL);
+    spk_umpa_device_reference(u->there, &bench.half[0], NULL);
 }
 
 static void umpa_here(void *context)
@@ -234,17 +242,18 @@ static void bench_umpa(const char *name, const char *reference_name, int window,
                                            .deadline_ms = 1};
     struct spk_error error = {0};
     struct umpa u = {0};
-    REQUIRE(!spk_umpa_device_create(&u.there, &config, bench.frames, bench.size, bench.size, false,
+    REQUIRE(!spk_umpa_device_create(&u.there, &config, bench.frames, bench.size, bench.size, true,
                                     bench.gpu.device, bench.gpu.stream, &error),
             "%s", error.text);
     take_maps(&u.maps[0], false, false);
     take_maps(&u.maps[1], true, false);
     double frames = bench.frames, pixels = (double)bench.pixels;
     if (reference_name)
-        bench_row(reference_name, bench_there(umpa_reference_there, &u), (3 * frames + 8) * 4 * pixels, 0);
+        bench_row(reference_name, bench_there(umpa_reference_there, &u), (3 * 2 * frames + 8 * 4) * pixels,
+                  0);
     else
-        REQUIRE(!spk_umpa_device_reference(u.there, &bench.there[0], &error), "%s", error.text);
-    struct row *row = bench_row(name, bench_there(umpa_there, &u), (2 * frames + 7) * 4 * pixels,
+        REQUIRE(!spk_umpa_device_reference(u.there, &bench.half[0], &error), "%s", error.text);
+    struct row *row = bench_row(name, bench_there(umpa_there, &u), (2 * 2 * frames + 7 * 4) * pixels,
                                 umpa_flops(shift, window ? window : 2, 2));
     const struct spk_global_report report = spk_umpa_device_report(u.there);
     row->bytes += field_bytes(&report);
@@ -390,6 +399,7 @@ int main(int argc, char **argv)
         write_json(json);
     for (int i = 0; i < 2; i++) {
         spk_device_release(bench.gpu.device, (void **)&bench.there[i].data);
+        spk_device_release(bench.gpu.device, (void **)&bench.half[i].half);
         spk_device_release(bench.gpu.device, (void **)&bench.there[i].mask);
         free(bench.here[i].mask);
         free(bench.here[i].present);

@@ -23,8 +23,8 @@ extern struct bench {
     size_t pixels;
     bool plain; /* no times of the processor */
     struct spk_event *begin, *end;
-    float *stack[2]; /* host: reference, sample */
-    struct spk_stack here[2], there[2];
+    float *stack[2];                             /* host: reference, sample */
+    struct spk_stack here[2], there[2], half[2]; /* half: there, in binary16 */
     struct row row[ROWS_MAX];
     unsigned rows;
 } bench;
