@@ -33,7 +33,7 @@ static spk_status add_ends(struct spk_configuration *configuration, const struct
         {"pipeline.block", "true"},
         {"pipeline.acquire", "true"},
         {"pipeline.roles", "frame"},
-        {"pipeline.frames", "4"}, /* files wait */
+        {"pipeline.frames", "3"}, /* files wait: one is read, one on its way, one corrected */
         {"source_hdf5.file", offline->file},
         {"source_hdf5.reference", offline->reference},
         {"source_hdf5.sample", offline->sample},

@@ -126,7 +126,7 @@ struct lane {
     int64_t waiting_stack;
     int64_t last_position, changed;
     struct average dark, flat;
-    float *scratch; /* a raw or corrected image */
+    struct spk_scratch *scratch; /* a raw or corrected image, and what stages work in */
     struct result_pool *results;
     atomic_bool failed; /* prepare failed: frames cannot be used */
 };

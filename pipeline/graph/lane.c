@@ -20,9 +20,12 @@ spk_status lane_create(struct lane *lane, struct spk_pipeline *pipeline, uint32_
                                  &lane->bell, error);
     if (!status)
         status = spk_team_create(&lane->team, (unsigned)pipeline->options.threads, error);
+    if (!status)
+        status = spk_scratch_create(&lane->scratch, error);
     if (status)
         return status;
     graph_host(&lane->host, pipeline, lane->team);
+    lane->host.scratch = lane->scratch;
     for (uint32_t i = 0; i < graph->stages; i++) {
         const struct spk_node *node = &graph->stage[i];
         lane->plugin[i] = node->plugin;
@@ -46,6 +49,7 @@ void lane_destroy(struct lane *lane)
         lane->plugin[i]->close(&lane->stage[i]);
     for (uint32_t i = 0; i < SPK_STAGES_MAX; i++)
         free(lane->config[i]);
+    spk_scratch_destroy(&lane->scratch);
     spk_team_destroy(&lane->team);
     spk_ring_destroy(&lane->inbox);
     spk_ring_destroy(&lane->outbox);

@@ -40,10 +40,7 @@ static bool stack_allocate(struct spk_stack *stack, const struct spk_format *for
         stack->data = plane(pixels * format->count, sizeof *stack->data);
     stack->mask = plane(pixels, 1);
     stack->present = calloc(format->count, 1);
-    if (!(half ? (void *)stack->half : (void *)stack->data) || !stack->mask || !stack->present)
-        return false;
-    memset(stack->mask, 1, pixels);
-    return true;
+    return (half ? (void *)stack->half : (void *)stack->data) && stack->mask && stack->present;
 }
 
 static void stack_release(struct spk_stack *stack)
@@ -90,7 +87,7 @@ static bool slots_allocate(struct lane *lane)
     return stack_allocate(&lane->reference[0], format, lane->half) &&
            stack_allocate(&lane->reference[1], format, lane->half) &&
            average_allocate(&lane->dark, &lane->raw) && average_allocate(&lane->flat, &lane->raw) &&
-           (lane->scratch = plane(raw > pixels ? raw : pixels, sizeof *lane->scratch));
+           !spk_scratch_reserve(lane->scratch, (raw > pixels ? raw : pixels) * sizeof(float), NULL);
 }
 
 /* Results that can be out at once: in every queue, in every sink's hands, on the way, and one being made. */
@@ -209,8 +206,7 @@ void lane_release(struct lane *lane)
     stack_release(&lane->reference[1]);
     average_release(&lane->dark);
     average_release(&lane->flat);
-    free(lane->scratch);
-    lane->scratch = NULL;
+    spk_scratch_clear(lane->scratch);
     lane->has_reference = false;
     result_pool_release(&lane->results);
 }

@@ -81,8 +81,9 @@ static spk_status correct_into(struct lane *lane, const struct spk_frame *frame,
     const size_t pixels = (size_t)stack->height * stack->width;
     if (!stack->half)
         return correct(lane, frame, stack->data + position * pixels, mask, error);
-    spk_status status = correct(lane, frame, lane->scratch, mask, error);
-    struct encoding encoding = {stack->half + position * pixels, lane->scratch, pixels};
+    float *image = spk_scratch_memory(lane->scratch);
+    spk_status status = correct(lane, frame, image, mask, error);
+    struct encoding encoding = {stack->half + position * pixels, image, pixels};
     if (!status)
         spk_team_run(lane->team, encode_part, &encoding, (unsigned)((pixels + ENCODED - 1) / ENCODED));
     return status;
@@ -128,10 +129,11 @@ static void remember(struct slot *slot, const struct spk_frame *frame, uint32_t 
 static void accumulate(struct lane *lane, struct average *average, const struct spk_frame *frame)
 {
     size_t pixels = (size_t)frame->height * frame->width;
-    if (spk_frame_to_float(frame, lane->scratch))
+    float *image = spk_scratch_memory(lane->scratch);
+    if (spk_frame_to_float(frame, image))
         return;
     for (size_t i = 0; i < pixels; i++)
-        average->sum[i] += (double)lane->scratch[i];
+        average->sum[i] += (double)image[i];
     average->count++;
 }
 

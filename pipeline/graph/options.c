@@ -41,7 +41,7 @@ const struct spk_option spk_pipeline_options[] = {
              "has one."},
     {OPTION(threads), .type = SPK_OPTION_INT, .minimum = 0, .maximum = 256, .default_value = "0",
      .help = "Threads of each lane; 0: one for each processor this process may use."},
-    {OPTION(frames), .type = SPK_OPTION_INT, .minimum = 4, .maximum = 65536, .default_value = "64",
+    {OPTION(frames), .type = SPK_OPTION_INT, .minimum = 2, .maximum = 65536, .default_value = "64",
      .help = "Frames the service can hold between arrival and correction."},
     {OPTION(block), .type = SPK_OPTION_BOOL, .default_value = "false",
      .help = "When the service is full, let the source wait (files) instead of dropping frames (detectors)."},

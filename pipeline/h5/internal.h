@@ -35,6 +35,7 @@ struct spk_h5_data {
     hid_t id;
     struct spk_h5_form form;
     size_t text;     /* bytes of each element when it is a list of texts, else 0 */
+    size_t chunk;    /* bytes of a row that is a chunk as it lies in the file, else 0 */
     char path[1024]; /* for messages */
 };
 

@@ -43,8 +43,8 @@ spk_status spk_h5_group(struct spk_h5 *file, const char *path, const char *nx_cl
     return status ? status : h5_check_writes(file, error);
 }
 
-/* One chunk a row where a row is a page or more, else as many rows as fill a page. */
-static void chunk_of(const struct spk_h5_form *row, size_t text, hsize_t chunk[SPK_H5_RANK_MAX])
+/* One chunk a row where a row is a page or more, else as many rows as fill a page. Returns the bytes of a row. */
+static size_t chunk_of(const struct spk_h5_form *row, size_t text, hsize_t chunk[SPK_H5_RANK_MAX])
 {
     size_t bytes = text ? text : spk_dtype_size(row->dtype);
     for (unsigned d = 0; d < row->rank; d++) {
@@ -52,6 +52,7 @@ static void chunk_of(const struct spk_h5_form *row, size_t text, hsize_t chunk[S
         bytes *= row->size[d];
     }
     chunk[0] = bytes < SMALL_CHUNK_BYTES ? SMALL_CHUNK_BYTES / bytes : 1;
+    return bytes;
 }
 
 static hid_t growing_properties(const struct spk_h5_form *row, size_t text, unsigned deflate)
@@ -140,6 +141,9 @@ static spk_status create_data(struct spk_h5_data **data, struct spk_h5 *file, co
     made->file = file;
     made->text = text;
     made->form = (struct spk_h5_form){.dtype = row->dtype, .rank = row->rank + 1};
+    hsize_t chunk[SPK_H5_RANK_MAX];
+    const size_t bytes = chunk_of(row, text, chunk);
+    made->chunk = chunk[0] == 1 && !deflate ? bytes : 0;
     memcpy(made->form.size + 1, row->size, row->rank * sizeof *row->size);
     snprintf(made->path, sizeof made->path, "%s", path);
     h5_enter();
@@ -176,11 +180,15 @@ spk_status spk_h5_data_create_text(struct spk_h5_data **data, struct spk_h5 *fil
     return create_data(data, file, path, &row, length, 0, error);
 }
 
-/* With the lock held. */
+/* With the lock held. A chunk that needs no filter goes to the file from where it lies, without the library's copy of it. */
 static spk_status write_row(struct spk_h5_data *data, const hsize_t *start, const hsize_t *count,
                             const void *values, struct spk_error *error)
 {
     spk_status status = SPK_OK;
+    if (data->chunk)
+        return H5Dwrite_chunk(data->id, H5P_DEFAULT, 0, start, data->chunk, values) < 0
+                   ? h5_fail(error, data->file, SPK_IO, "cannot write %s:%s", data->file->path, data->path)
+                   : SPK_OK;
     hid_t space = H5Dget_space(data->id), memory = H5Screate_simple((int)data->form.rank, count, NULL);
     hid_t type = element_type(data->form.dtype, data->text);
     if (space < 0 || memory < 0 || type < 0 ||

@@ -33,27 +33,26 @@ spk_status fill_create(struct fill **out, uint32_t height, uint32_t width, struc
     while (height > 1 || width > 1) {
         height = (height + 1) / 2;
         width = (width + 1) / 2;
-        struct level *level = &fill->level[fill->levels++];
-        *level = (struct level){.height = height, .width = width, .stride = width};
-        level->x = integrate_memory((size_t)height * width, sizeof(float));
-        level->y = integrate_memory((size_t)height * width, sizeof(float));
-        level->weight = integrate_memory((size_t)height * width, sizeof(float));
-        if (!level->x || !level->y || !level->weight)
-            return spk_fail(error, SPK_NOMEM, "no memory for filling in invalid pixels");
+        fill->level[fill->levels++] = (struct level){.height = height, .width = width, .stride = width};
     }
     return SPK_OK;
 }
 
 void fill_destroy(struct fill **address)
 {
-    struct fill *fill = *address;
-    for (uint32_t i = 0; fill && i < fill->levels; i++) {
-        free(fill->level[i].x);
-        free(fill->level[i].y);
-        free(fill->level[i].weight);
-    }
-    free(fill);
+    free(*address);
     *address = NULL;
+}
+
+void fill_place(struct fill *fill, struct spk_scratch_cut *cut)
+{
+    for (uint32_t i = 0; i < fill->levels; i++) {
+        struct level *level = &fill->level[i];
+        const size_t pixels = (size_t)level->height * level->width;
+        level->x = spk_scratch_take(cut, pixels, sizeof *level->x);
+        level->y = spk_scratch_take(cut, pixels, sizeof *level->y);
+        level->weight = spk_scratch_take(cut, pixels, sizeof *level->weight);
+    }
 }
 
 struct map {

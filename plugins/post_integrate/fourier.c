@@ -17,9 +17,8 @@ spk_status fourier_create(struct fourier *fourier, struct slopes *slopes, struct
     size_t row = fourier->rows.space + line_work(&fourier->rows);
     size_t block = 4 * FC_BLOCK * (size_t)fourier->columns.space + line_work(&fourier->columns);
     fourier->work = row > block ? row : block;
-    fourier->field = integrate_memory(slopes->height * slopes->stride, sizeof *fourier->field);
     fourier->scratch = integrate_memory(workers * fourier->work, sizeof *fourier->scratch);
-    if (fourier->field && fourier->scratch)
+    if (fourier->scratch)
         return SPK_OK;
     return spk_fail(error, SPK_NOMEM, "no memory for a map of %ux%u pixels", slopes->width, slopes->height);
 }
@@ -28,9 +27,14 @@ void fourier_destroy(struct fourier *fourier)
 {
     line_destroy(&fourier->rows);
     line_destroy(&fourier->columns);
-    free(fourier->field);
     free(fourier->scratch);
-    fourier->field = fourier->scratch = NULL;
+    fourier->scratch = NULL;
+}
+
+void fourier_place(struct fourier *fourier, struct spk_scratch_cut *cut)
+{
+    const struct slopes *s = fourier->slopes;
+    fourier->field = spk_scratch_take(cut, s->height * s->stride, sizeof *fourier->field);
 }
 
 struct fourier_job {

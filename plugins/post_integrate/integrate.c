@@ -20,8 +20,10 @@ struct spk_integrate {
     struct cosine cosine;
     struct fourier fourier;
     struct masked masked;
-    float *phi;        /* [height][stride] */
-    double (*band)[2]; /* [tasks(height, BAND)] sums and counts over measured pixels */
+    struct spk_scratch *shared; /* in which phi and the maps of the others lie for the length of a run */
+    struct spk_scratch *own;    /* the same, where nobody else has one to share */
+    float *phi;                 /* [height][stride] */
+    double (*band)[2];          /* [tasks(height, BAND)] sums and counts over measured pixels */
 };
 
 void *integrate_memory(size_t count, size_t size)
@@ -56,9 +58,32 @@ static spk_status create_method(struct spk_integrate *s, struct spk_error *error
     return spk_fail(error, SPK_INVALID, "no method %d", (int)s->config.method);
 }
 
+/* Puts what one run needs into `memory`; NULL only counts the bytes. */
+static size_t place(struct spk_integrate *s, void *memory)
+{
+    struct spk_scratch_cut cut = {memory, 0};
+    s->phi = spk_scratch_take(&cut, s->height * s->stride, sizeof *s->phi);
+    slopes_place(&s->slopes, &cut);
+    if (s->config.method == SPK_INTEGRATE_FC)
+        fourier_place(&s->fourier, &cut);
+    if (s->config.method == SPK_INTEGRATE_MASKED)
+        masked_place(&s->masked, &cut);
+    return cut.used;
+}
+
+static spk_status reserve(struct spk_integrate *s, struct spk_error *error)
+{
+    spk_status status = SPK_OK;
+    if (!s->shared) {
+        status = spk_scratch_create(&s->own, error);
+        s->shared = s->own;
+    }
+    return status ? status : spk_scratch_reserve(s->shared, place(s, NULL), error);
+}
+
 spk_status spk_integrate_create(struct spk_integrate **out, const struct spk_integrate_config *config,
                                 uint32_t height, uint32_t width, struct spk_team *team,
-                                struct spk_error *error)
+                                struct spk_scratch *scratch, struct spk_error *error)
 {
     if (!height || !width)
         return spk_fail(error, SPK_INVALID, "a map of %ux%u pixels has no phase", width, height);
@@ -70,13 +95,15 @@ spk_status spk_integrate_create(struct spk_integrate **out, const struct spk_int
     s->width = width;
     s->stride = choose_stride(width);
     s->team = team;
-    s->phi = integrate_memory(height * s->stride, sizeof *s->phi);
+    s->shared = scratch;
     s->band = integrate_memory(tasks(height, BAND), sizeof *s->band);
     spk_status status = SPK_OK;
-    if (!s->phi || !s->band)
+    if (!s->band)
         status = spk_fail(error, SPK_NOMEM, "no memory for a map of %ux%u pixels", width, height);
     else if (!(status = slopes_create(&s->slopes, height, width, s->stride, team, error)))
         status = create_method(s, error);
+    if (!status)
+        status = reserve(s, error);
     if (status)
         spk_integrate_destroy(&s);
     *out = s;
@@ -93,7 +120,7 @@ void spk_integrate_destroy(struct spk_integrate **address)
     cosine_destroy(&s->cosine);
     poisson_destroy(&s->poisson);
     slopes_destroy(&s->slopes);
-    free(s->phi);
+    spk_scratch_destroy(&s->own);
     free(s->band);
     free(s);
     *address = NULL;
@@ -183,6 +210,7 @@ static void centre_band(void *context, unsigned band, unsigned worker)
 double spk_integrate_run(struct spk_integrate *s, const float *ux, const float *uy, const uint8_t *valid,
                          double scale, float *phase)
 {
+    place(s, spk_scratch_memory(s->shared));
     slopes_take(&s->slopes, ux, uy, valid);
     double curl = curl_residual(&s->slopes, s->band);
     solve(s);

@@ -5,6 +5,7 @@
 #define INTEGRATE_H
 
 #include <speckled/maps.h>
+#include <speckled/scratch.h>
 #include <speckled/status.h>
 #include <speckled/team.h>
 
@@ -30,10 +31,11 @@ struct spk_integrate_config {
 struct spk_integrate;
 
 /* Allocates everything for maps of height x width pixels and plans the transforms, which takes a moment. Borrows `team` (NULL = the
- * caller alone) until destroy. SPK_NOMEM; SPK_INVALID for an empty map. */
+ * caller alone) and `scratch`, where runs work (NULL = in memory of their own), until destroy. SPK_NOMEM; SPK_INVALID for an empty
+ * map. */
 spk_status spk_integrate_create(struct spk_integrate **integrate, const struct spk_integrate_config *config,
                                 uint32_t height, uint32_t width, struct spk_team *team,
-                                struct spk_error *error);
+                                struct spk_scratch *scratch, struct spk_error *error);
 void spk_integrate_destroy(struct spk_integrate **integrate);
 
 /* Fills `phase` [height][width] with scale times the function whose derivatives along x and y are `ux` and `uy` (same shape), and

@@ -39,6 +39,8 @@ struct slopes {
 spk_status slopes_create(struct slopes *slopes, uint32_t height, uint32_t width, size_t stride,
                          struct spk_team *team, struct spk_error *error);
 void slopes_destroy(struct slopes *slopes);
+/* What a run needs of the scratch memory, here and in the other *_place(). */
+void slopes_place(struct slopes *slopes, struct spk_scratch_cut *cut);
 void slopes_take(struct slopes *slopes, const float *ux, const float *uy, const uint8_t *valid);
 /* Puts the affine part back into gx and gy. */
 void slopes_restore(struct slopes *slopes);
@@ -60,6 +62,7 @@ struct fill;
 spk_status fill_create(struct fill **fill, uint32_t height, uint32_t width, struct spk_team *team,
                        struct spk_error *error);
 void fill_destroy(struct fill **fill);
+void fill_place(struct fill *fill, struct spk_scratch_cut *cut);
 void fill_run(struct fill *fill, float *gx, float *gy, const uint8_t *good, size_t stride);
 
 /* line.c: unnormalised complex transforms of one line. */
@@ -127,6 +130,7 @@ struct fourier {
 };
 spk_status fourier_create(struct fourier *fourier, struct slopes *slopes, struct spk_error *error);
 void fourier_destroy(struct fourier *fourier);
+void fourier_place(struct fourier *fourier, struct spk_scratch_cut *cut);
 void fourier_run(struct fourier *fourier, float *phi);
 
 /* cosine.c: Frankot-Chellappa on the antisymmetric extension. Destroys gx and gy. */
@@ -151,6 +155,7 @@ struct masked {
 spk_status masked_create(struct masked *masked, struct slopes *slopes, struct poisson *poisson,
                          struct spk_error *error);
 void masked_destroy(struct masked *masked);
+void masked_place(struct masked *masked, struct spk_scratch_cut *cut);
 void masked_run(struct masked *masked, uint32_t iterations, float *phi);
 
 #endif

@@ -10,15 +10,10 @@ static const double TOLERANCE = 1e-5; /* of the residual, relative to the right-
 spk_status masked_create(struct masked *masked, struct slopes *slopes, struct poisson *poisson,
                          struct spk_error *error)
 {
-    size_t pixels = slopes->height * slopes->stride;
     masked->slopes = slopes;
     masked->poisson = poisson;
-    masked->residual = integrate_memory(pixels, sizeof(float));
-    masked->direction = integrate_memory(pixels, sizeof(float));
-    masked->image = integrate_memory(pixels, sizeof(float));
-    masked->step = integrate_memory(pixels, sizeof(float));
     masked->dot = integrate_memory(tasks(slopes->height, BAND), sizeof *masked->dot);
-    if (!masked->residual || !masked->direction || !masked->image || !masked->step || !masked->dot)
+    if (!masked->dot)
         return spk_fail(error, SPK_NOMEM, "no memory for a map of %ux%u pixels", slopes->width,
                         slopes->height);
     return SPK_OK;
@@ -26,12 +21,17 @@ spk_status masked_create(struct masked *masked, struct slopes *slopes, struct po
 
 void masked_destroy(struct masked *masked)
 {
-    free(masked->residual);
-    free(masked->direction);
-    free(masked->image);
-    free(masked->step);
     free(masked->dot);
     *masked = (struct masked){0};
+}
+
+void masked_place(struct masked *masked, struct spk_scratch_cut *cut)
+{
+    const size_t pixels = masked->slopes->height * masked->slopes->stride;
+    masked->residual = spk_scratch_take(cut, pixels, sizeof *masked->residual);
+    masked->direction = spk_scratch_take(cut, pixels, sizeof *masked->direction);
+    masked->image = spk_scratch_take(cut, pixels, sizeof *masked->image);
+    masked->step = spk_scratch_take(cut, pixels, sizeof *masked->step);
 }
 
 struct masked_job {

@@ -72,7 +72,8 @@ static spk_status replace(struct instance *instance, const struct spk_integrate_
                           uint32_t height, uint32_t width, struct spk_error *error)
 {
     struct spk_integrate *fresh = NULL;
-    spk_status status = spk_integrate_create(&fresh, config, height, width, instance->host->team, error);
+    const struct spk_host *host = instance->host;
+    spk_status status = spk_integrate_create(&fresh, config, height, width, host->team, host->scratch, error);
     if (status)
         return status;
     spk_integrate_destroy(&instance->integrate);

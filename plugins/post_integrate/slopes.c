@@ -21,11 +21,8 @@ spk_status slopes_create(struct slopes *slopes, uint32_t height, uint32_t width,
     slopes->stride = stride;
     slopes->team = team;
     slopes->rows = integrate_rows_best();
-    slopes->gx = integrate_memory(height * stride, sizeof *slopes->gx);
-    slopes->gy = integrate_memory(height * stride, sizeof *slopes->gy);
-    slopes->good = integrate_memory(height * stride, 1);
     slopes->band = integrate_memory(tasks(height, BAND), sizeof *slopes->band);
-    if (!slopes->gx || !slopes->gy || !slopes->good || !slopes->band)
+    if (!slopes->band)
         return spk_fail(error, SPK_NOMEM, "no memory for a map of %ux%u pixels", width, height);
     return fill_create(&slopes->fill, height, width, team, error);
 }
@@ -33,13 +30,17 @@ spk_status slopes_create(struct slopes *slopes, uint32_t height, uint32_t width,
 void slopes_destroy(struct slopes *slopes)
 {
     fill_destroy(&slopes->fill);
-    free(slopes->gx);
-    free(slopes->gy);
-    free(slopes->good);
     free(slopes->band);
-    slopes->gx = slopes->gy = NULL;
-    slopes->good = NULL;
     slopes->band = NULL;
+}
+
+void slopes_place(struct slopes *slopes, struct spk_scratch_cut *cut)
+{
+    const size_t pixels = slopes->height * slopes->stride;
+    slopes->gx = spk_scratch_take(cut, pixels, sizeof *slopes->gx);
+    slopes->gy = spk_scratch_take(cut, pixels, sizeof *slopes->gy);
+    slopes->good = spk_scratch_take(cut, pixels, sizeof *slopes->good);
+    fill_place(slopes->fill, cut);
 }
 
 struct take_job {

@@ -23,8 +23,9 @@ static const struct spk_option options[] = {
     {"deadline_ms", SPK_OPTION_INT, offsetof(struct spk_umpa_config, deadline_ms), "ms", 0, 3600000, "0",
      NULL, true,
      "quality live: what a stack may take here; 0 takes most of the time between stacks, as measured.", NULL},
-    {"refine", SPK_OPTION_INT, offsetof(struct spk_umpa_config, refine), NULL, 0, 20, "2", NULL, true,
-     "Passes of sub-pixel refinement; 0 leaves the best integer shift and its closed-form maps.", NULL},
+    {"refine", SPK_OPTION_INT, offsetof(struct spk_umpa_config, refine), NULL, 0, SPK_UMPA_REFINE_MAX, "2",
+     NULL, true, "Passes of sub-pixel refinement; 0 leaves the best integer shift and its closed-form maps.",
+     NULL},
     {"mean_width", SPK_OPTION_FLOAT, offsetof(struct spk_umpa_config, mean_width), "px", 1, 40, "12", NULL,
      false,
      "Standard deviation of the Gaussian that makes the reference's local mean; wider than the scattering.",
@@ -88,7 +89,7 @@ static spk_status prepare(void *self, const struct spk_format *in, struct spk_fo
     spk_umpa_destroy(&instance->umpa);
     out->maps |= SPK_MAPS_MATCHED | 1u << SPK_MAP_DISPLACEMENT_ERROR;
     return spk_umpa_create(&instance->umpa, &instance->config, in->count, in->height, in->width,
-                           instance->host->team, spk_isa_best(), error);
+                           instance->host->team, instance->host->scratch, spk_isa_best(), error);
 }
 
 static spk_status reference(void *self, const struct spk_stack *stack, struct spk_error *error)

@@ -15,7 +15,8 @@ spk_status spk_umpa_check(const struct spk_umpa_config *c, uint32_t count, uint3
         return spk_fail(error, SPK_INVALID, "umpa: %u frames a stack, at most %d are supported", count,
                         SPK_UMPA_FRAMES_MAX);
     if (c->window < 0 || c->window > SPK_UMPA_WINDOW_MAX || c->max_shift < 0 ||
-        c->max_shift > SPK_UMPA_SHIFT_MAX || c->refine < 0 || !(c->mean_width >= 1))
+        c->max_shift > SPK_UMPA_SHIFT_MAX || c->refine < 0 || c->refine > SPK_UMPA_REFINE_MAX ||
+        !(c->mean_width >= 1))
         return spk_fail(error, SPK_INVALID, "umpa: window, max_shift, refine or mean_width is out of range");
     if (c->offset_x.count != c->offset_y.count || (c->offset_x.count && c->offset_x.count != count))
         return spk_fail(error, SPK_INVALID,
@@ -73,16 +74,25 @@ static bool allocate(struct spk_umpa *u)
     u->mean = zeroed(u->plane, sizeof(float));
     u->reference_usable = zeroed(u->plane, 1);
     u->coefficient = zeroed(coefficients > means ? coefficients : means, sizeof *u->coefficient);
-    u->usable = zeroed(u->plane, 1);
-    u->cost = zeroed(u->plane, sizeof(float));
     u->noise = zeroed(noise > tasks ? noise : tasks, sizeof(float));
     u->sums = zeroed(tasks, sizeof *u->sums);
     u->moved = zeroed((size_t)umpa_pieces_across(u) * umpa_pieces_down(u), 1);
     return u->offset_x && u->offset_y && u->used && u->mean && u->reference_usable && u->coefficient &&
-           u->usable && u->cost && u->noise && u->sums && u->moved && umpa_levels_create(u);
+           u->noise && u->sums && u->moved && umpa_levels_create(u);
 }
 
-static bool allocate_scratch(struct spk_umpa *u)
+/* Puts what one stack needs into `memory`; NULL only counts the bytes. */
+static size_t place(struct spk_umpa *u, void *memory, unsigned passes)
+{
+    struct spk_scratch_cut cut = {memory, 0};
+    u->scratch = spk_scratch_take(&cut, u->workers * u->scratch_size, sizeof *u->scratch);
+    u->usable = spk_scratch_take(&cut, u->plane, sizeof *u->usable);
+    u->cost = spk_scratch_take(&cut, u->plane, sizeof *u->cost);
+    umpa_levels_place(u, &cut, passes);
+    return cut.used;
+}
+
+static spk_status reserve(struct spk_umpa *u, struct spk_error *error)
 {
     size_t search = umpa_search_scratch(u), refine = umpa_equations_scratch(u);
     size_t windows = umpa_windows_scratch(u);
@@ -91,13 +101,17 @@ static bool allocate_scratch(struct spk_umpa *u)
     size = size > rows ? size : rows;
     size = size > windows ? size : windows;
     u->scratch_size = spk_match_round(size + SPK_MATCH_STEP, SPK_MATCH_STEP);
-    u->scratch = zeroed(u->workers * u->scratch_size, sizeof(float));
-    return u->scratch != NULL;
+    spk_status status = SPK_OK;
+    if (!u->shared) {
+        status = spk_scratch_create(&u->own, error);
+        u->shared = u->own;
+    }
+    return status ? status : spk_scratch_reserve(u->shared, place(u, NULL, SPK_UMPA_REFINE_MAX), error);
 }
 
 spk_status spk_umpa_create(struct spk_umpa **out, const struct spk_umpa_config *config, uint32_t count,
-                           uint32_t height, uint32_t width, struct spk_team *team, enum spk_isa isa,
-                           struct spk_error *error)
+                           uint32_t height, uint32_t width, struct spk_team *team,
+                           struct spk_scratch *scratch, enum spk_isa isa, struct spk_error *error)
 {
     *out = NULL;
     spk_status status = spk_umpa_check(config, count, height, width, error);
@@ -109,6 +123,7 @@ spk_status spk_umpa_create(struct spk_umpa **out, const struct spk_umpa_config *
     u->config = *config;
     u->ops = spk_match_ops(isa);
     u->team = team;
+    u->shared = scratch;
     u->workers = spk_team_size(team);
     u->count = count;
     u->height = height;
@@ -135,17 +150,12 @@ spk_status spk_umpa_create(struct spk_umpa **out, const struct spk_umpa_config *
     set_offsets(u);
     if (config->window == 0)
         status = spk_global_create(&u->global, height, width, team, isa, error);
-    if (status) {
+    if (!status)
+        status = reserve(u, error);
+    if (status)
         spk_umpa_destroy(&u);
-        return status;
-    }
-    if (!allocate_scratch(u)) {
-        spk_umpa_destroy(&u);
-        return spk_fail(error, SPK_NOMEM, "umpa: no memory for the scratch of %u workers",
-                        spk_team_size(team));
-    }
     *out = u;
-    return SPK_OK;
+    return status;
 }
 
 void spk_umpa_destroy(struct spk_umpa **address)
@@ -160,13 +170,11 @@ void spk_umpa_destroy(struct spk_umpa **address)
     free(u->mean);
     free(u->reference_usable);
     free(u->coefficient);
-    free(u->usable);
-    free(u->cost);
     umpa_levels_destroy(u);
     free(u->noise);
     free(u->sums);
     free(u->moved);
-    free(u->scratch);
+    spk_scratch_destroy(&u->own);
     free(u);
     *address = NULL;
 }
@@ -202,6 +210,7 @@ spk_status spk_umpa_reference(struct spk_umpa *u, const struct spk_stack *refere
         u->reference = NULL;
         return spk_fail(error, SPK_INVALID, "umpa: the reference holds no frame");
     }
+    place(u, spk_scratch_memory(u->shared), umpa_passes(u));
     umpa_prepare_reference(u);
     return SPK_OK;
 }
@@ -248,6 +257,7 @@ spk_status spk_umpa_process(struct spk_umpa *u, const struct spk_stack *sample,
     u->param[PARAM_Y] = maps->displacement_y;
     u->error = maps->error;
     u->quality = maps->quality;
+    place(u, spk_scratch_memory(u->shared), umpa_passes(u));
     umpa_clock_start(u);
     float level = umpa_scan(u, sample, NULL, u->scale) * u->scale;
     u->level = fabsf(level) < UMPA_LIMIT ? level : 0;
@@ -264,7 +274,7 @@ spk_status spk_umpa_process(struct spk_umpa *u, const struct spk_stack *sample,
 void spk_umpa_set(struct spk_umpa *u, const struct spk_umpa_config *config)
 {
     u->config.dark_field = config->dark_field;
-    u->config.refine = config->refine;
+    u->config.refine = config->refine < SPK_UMPA_REFINE_MAX ? config->refine : SPK_UMPA_REFINE_MAX;
     u->config.quality = config->quality;
     u->config.deadline_ms = config->deadline_ms;
 }

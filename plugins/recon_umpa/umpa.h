@@ -11,12 +11,14 @@
 #include <speckled/maps.h>
 #include <speckled/num_global.h>
 #include <speckled/option.h>
+#include <speckled/scratch.h>
 #include <speckled/team.h>
 
 enum {
     SPK_UMPA_FRAMES_MAX = 1024,
     SPK_UMPA_WINDOW_MAX = 16, /* half width */
     SPK_UMPA_SHIFT_MAX = 32,
+    SPK_UMPA_REFINE_MAX = 20,
 };
 
 /* How far the refinement of the whole field goes: as time allows, or until it converges. */
@@ -37,14 +39,15 @@ struct spk_umpa_config {
 
 struct spk_umpa;
 
-/* Makes an instance for stacks of `count` frames of height x width pixels. `team` is borrowed until destroy (NULL: the
- * caller works alone). Errors: SPK_INVALID (sizes, lists that do not match), SPK_NOMEM. */
 /* SPK_INVALID: what spk_umpa_create() would refuse of `config` for stacks of this form. */
 spk_status spk_umpa_check(const struct spk_umpa_config *config, uint32_t count, uint32_t height,
                           uint32_t width, struct spk_error *error);
+/* Makes an instance for stacks of `count` frames of height x width pixels. `team` is borrowed until destroy (NULL: the
+ * caller works alone), and so is `scratch`, where calls work (NULL: in memory of their own). Errors: SPK_INVALID (sizes, lists
+ * that do not match), SPK_NOMEM. */
 spk_status spk_umpa_create(struct spk_umpa **umpa, const struct spk_umpa_config *config, uint32_t count,
-                           uint32_t height, uint32_t width, struct spk_team *team, enum spk_isa isa,
-                           struct spk_error *error);
+                           uint32_t height, uint32_t width, struct spk_team *team,
+                           struct spk_scratch *scratch, enum spk_isa isa, struct spk_error *error);
 /* Frees everything, sets *umpa to NULL. NULL is allowed. */
 void spk_umpa_destroy(struct spk_umpa **umpa);
 

@@ -125,7 +125,7 @@ static spk_status take_windows(struct spk_umpa_device *d, const struct spk_umpa_
     struct spk_umpa_config plain = *config;
     struct spk_umpa *u;
     plain.offset_x.count = plain.offset_y.count = 0;
-    spk_status status = spk_umpa_create(&u, &plain, (uint32_t)t->count, 1, 1, NULL, SPK_ISA_C, error);
+    spk_status status = spk_umpa_create(&u, &plain, (uint32_t)t->count, 1, 1, NULL, NULL, SPK_ISA_C, error);
     if (status)
         return status;
     t->guess_x = u->guess_x;

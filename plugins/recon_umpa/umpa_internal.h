@@ -40,9 +40,8 @@ struct umpa_block_sum {
  * other end. */
 struct umpa_level {
     unsigned height, width, rows;
-    size_t pitch, plane; /* of the equations, margin included */
-    float *normal;       /* [SPK_NORMALS][plane] */
-    size_t bytes, found_bytes;
+    size_t pitch, plane;             /* of the equations, margin included */
+    float *normal;                   /* [SPK_NORMALS][plane] */
     size_t found_pitch, found_plane; /* of the estimates */
     float *found; /* [UMPA_RUNGS][2 PARAMS][found_plane] estimates and their errors; not level 0 */
 };
@@ -91,10 +90,12 @@ struct spk_umpa {
     float *param[PARAMS]; /* the caller's maps, rows `width` floats: T, K, ux, uy */
     float *error;         /* as well: standard deviation of u, px */
     float *quality;       /* as well */
+    unsigned levels;
     struct umpa_level equations[UMPA_LEVELS];
     struct umpa_level field; /* the equations of the whole field; refinement at once alone */
-    uint8_t *moved;          /* [pieces] some pixel of the piece has moved beyond where it was linearised */
-    float *noise;            /* [max(count * UMPA_BLOCKS, tasks of rows)] values to take a median of */
+    size_t field_bytes;
+    uint8_t *moved; /* [pieces] some pixel of the piece has moved beyond where it was linearised */
+    float *noise;   /* [max(count * UMPA_BLOCKS, tasks of rows)] values to take a median of */
     struct umpa_block_sum *sums; /* [tasks of rows] */
 
     float reach;               /* px: pixels this near each other in displacement are linearised together */
@@ -103,7 +104,10 @@ struct spk_umpa {
     int64_t started_ns, stopped_ns; /* of the last stack, 0 = none */
     int64_t allowance_ns;           /* that a stack may take */
     size_t scratch_size;            /* floats a worker */
-    float *scratch;                 /* [workers][scratch_size] */
+    struct spk_scratch
+        *shared;             /* in which scratch, usable, cost and the levels lie for the length of a call */
+    struct spk_scratch *own; /* the same, where nobody else has one to share */
+    float *scratch;          /* [workers][scratch_size] */
 };
 
 static inline float *umpa_scratch(struct spk_umpa *u, unsigned worker)
@@ -188,14 +192,22 @@ void umpa_equations(struct spk_umpa *u, unsigned band);
 void umpa_equations_rows(struct spk_umpa *u, unsigned first, unsigned last, unsigned worker);
 size_t umpa_equations_scratch(const struct spk_umpa *u);
 
+/* Passes of the refinement; with `refine` 0 there is one, for errors alone. */
+static inline unsigned umpa_passes(const struct spk_umpa *u)
+{
+    return u->config.refine > 0 ? (unsigned)u->config.refine : 1;
+}
+
 /* Improves param by `passes` bounded Gauss-Newton passes; fills error and quality (also with 0 passes). */
 void umpa_refine(struct spk_umpa *u);
 
-/* Measures and allocates the levels; false when there is no memory. */
+/* Measures the levels, and allocates that of the whole field; false when there is no memory. */
 bool umpa_levels_create(struct spk_umpa *u);
 void umpa_levels_destroy(struct spk_umpa *u);
-/* Makes the strips ready for a stack that is refined in so many passes. */
-void umpa_levels_start(struct spk_umpa *u, unsigned passes);
+/* Puts the strips that a refinement in so many passes needs into `cut`. */
+void umpa_levels_place(struct spk_umpa *u, struct spk_scratch_cut *cut, unsigned passes);
+/* Makes the strips ready for a stack. */
+void umpa_levels_start(struct spk_umpa *u);
 /* Nothing lies beyond the end of the image: zeros in the rows of `band` that do. */
 void umpa_levels_end(struct spk_umpa *u, unsigned band);
 /* Repeats in the margins what the columns x0 to x0 + width - 1 of level 0, rows first to last - 1, and the columns under them of

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { PASSES_MAX = 20, COLUMNS = 256 /* of a window's pane */ };
+enum { COLUMNS = 256 /* of a window's pane */ };
 
 /* The last pass looks back one band from where it is, `passes` times the lag behind the first. */
 static unsigned strip_rows(const struct spk_umpa *u, unsigned passes)
@@ -14,60 +14,75 @@ static unsigned strip_rows(const struct spk_umpa *u, unsigned passes)
     return strip < whole ? strip : whole;
 }
 
-static bool create_level(struct umpa_level *level, unsigned height, unsigned width, unsigned rows, bool found)
+static void measure_level(struct umpa_level *level, unsigned height, unsigned width)
 {
     level->height = height;
     level->width = width;
-    level->rows = rows;
     /* a pane's windows read its rounded width, both margins and a step more */
     level->found_pitch = spk_match_round(width, COLUMNS);
     level->pitch = level->found_pitch + 2 * UMPA_MARGIN + 2 * SPK_MATCH_STEP;
+}
+
+/* Floats of a level's equations. */
+static size_t choose_rows(struct umpa_level *level, unsigned rows)
+{
+    level->rows = rows;
     level->plane = level->pitch * (rows + 2 * UMPA_MARGIN);
-    level->bytes = (SPK_NORMALS * level->plane + level->pitch) * sizeof(float);
-    level->normal = spk_zeros_create(level->bytes);
-    if (!found)
-        return level->normal;
     level->found_plane = level->found_pitch * rows;
-    level->found_bytes = (size_t)UMPA_RUNGS * 2 * PARAMS * level->found_plane * sizeof(float);
-    level->found = spk_zeros_create(level->found_bytes);
-    return level->normal && level->found;
+    return SPK_NORMALS * level->plane + level->pitch;
 }
 
 bool umpa_levels_create(struct spk_umpa *u)
 {
-    unsigned height = u->height, width = u->width, rows = strip_rows(u, PASSES_MAX);
-    const bool fixed = u->config.window > 0;
-    for (unsigned l = 0; l < (fixed ? 1 : UMPA_LEVELS); l++) {
-        if (!create_level(&u->equations[l], height, width, rows >> l, l > 0))
-            return false;
+    unsigned height = u->height, width = u->width;
+    u->levels = u->config.window > 0 ? 1 : UMPA_LEVELS;
+    for (unsigned l = 0; l < u->levels; l++) {
+        measure_level(&u->equations[l], height, width);
         height = (height + 1) / 2;
         width = (width + 1) / 2;
     }
-    return fixed || create_level(&u->field, u->height, u->width, u->height, false);
-}
-
-static void destroy_level(struct umpa_level *level)
-{
-    spk_zeros_destroy(level->normal, level->bytes);
-    spk_zeros_destroy(level->found, level->found_bytes);
+    if (u->config.window > 0)
+        return true;
+    measure_level(&u->field, u->height, u->width);
+    u->field_bytes = choose_rows(&u->field, u->height) * sizeof(float);
+    u->field.normal = spk_zeros_create(u->field_bytes);
+    return u->field.normal;
 }
 
 void umpa_levels_destroy(struct spk_umpa *u)
 {
-    for (unsigned l = 0; l < UMPA_LEVELS; l++)
-        destroy_level(&u->equations[l]);
-    destroy_level(&u->field);
+    spk_zeros_destroy(u->field.normal, u->field_bytes);
 }
 
-void umpa_levels_start(struct spk_umpa *u, unsigned passes)
+void umpa_levels_place(struct spk_umpa *u, struct spk_scratch_cut *cut, unsigned passes)
 {
-    const unsigned rows = strip_rows(u, passes < PASSES_MAX ? passes : PASSES_MAX);
-    for (unsigned l = 0; l < UMPA_LEVELS && u->equations[l].normal; l++) {
+    const unsigned rows = strip_rows(u, passes);
+    for (unsigned l = 0; l < u->levels; l++) {
         struct umpa_level *level = &u->equations[l];
-        level->rows = rows >> l;
-        for (unsigned q = 0; q < SPK_NORMALS; q++) /* above the image */
-            memset(level->normal + q * level->plane, 0, UMPA_MARGIN * level->pitch * sizeof(float));
+        level->normal = spk_scratch_take(cut, choose_rows(level, rows >> l), sizeof *level->normal);
+        if (l > 0)
+            level->found =
+                spk_scratch_take(cut, UMPA_RUNGS * 2 * PARAMS * level->found_plane, sizeof *level->found);
     }
+}
+
+/* Zeros above the image and beside it; what ends a row stands before the next one. */
+static void clear_margins(const struct umpa_level *level)
+{
+    const size_t beside = level->pitch - level->width, rows = level->rows + 2 * UMPA_MARGIN;
+    for (unsigned q = 0; q < SPK_NORMALS; q++) {
+        float *plane = level->normal + q * level->plane;
+        memset(plane, 0, UMPA_MARGIN * level->pitch * sizeof *plane);
+        for (size_t y = UMPA_MARGIN; y < rows; y++)
+            memset(plane + y * level->pitch - beside + UMPA_MARGIN, 0, beside * sizeof *plane);
+        memset(plane + rows * level->pitch - beside + UMPA_MARGIN, 0, (beside - UMPA_MARGIN) * sizeof *plane);
+    }
+}
+
+void umpa_levels_start(struct spk_umpa *u)
+{
+    for (unsigned l = 0; l < u->levels; l++)
+        clear_margins(&u->equations[l]);
 }
 
 /* Copies a part of row y, all planes, to where the margin repeats it. */
@@ -86,7 +101,7 @@ static void repeat_row(const struct umpa_level *level, unsigned y, unsigned x, u
 
 void umpa_levels_repeat(struct spk_umpa *u, unsigned x0, unsigned width, unsigned first, unsigned last)
 {
-    for (unsigned l = 0; l < UMPA_LEVELS && u->equations[l].normal; l++) {
+    for (unsigned l = 0; l < u->levels; l++) {
         const struct umpa_level *level = &u->equations[l];
         const unsigned block = (1u << l) - 1;
         for (unsigned y = first >> l; y < (last + block) >> l; y++)
@@ -96,7 +111,7 @@ void umpa_levels_repeat(struct spk_umpa *u, unsigned x0, unsigned width, unsigne
 
 void umpa_levels_end(struct spk_umpa *u, unsigned band)
 {
-    for (unsigned l = 0; l < UMPA_LEVELS && u->equations[l].normal; l++) {
+    for (unsigned l = 0; l < u->levels; l++) {
         const struct umpa_level *level = &u->equations[l];
         const unsigned first = band * UMPA_BAND >> l, last = (band + 1) * UMPA_BAND >> l;
         for (unsigned y = first > level->height ? first : level->height; y < last; y++) {

@@ -27,10 +27,10 @@ static void go_on(struct spk_umpa *u, unsigned pass, int band)
 
 void umpa_refine(struct spk_umpa *u)
 {
-    const unsigned passes = u->config.refine > 0 ? (unsigned)u->config.refine : 1; /* one for errors alone */
+    const unsigned passes = umpa_passes(u);
     u->reach = 0.25f;
     memset(u->moved, 1, (size_t)umpa_pieces_across(u) * umpa_pieces_down(u));
-    umpa_levels_start(u, passes);
+    umpa_levels_start(u);
     for (unsigned step = 0; step < umpa_bands(u) + 2 + UMPA_LAG * (passes - 1); step++)
         for (unsigned pass = 0; pass < passes; pass++)
             go_on(u, pass, (int)step - (int)(UMPA_LAG * pass));

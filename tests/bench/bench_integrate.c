@@ -50,7 +50,7 @@ int main(int argc, char **argv)
             if (method == SPK_INTEGRATE_MASKED && !masked)
                 continue;
             struct spk_integrate_config config = {.method = method, .iterations = 20};
-            if (spk_integrate_create(&job.integrate, &config, SIZE, SIZE, team, &error)) {
+            if (spk_integrate_create(&job.integrate, &config, SIZE, SIZE, team, NULL, &error)) {
                 fprintf(stderr, "%s\n", error.text);
                 return 1;
             }

@@ -226,7 +226,7 @@ static spk_status bench_stack(enum spk_isa isa, unsigned size, const struct stac
     const struct spk_umpa_config config = {.max_shift = 4, .dark_field = true, .refine = 2, .mean_width = 12};
     struct spk_umpa *umpa = NULL;
     double best = 1e30, start = bench_cpu_ms();
-    spk_status status = spk_umpa_create(&umpa, &config, FRAMES, size, size, NULL, isa, error);
+    spk_status status = spk_umpa_create(&umpa, &config, FRAMES, size, size, NULL, NULL, isa, error);
     if (!status)
         status = spk_umpa_reference(umpa, &s->reference, error);
     double reference = bench_cpu_ms() - start;

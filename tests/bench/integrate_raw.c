@@ -74,7 +74,7 @@ int main(int argc, char **argv)
     if (!read_maps(argv[4], &job))
         return complain("the input is shorter than two float32 and one uint8 map");
     if (spk_team_create(&team, threads, &error) ||
-        spk_integrate_create(&job.integrate, &config, height, width, team, &error))
+        spk_integrate_create(&job.integrate, &config, height, width, team, NULL, &error))
         return complain(error.text);
     integrate(&job);
     if (repeat > 0 && repeat <= BENCH_RUNS_MAX) {

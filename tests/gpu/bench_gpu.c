@@ -258,7 +258,7 @@ static void bench_umpa(const char *name, const char *reference_name, int window,
     const struct spk_global_report report = spk_umpa_device_report(u.there);
     row->bytes += field_bytes(&report);
     if (!bench.plain) {
-        REQUIRE(!spk_umpa_create(&u.here, &config, bench.frames, bench.size, bench.size, bench.team,
+        REQUIRE(!spk_umpa_create(&u.here, &config, bench.frames, bench.size, bench.size, bench.team, NULL,
                                  spk_isa_best(), &error) &&
                     !spk_umpa_reference(u.here, &bench.here[0], &error),
                 "%s", error.text);
@@ -300,7 +300,7 @@ static void bench_integrate(void)
     s.phase[1] = gpu_memory(&bench.gpu, NULL, bench.pixels * sizeof(float));
     REQUIRE(!spk_integrate_device_create(&s.there, &config, bench.size, bench.size, bench.gpu.device,
                                          bench.gpu.stream, &error) &&
-                !spk_integrate_create(&s.here, &config, bench.size, bench.size, bench.team, &error),
+                !spk_integrate_create(&s.here, &config, bench.size, bench.size, bench.team, NULL, &error),
             "%s", error.text);
     double pixels = (double)bench.pixels;
     struct row *row = bench_row("phase (dct)", bench_there(integrate_there, &s), 13 * pixels,

@@ -52,7 +52,8 @@ static void run_here(const struct maps *m, double scale)
     const struct spk_integrate_config config = {.method = SPK_INTEGRATE_DCT, .iterations = 1};
     struct spk_error error = {0};
     struct spk_integrate *integrate;
-    REQUIRE(!spk_integrate_create(&integrate, &config, m->height, m->width, NULL, &error), "%s", error.text);
+    REQUIRE(!spk_integrate_create(&integrate, &config, m->height, m->width, NULL, NULL, &error), "%s",
+            error.text);
     spk_integrate_run(integrate, m->ux, m->uy, m->valid, scale, m->phase[0]);
     spk_integrate_destroy(&integrate);
 }

@@ -77,8 +77,8 @@ static void run_here(const struct scene *s, const struct spk_umpa_config *config
     struct spk_error error = {0};
     struct spk_umpa *umpa;
     uint32_t height = s->reference.height, width = s->reference.width;
-    REQUIRE(!spk_umpa_create(&umpa, config, s->reference.count, height, width, NULL, SPK_ISA_C, &error), "%s",
-            error.text);
+    REQUIRE(!spk_umpa_create(&umpa, config, s->reference.count, height, width, NULL, NULL, SPK_ISA_C, &error),
+            "%s", error.text);
     REQUIRE(!spk_umpa_reference(umpa, &s->reference, &error), "%s", error.text);
     REQUIRE(!spk_umpa_process(umpa, &s->sample, &s->maps, &error), "%s", error.text);
     for (uint32_t y = 0; y < height; y++)

@@ -66,8 +66,8 @@ static inline double field_integrate(struct field *f, int64_t method, double sca
     struct spk_integrate *integrate = NULL;
     struct spk_error error = {0};
     struct spk_integrate_config config = {.method = method, .iterations = 100};
-    REQUIRE(spk_integrate_create(&integrate, &config, f->height, f->width, team, &error) == SPK_OK, "%s",
-            error.text);
+    REQUIRE(spk_integrate_create(&integrate, &config, f->height, f->width, team, NULL, &error) == SPK_OK,
+            "%s", error.text);
     double curl = spk_integrate_run(integrate, f->ux, f->uy, f->valid, scale, f->phase);
     spk_integrate_destroy(&integrate);
     return curl;

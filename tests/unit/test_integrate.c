@@ -331,8 +331,8 @@ static void test_allocates_nothing(struct spk_team *team)
         for (int method = 0; method < METHODS; method++) {
             struct spk_integrate *integrate = NULL;
             struct spk_integrate_config config = {.method = method, .iterations = 5};
-            REQUIRE(spk_integrate_create(&integrate, &config, f.height, f.width, team, NULL) == SPK_OK, "%s",
-                    METHOD[method]);
+            REQUIRE(spk_integrate_create(&integrate, &config, f.height, f.width, team, NULL, NULL) == SPK_OK,
+                    "%s", METHOD[method]);
             unsigned long before = atomic_load(&allocations);
             spk_integrate_run(integrate, f.ux, f.uy, f.valid, 1, f.phase);
             unsigned long made = atomic_load(&allocations) - before;

@@ -11,7 +11,7 @@ static bool reconstruct_with(struct scene *s, const struct spk_umpa_config *conf
     struct spk_error error = {0};
     struct spk_umpa *umpa = NULL;
     spk_status status = spk_umpa_create(&umpa, config, s->reference.count, s->reference.height,
-                                        s->reference.width, team, isa, &error);
+                                        s->reference.width, team, NULL, isa, &error);
     if (!status)
         status = spk_umpa_reference(umpa, &s->reference, &error);
     if (!status)
@@ -308,7 +308,7 @@ static void test_search_range(void)
         struct spk_umpa *umpa = NULL;
         config.max_shift = 7;
         config.refine = refine;
-        spk_status status = spk_umpa_create(&umpa, &config, N, H, W, team, spk_isa_best(), &error);
+        spk_status status = spk_umpa_create(&umpa, &config, N, H, W, team, NULL, spk_isa_best(), &error);
         if (!status)
             status = spk_umpa_reference(umpa, &s.reference, &error);
         if (!status)
@@ -355,7 +355,7 @@ static void check_half(struct scene *s, const struct spk_umpa_config *config, co
     use_half(&s->reference);
     use_half(&s->sample);
     spk_status status = spk_umpa_create(&umpa, config, s->sample.count, s->sample.height, s->sample.width,
-                                        team, spk_isa_best(), &error);
+                                        team, NULL, spk_isa_best(), &error);
     if (!status)
         status = spk_umpa_reference(umpa, &s->reference, &error);
     memset(s->reference.half, 0, s->reference.count * pixels * sizeof *s->reference.half);
@@ -426,15 +426,15 @@ static void test_refusals(void)
     struct spk_umpa *umpa = NULL;
     struct spk_umpa_config config = scene_config();
     config.offset_x.count = 3;
-    CHECK(spk_umpa_create(&umpa, &config, 5, 8, 8, NULL, SPK_ISA_C, &error) == SPK_INVALID);
+    CHECK(spk_umpa_create(&umpa, &config, 5, 8, 8, NULL, NULL, SPK_ISA_C, &error) == SPK_INVALID);
     config = scene_config();
     config.max_shift = 33;
-    CHECK(spk_umpa_create(&umpa, &config, 5, 8, 8, NULL, SPK_ISA_C, &error) == SPK_INVALID);
+    CHECK(spk_umpa_create(&umpa, &config, 5, 8, 8, NULL, NULL, SPK_ISA_C, &error) == SPK_INVALID);
     config = scene_config();
-    CHECK(spk_umpa_create(&umpa, &config, 0, 8, 8, NULL, SPK_ISA_C, &error) == SPK_INVALID);
+    CHECK(spk_umpa_create(&umpa, &config, 0, 8, 8, NULL, NULL, SPK_ISA_C, &error) == SPK_INVALID);
     struct scene s;
     scene_create(&s, 2, 16, 16);
-    REQUIRE(!spk_umpa_create(&umpa, &config, 2, 16, 16, NULL, SPK_ISA_C, &error), "%s", error.text);
+    REQUIRE(!spk_umpa_create(&umpa, &config, 2, 16, 16, NULL, NULL, SPK_ISA_C, &error), "%s", error.text);
     CHECK(spk_umpa_process(umpa, &s.sample, &s.maps, &error) == SPK_STATE);
     s.reference.present[0] = s.reference.present[1] = 0;
     CHECK(spk_umpa_reference(umpa, &s.reference, &error) == SPK_INVALID);

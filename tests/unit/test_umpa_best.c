@@ -19,7 +19,7 @@ static struct spk_global_report reconstruct(struct scene *s, const struct spk_um
     struct spk_umpa *umpa = NULL;
     struct spk_global_report report = {0};
     spk_status status = spk_umpa_create(&umpa, config, s->reference.count, s->reference.height,
-                                        s->reference.width, team, spk_isa_best(), &error);
+                                        s->reference.width, team, NULL, spk_isa_best(), &error);
     if (!status)
         status = spk_umpa_reference(umpa, &s->reference, &error);
     if (!status)
@@ -146,7 +146,8 @@ static void test_live(void)
     struct spk_umpa_config config = scene_config();
     scene_create(&s, 5, 64, 64);
     scene_fill(&s, &truth);
-    REQUIRE(!spk_umpa_create(&umpa, &config, 5, 64, 64, team, spk_isa_best(), &error), "%s", error.text);
+    REQUIRE(!spk_umpa_create(&umpa, &config, 5, 64, 64, team, NULL, spk_isa_best(), &error), "%s",
+            error.text);
     REQUIRE(!spk_umpa_reference(umpa, &s.reference, &error), "%s", error.text);
     enum { STACKS = 9 };
     unsigned refined = 0; /* a thread that is held up between two stacks makes the second one late */

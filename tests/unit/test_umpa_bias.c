@@ -21,7 +21,7 @@ static void check_bias(double photons, enum spk_umpa_quality quality, int64_t wi
         struct scene s;
         scene_create(&s, N, SIZE, SIZE);
         scene_fill(&s, &truth);
-        REQUIRE(!spk_umpa_create(&umpa, &config, N, SIZE, SIZE, team, spk_isa_best(), &error), "%s",
+        REQUIRE(!spk_umpa_create(&umpa, &config, N, SIZE, SIZE, team, NULL, spk_isa_best(), &error), "%s",
                 error.text);
         REQUIRE(!spk_umpa_reference(umpa, &s.reference, &error), "%s", error.text);
         REQUIRE(!spk_umpa_process(umpa, &s.sample, &s.maps, &error), "%s", error.text);

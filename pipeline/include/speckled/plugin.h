@@ -14,6 +14,7 @@
 #include <speckled/log.h>
 #include <speckled/maps.h>
 #include <speckled/option.h>
+#include <speckled/scratch.h>
 #include <speckled/stats.h>
 #include <speckled/team.h>
 
@@ -71,6 +72,9 @@ struct spk_host {
      * prepare() of a device stage. [lane] */
     struct spk_device *device;
     struct spk_stream *stream;
+    /* What reference() and process() of the lane's stages work in, each until it returns; prepare() and set() reserve. Not in
+     * correct(), whose image may be there. NULL for other kinds. [lane] */
+    struct spk_scratch *scratch;
 };
 
 /* What a source knows before its first frame. Zero members: unknown. */
