@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const double TOLERANCE = 1e-5; /* of the residual, relative to the right-hand side */
 
@@ -92,7 +93,7 @@ static double dot_row(const float *a, const float *b, uint32_t width)
     return sum;
 }
 
-/* residual = right-hand side - second difference of phi; dot: residual and right-hand side squared */
+/* residual = right-hand side - second difference of phi, direction = 0; dot: residual and right-hand side squared */
 static void start_band(void *context, unsigned band, unsigned worker)
 {
     struct masked_job *job = context;
@@ -105,6 +106,7 @@ static void start_band(void *context, unsigned band, unsigned worker)
         float *residual = m->residual + y * s->stride, *image = m->image + y * s->stride;
         weighted_divergence(s, y, residual);
         second_difference(s, job->phi, y, image);
+        memset(m->direction + y * s->stride, 0, s->width * sizeof *m->direction);
         dot[1] += dot_row(residual, residual, s->width);
         for (uint32_t x = 0; x < s->width; x++)
             residual[x] -= image[x];
