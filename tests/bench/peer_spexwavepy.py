@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Compares recon_xst and recon_xsvt with the public package spexwavepy (Hu & Wang, Diamond Light Source) on the same stacks, in the same run.
+"""Compares recon_xst, recon_xsvt and recon_xss with the public package spexwavepy (Diamond Light Source) on the same stacks, in the same run.
 
     pip install spexwavepy opencv-python-headless && tests/bench/peer_spexwavepy.py [--build build/release] [--size 96]
 
-Both see the same template (7 x 7 pixels for XST, 3 neighbours for XSVT) and the same range of shifts. Prints, a scene a line, for how
+Both see the same template (7 x 7 pixels for XST, 3 neighbours for XSVT, 5 for XSS) and the same range of shifts. Prints, a scene a line, for how
 many pixels there is a displacement inside the range, its root-mean-square and median error against the truth, and processor time a pixel;
 exit code 1 where speckled's median error or time is the larger one."""
 import argparse
@@ -24,7 +24,9 @@ SCENES = {
     "sandpaper, random phase": ["--pattern", "sandpaper", "--model", "geometric", "--sample", "random", "--photons", "20000"],
 }
 MAX_SHIFT = 4
-TEMPLATE, NEIGHBOURS = 3, 1  # half widths: of XST's template, of what joins a vector
+MAX_LAG = 10  # steps of XSS
+TEMPLATE, NEIGHBOURS, ACROSS = 3, 1, 2  # half widths: of XST's template, of what joins a vector, of what joins a sequence
+SCAN = ["--scan", "line_x", "--jitter-px", "0", "--step-px", "1"]
 
 
 def stack_of(package, images):
@@ -40,7 +42,8 @@ def peer_xst(imstack, track, reference, sample):
     found.pixsize = found.dist = found.scanstep = 1.0
     side = 2 * TEMPLATE + 1
     found.XST_withrefer(MAX_SHIFT, MAX_SHIFT, MAX_SHIFT, MAX_SHIFT, side, side, verbose=False)
-    return [placed(-delay, sample.shape[1:], MAX_SHIFT + TEMPLATE) for delay in (found.delayX, found.delayY)]
+    rim = MAX_SHIFT + TEMPLATE
+    return [placed(-delay, sample.shape[1:], rim, rim) for delay in (found.delayX, found.delayY)]
 
 
 def peer_xsvt(imstack, track, reference, sample):
@@ -48,13 +51,22 @@ def peer_xsvt(imstack, track, reference, sample):
     found = track.Tracking(stack_of(imstack, sample), stack_of(imstack, reference))
     found.pixsize = found.dist = 1.0
     found.XSVT_withrefer(MAX_SHIFT, 1, 2 * NEIGHBOURS + 1, MAX_SHIFT, verbose=False)
-    across_then_down = found.delayY, found.delayX  # as patterns shifted by a known amount come out
-    return [placed(-delay, sample.shape[1:], MAX_SHIFT + NEIGHBOURS) for delay in across_then_down]
+    rim, across_then_down = MAX_SHIFT + NEIGHBOURS, (found.delayY, found.delayX)  # as patterns shifted by a known amount come out
+    return [placed(-delay, sample.shape[1:], rim, rim) for delay in across_then_down]
 
 
-def placed(inner, shape, rim):
+def peer_xss(imstack, track, reference, sample):
+    """Delays of one step a pixel; across the axis pixels."""
+    found = track.Tracking(stack_of(imstack, sample), stack_of(imstack, reference))
+    found.pixsize = found.dist = found.scanstep = 1.0
+    found.scandim = "x"
+    found.XSS_withrefer(MAX_SHIFT, MAX_SHIFT, MAX_LAG, 2 * ACROSS + 1, MAX_SHIFT, verbose=False)
+    return [placed(delay, sample.shape[1:], MAX_SHIFT + ACROSS, 0) for delay in (found.delayX, -found._delayY)]
+
+
+def placed(inner, shape, above, left):
     height, width = shape
-    return np.pad(inner, ((rim, height - rim - inner.shape[0]), (rim, width - rim - inner.shape[1])), mode="edge")
+    return np.pad(inner, ((above, height - above - inner.shape[0]), (left, width - left - inner.shape[1])), mode="edge")
 
 
 def run_peer(method, *arguments):
@@ -86,17 +98,20 @@ def main():
     except ImportError as error:
         print(f"skipped: {error}")
         return 0
-    methods = (("XST", "recon_xst", peer_xst, 1, [f"window={TEMPLATE}"]), ("XSVT", "recon_xsvt", peer_xsvt, 20, [f"window={NEIGHBOURS}"]))
+    shifts = f"max_shift={MAX_SHIFT}"
+    methods = (("XST", "recon_xst", peer_xst, 1, [shifts, f"window={TEMPLATE}"], []),
+               ("XSVT", "recon_xsvt", peer_xsvt, 20, [shifts, f"window={NEIGHBOURS}"], []),
+               ("XSS", "recon_xss", peer_xss, 40, [f"across={MAX_SHIFT}", f"max_lag={MAX_LAG}", "step_px=1", f"window={ACROSS}"], SCAN))
     print(f"{'':5}{'scene':32} {'N':>3}   {'share found':>18}   {'RMSE of u, px':>18}   {'median, px':>18}   {'us of CPU a pixel and ratio':>30}")
     print(f"{'':41}   " + "   ".join(f"{'speckled     peer':>18}" for _ in range(3)) + f"   {'speckled     peer':>22}")
     worse = 0
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        for title, plugin, method, count, options in methods:
+        for title, plugin, method, count, options, scan in methods:
             for scene, words in SCENES.items():
                 program = arguments.build / "bin" / "speckled"
-                reference, sample, truth = common.load(common.simulate(program, folder, arguments.size, count, words))
-                maps, own = common.run_speckled(arguments.build, folder, reference, sample, [f"max_shift={MAX_SHIFT}", *options], plugin)
+                reference, sample, truth = common.load(common.simulate(program, folder, arguments.size, count, words + scan))
+                maps, own = common.run_speckled(arguments.build, folder, reference, sample, options, plugin)
                 found, other = run_peer(method, imstackfun, trackfun, reference, sample)
                 ours, theirs = judge(maps, truth), judge(found, truth)
                 worse += ours[2] > theirs[2] or own > other
