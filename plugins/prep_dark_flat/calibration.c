@@ -1,6 +1,5 @@
-/* From dark and flat to gain and unusable pixels. */
+/* From dark and flat to unusable pixels. */
 #include "internal.h"
-#include "prep_px.h"
 
 #include <math.h>
 #include <string.h>
@@ -39,11 +38,17 @@ static float ranked(float *values, uint32_t count, uint32_t rank)
     return values[rank];
 }
 
-/* Median of `values`, or of their distances from 0, over at most SAMPLES_MAX finite ones; 0 when there is none. */
+/* An odd stride does not lock on to the columns of an image of even width. */
+static size_t sample_stride(size_t total)
+{
+    return (total / SAMPLES_MAX + 1) | 1;
+}
+
+/* Median of `values`, or of their distances from 0, over at most SAMPLES_MAX finite ones; 0 when there is none. `values` may be
+ * prep->samples, which are used up. */
 static float median_of(const struct spk_prep *prep, const float *values, size_t total, bool magnitude)
 {
-    /* an odd stride does not lock on to the columns of an image of even width */
-    size_t stride = (total / SAMPLES_MAX + 1) | 1;
+    size_t stride = total > SAMPLES_MAX ? sample_stride(total) : 1;
     uint32_t count = 0;
     for (size_t i = 0; i < total && count < SAMPLES_MAX; i += stride)
         if (isfinite(values[i]))
@@ -54,7 +59,7 @@ static float median_of(const struct spk_prep *prep, const float *values, size_t 
 /* Median of flat - dark; `dark` may be NULL. */
 static float median_open(const struct spk_prep *prep, const float *flat, const float *dark)
 {
-    size_t total = (size_t)prep->in.height * prep->in.width, stride = (total / SAMPLES_MAX + 1) | 1;
+    size_t total = (size_t)prep->in.height * prep->in.width, stride = sample_stride(total);
     uint32_t count = 0;
     for (size_t i = 0; i < total && count < SAMPLES_MAX; i += stride) {
         float open = flat[i] - (dark ? dark[i] : 0);
@@ -64,12 +69,25 @@ static float median_open(const struct spk_prep *prep, const float *flat, const f
     return count ? ranked(prep->samples, count, count / 2) : 0;
 }
 
+/* How pixels of a map differ from the median round them: first the spread of some of them, then those that stand out. */
 struct residual_job {
     struct spk_prep *prep;
     const float *map;
-    float *residual;
     bool relative;
+    size_t stride;   /* every so many pixels go into prep->samples ... */
+    float threshold; /* ... or (stride 0) those beyond it are marked */
 };
+
+static void take_residuals(const struct residual_job *job, size_t at, uint32_t count, const float *residual)
+{
+    struct spk_prep *prep = job->prep;
+    if (job->stride)
+        for (size_t i = (at + job->stride - 1) / job->stride * job->stride; i < at + count; i += job->stride)
+            prep->samples[i / job->stride] = residual[i - at];
+    for (uint32_t i = 0; i < count && !job->stride; i++)
+        if (!isfinite(job->map[at + i]) || fabsf(residual[i]) > job->threshold)
+            prep->bad[at + i] |= BAD_ALWAYS;
+}
 
 /* Copies values [from - 1, from + count + 1) of a row, repeating the row's ends. */
 static void copy_padded(const float *row, uint32_t width, uint32_t from, uint32_t count, float *padded)
@@ -82,11 +100,10 @@ static void copy_padded(const float *row, uint32_t width, uint32_t from, uint32_
 static void residual_row(const struct residual_job *job, uint32_t y)
 {
     enum { PART = 254 };
-    float padded[3][PART + 2], median[PART];
+    float padded[3][PART + 2], median[PART], residual[PART];
     uint32_t width = job->prep->in.width, height = job->prep->in.height;
     const float *row = job->map + (size_t)y * width;
     const float *above = y ? row - width : row, *below = y + 1 < height ? row + width : row;
-    float *residual = job->residual + (size_t)y * width;
     for (uint32_t x = 0; x < width; x += PART) {
         uint32_t count = width - x < PART ? width - x : PART;
         copy_padded(above, width, x, count, padded[0]);
@@ -95,8 +112,9 @@ static void residual_row(const struct residual_job *job, uint32_t y)
         job->prep->rows->median(padded[0], padded[1], padded[2], median, count);
         for (uint32_t i = 0; i < count; i++) {
             float difference = row[x + i] - median[i];
-            residual[x + i] = job->relative ? difference / median[i] : difference;
+            residual[i] = job->relative ? difference / median[i] : difference;
         }
+        take_residuals(job, (size_t)y * width + x, count, residual);
     }
 }
 
@@ -112,14 +130,12 @@ static void residual_band(void *context, unsigned band, unsigned worker)
 static void mark_outliers(struct spk_prep *prep, const float *map, bool relative, float least_spread)
 {
     size_t total = (size_t)prep->in.height * prep->in.width;
-    float *residual = prep->gain; /* not yet filled */
-    struct residual_job job = {prep, map, residual, relative};
+    struct residual_job job = {prep, map, relative, sample_stride(total), 0};
     spk_team_run(prep->team, residual_band, &job, bands(prep->in.height));
-    float spread = 1.4826f * median_of(prep, residual, total, true);
-    float threshold = (float)prep->config.hot_sigma * fmaxf(spread, least_spread);
-    for (size_t i = 0; i < total; i++)
-        if (!isfinite(map[i]) || fabsf(residual[i]) > threshold)
-            prep->bad[i] |= BAD_ALWAYS;
+    float spread = 1.4826f * median_of(prep, prep->samples, (total + job.stride - 1) / job.stride, true);
+    job.stride = 0;
+    job.threshold = (float)prep->config.hot_sigma * fmaxf(spread, least_spread);
+    spk_team_run(prep->team, residual_band, &job, bands(prep->in.height));
 }
 
 static void mark_not_finite(struct spk_prep *prep, const float *map)
@@ -141,16 +157,14 @@ static void mark_dark(struct spk_prep *prep)
     }
 }
 
-static void fill_gain(struct spk_prep *prep)
+/* Pixels that see no light in the flat. */
+static void mark_dead(struct spk_prep *prep)
 {
     const float *dark = prep->has_dark ? prep->dark : NULL;
-    float floor = (float)prep->config.floor * median_open(prep, prep->flat, dark);
-    for (size_t i = 0; i < (size_t)prep->in.height * prep->in.width; i++) {
-        float subtract = dark ? dark[i] : 0;
-        prep->gain[i] = spk_prep_gain(prep->flat[i], subtract, floor);
-        if (!(prep->flat[i] - subtract > floor))
+    prep->floor = (float)prep->config.floor * median_open(prep, prep->flat, dark);
+    for (size_t i = 0; i < (size_t)prep->in.height * prep->in.width; i++)
+        if (!(prep->flat[i] - (dark ? dark[i] : 0) > prep->floor))
             prep->bad[i] |= BAD_ALWAYS;
-    }
 }
 
 spk_status prep_calibration_check(struct spk_prep *prep, const float *dark, const float *flat,
@@ -180,7 +194,7 @@ void prep_calibration_rebuild(struct spk_prep *prep)
     if (prep->has_gain) {
         if (prep->config.hot_sigma > 0)
             mark_outliers(prep, prep->flat, true, FLAT_SPREAD);
-        fill_gain(prep);
+        mark_dead(prep);
     }
     memset(prep->row_bad, 0, prep->in.height);
     for (uint32_t y = 0; y < prep->roi.height; y++)

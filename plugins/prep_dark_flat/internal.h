@@ -30,15 +30,16 @@ struct spk_prep {
     struct rectangle roi;
     uint32_t out_height, out_width;
     bool has_dark, has_flat, has_gain;
-    float limit;               /* raw values at or above it are saturated */
-    float *dark, *flat, *gain; /* [in.height][in.width] */
-    uint8_t *bad;              /* [in.height][in.width], BAD_* */
-    uint8_t *row_bad;          /* [in.height], BAD_* of any pixel inside the ROI */
-    float *full;               /* [roi.height][roi.width] before binning, NULL without */
-    float *chunk;              /* [workers][CHUNK] */
-    double *row_sum;           /* [roi.height] */
-    uint32_t *row_count;       /* [roi.height] */
-    float *samples;            /* [SAMPLES_MAX] */
+    float limit;         /* raw values at or above it are saturated */
+    float floor;         /* what flat - dark is kept from falling below */
+    float *dark, *flat;  /* [in.height][in.width] */
+    uint8_t *bad;        /* [in.height][in.width], BAD_* */
+    uint8_t *row_bad;    /* [in.height], BAD_* of any pixel inside the ROI */
+    float *full;         /* [roi.height][roi.width] before binning, NULL without */
+    float *chunk;        /* [workers][CHUNK] */
+    double *row_sum;     /* [roi.height] */
+    uint32_t *row_count; /* [roi.height] */
+    float *samples;      /* [SAMPLES_MAX] */
     /* flat: reference_mean, all [out_height][out_width]: of the reference being taken, of the one in force */
     float *local_next, *local_now, *local_scratch;
     double *column; /* [out_width] */
@@ -72,7 +73,7 @@ static inline uint32_t prep_next_bad(const uint8_t *bad, uint32_t x, uint32_t wi
  * there. */
 void prep_repair_band(const struct spk_prep *prep, float *image, uint8_t *mask, uint32_t band);
 
-/* calibration.c: recomputes gain and unusable pixels from dark, flat and configuration. */
+/* calibration.c: recomputes floor and unusable pixels from dark, flat and configuration. */
 spk_status prep_calibration_check(struct spk_prep *prep, const float *dark, const float *flat,
                                   struct spk_error *error);
 void prep_calibration_rebuild(struct spk_prep *prep);

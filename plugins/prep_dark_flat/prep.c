@@ -25,11 +25,11 @@ static void *aligned(size_t count, size_t size)
 static void release(struct spk_prep *prep)
 {
     void **const memory[] = {
-        (void **)&prep->dark,          (void **)&prep->flat,       (void **)&prep->gain,
-        (void **)&prep->bad,           (void **)&prep->row_bad,    (void **)&prep->full,
-        (void **)&prep->chunk,         (void **)&prep->row_sum,    (void **)&prep->row_count,
-        (void **)&prep->samples,       (void **)&prep->local_next, (void **)&prep->local_now,
-        (void **)&prep->local_scratch, (void **)&prep->column,
+        (void **)&prep->dark,       (void **)&prep->flat,      (void **)&prep->bad,
+        (void **)&prep->row_bad,    (void **)&prep->full,      (void **)&prep->chunk,
+        (void **)&prep->row_sum,    (void **)&prep->row_count, (void **)&prep->samples,
+        (void **)&prep->local_next, (void **)&prep->local_now, (void **)&prep->local_scratch,
+        (void **)&prep->column,
     };
     for (size_t i = 0; i < sizeof memory / sizeof memory[0]; i++) {
         free(*memory[i]);
@@ -134,7 +134,6 @@ static spk_status allocate(struct spk_prep *prep, struct spk_error *error)
     bool binned = prep->config.binning > 1, ok = true;
     ok &= (prep->dark = aligned(raw, sizeof(float))) != NULL;
     ok &= (prep->flat = aligned(raw, sizeof(float))) != NULL;
-    ok &= (prep->gain = aligned(raw, sizeof(float))) != NULL;
     ok &= (prep->bad = aligned(raw, 1)) != NULL;
     ok &= (prep->row_bad = aligned(prep->in.height, 1)) != NULL;
     ok &= !binned || (prep->full = aligned(roi, sizeof(float))) != NULL;

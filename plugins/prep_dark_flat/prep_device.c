@@ -1,6 +1,7 @@
 /* The host's side of the correction on a device. */
 #include "prep_device.h"
 #include "internal.h"
+#include "prep_px.h"
 
 #include <stdlib.h>
 
@@ -16,6 +17,7 @@ struct spk_prep_device {
     float *local_next, *local_now, *local_scratch; /* as in struct spk_prep, whose flags say what they hold */
     void *memory;
     uint8_t *marks; /* host: [in.height][in.width] BAD_ALWAYS alone */
+    float *factors; /* host: [in.height][in.width] the gain on its way */
 };
 
 static spk_status allocate(struct spk_prep_device *d, struct spk_error *error)
@@ -34,7 +36,8 @@ static spk_status allocate(struct spk_prep_device *d, struct spk_error *error)
                                            {(void **)&d->local_now, out * sizeof(float)},
                                            {(void **)&d->local_scratch, out * sizeof(float)}};
     d->marks = malloc(raw);
-    if (!d->marks)
+    d->factors = malloc(raw * sizeof *d->factors);
+    if (!d->marks || !d->factors)
         return spk_fail(error, SPK_NOMEM, "no memory for marks");
     return spk_device_allocate_parts(d->device, part, sizeof part / sizeof part[0], &d->memory, error);
 }
@@ -75,6 +78,7 @@ void spk_prep_device_destroy(struct spk_prep_device **address)
         return;
     spk_device_release(d->device, &d->memory);
     free(d->marks);
+    free(d->factors);
     free(d);
     *address = NULL;
 }
@@ -88,8 +92,10 @@ spk_status spk_prep_device_update(struct spk_prep_device *d, struct spk_error *e
     spk_status status = spk_stream_copy(d->stream, d->always, d->marks, raw, error);
     if (!status && prep->has_dark)
         status = spk_stream_copy(d->stream, d->dark, prep->dark, raw * sizeof(float), error);
+    for (size_t i = 0; i < raw && prep->has_gain; i++)
+        d->factors[i] = spk_prep_gain(prep->flat[i], prep->has_dark ? prep->dark[i] : 0, prep->floor);
     if (!status && prep->has_gain)
-        status = spk_stream_copy(d->stream, d->gain, prep->gain, raw * sizeof(float), error);
+        status = spk_stream_copy(d->stream, d->gain, d->factors, raw * sizeof(float), error);
     return status ? status : spk_stream_wait(d->stream, error);
 }
 

@@ -7,6 +7,8 @@
 struct prep_rows {
     /* `count` raw values from element `first` of `data` to float. */
     void (*convert)(enum spk_dtype dtype, const void *data, size_t first, uint32_t count, float *values);
+    /* What flat and dark (NULL: 0) multiply a pixel by; `floor` is the least difference that counts. */
+    void (*gain)(const float *flat, const float *dark, float floor, float *gain, uint32_t count);
     /* values -> image; `dark` and `gain` may be NULL (0 and 1). Returns the number of unusable pixels. */
     uint32_t (*correct)(const float *values, const float *dark, const float *gain, float scale, float limit,
                         float *image, uint32_t count);

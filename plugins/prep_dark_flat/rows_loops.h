@@ -42,6 +42,13 @@ static void convert(enum spk_dtype dtype, const void *data, size_t first, uint32
     }
 }
 
+static void gain(const float *restrict flat, const float *restrict dark, float floor, float *restrict gain,
+                 uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        gain[i] = spk_prep_gain(flat[i], dark ? dark[i] : 0, floor);
+}
+
 static inline __attribute__((always_inline)) uint32_t
 correct_with(const float *restrict values, const float *restrict dark, const float *restrict gain,
              float scale, float limit, float *restrict image, uint32_t count)

@@ -18,6 +18,20 @@ static void check_convert(const struct prep_rows *rows, uint32_t count, uint64_t
     }
 }
 
+static void check_gain(const struct prep_rows *rows, uint32_t count, int fill, uint64_t seed)
+{
+    static float flat[CHECK_MAX], dark[CHECK_MAX];
+    check_fill(flat, count, fill);
+    check_fill(dark, count, fill);
+    for (int which = 0; which < 2; which++) {
+        check_arm(&plain);
+        check_arm(&fast);
+        prep_rows_c.gain(flat, which ? dark : NULL, 0.01f, plain.value, count);
+        rows->gain(flat, which ? dark : NULL, 0.01f, fast.value, count);
+        check_outputs("gain", &plain, &fast, count, 0, seed);
+    }
+}
+
 static void check_correct(const struct prep_rows *rows, uint32_t count, int fill, uint64_t seed)
 {
     static float values[CHECK_MAX], dark[CHECK_MAX], gain[CHECK_MAX];
@@ -74,6 +88,7 @@ int main(int argc, char **argv)
     for (uint32_t count = 1; count <= CHECK_MAX - 2; count += count < 70 ? 1 : 257) {
         check_convert(rows, count, seed);
         for (int fill = 0; fill < CHECK_FILLS; fill++) {
+            check_gain(rows, count, fill, seed);
             check_correct(rows, count, fill, seed);
             check_median(rows, count, fill, seed);
             check_sum(rows, count, fill);
