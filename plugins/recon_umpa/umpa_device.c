@@ -20,6 +20,7 @@ struct spk_umpa_device {
     struct umpa_there there;
     void *memory; /* all of the device's, cut into the addresses of `there` */
     int *used;    /* host: [count] as the device has them, then [count] to fill */
+    int *offset;  /* host: [count] along x, then y */
     bool has_reference, reference_stale, sums_stale;
     const struct spk_stack *reference_stack; /* borrowed */
 };
@@ -60,8 +61,12 @@ static size_t list_parts(struct umpa_there *t, bool half, struct part part[PARTS
         {(void **)&t->spline, sizeof(struct spk_spline_noise)},
         {(void **)&t->numbers, sizeof(struct umpa_numbers)},
         {(void **)&t->values, values * sizeof(float)},
+        {(void **)&t->offset_x, t->stepping ? frames * sizeof(int) : 0},
+        {(void **)&t->offset_y, t->stepping ? frames * sizeof(int) : 0},
         {(void **)&t->reference_usable, plane / sizeof(float)},
+        {(void **)&t->reference_whole, t->stepping ? plane / sizeof(float) : 0},
         {(void **)&t->usable, plane / sizeof(float)},
+        {(void **)&t->whole, t->stepping ? plane / sizeof(float) : 0},
         {packed, frames * packed_plane},
         {(void **)&t->coefficient, coefficients},
         {(void **)&t->frame_mean, t->window > 0 ? frames * plane : 0},
@@ -105,6 +110,10 @@ static spk_status allocate(struct spk_umpa_device *d, bool half, struct spk_erro
         *part[i].address = (char *)d->memory + at;
         at += spk_match_round(part[i].bytes, ALIGNMENT);
     }
+    if (!status && !d->there.stepping) {
+        d->there.reference_whole = d->there.reference_usable;
+        d->there.whole = d->there.usable;
+    }
     d->used = calloc(2 * (size_t)d->there.count, sizeof *d->used);
     return status || d->used ? status : spk_fail(error, SPK_NOMEM, "no memory for a list of frames");
 }
@@ -117,17 +126,21 @@ static void spline_taps(float taps[2 * UMPA_THERE_SPLINE + 1])
         taps[n + UMPA_THERE_SPLINE] = (float)(sqrt(3.0) * pow(z, abs(n)));
 }
 
-/* What the processor's instance of the same options has worked out for its windows. */
-static spk_status take_windows(struct spk_umpa_device *d, const struct spk_umpa_config *config,
+/* What the processor's instance of the same options has worked out for its windows and where the sample is. */
+static spk_status take_options(struct spk_umpa_device *d, const struct spk_umpa_config *config,
                                struct spk_error *error)
 {
     struct umpa_there *t = &d->there;
-    struct spk_umpa_config plain = *config;
     struct spk_umpa *u;
-    plain.offset_x.count = plain.offset_y.count = 0;
-    spk_status status = spk_umpa_create(&u, &plain, (uint32_t)t->count, 1, 1, NULL, NULL, SPK_ISA_C, error);
+    spk_status status = spk_umpa_create(&u, config, (uint32_t)t->count, 1, 1, NULL, NULL, SPK_ISA_C, error);
     if (status)
         return status;
+    d->offset = calloc(2 * (size_t)t->count, sizeof *d->offset);
+    for (int k = 0; k < t->count && d->offset; k++) {
+        d->offset[k] = u->offset_x[k];
+        d->offset[t->count + k] = u->offset_y[k];
+    }
+    t->stepping = u->stepping;
     t->guess_x = u->guess_x;
     t->guess_y = u->guess_y;
     t->radius = (int)u->search_radius;
@@ -135,16 +148,7 @@ static spk_status take_windows(struct spk_umpa_device *d, const struct spk_umpa_
     spk_umpa_destroy(&u);
     if (t->window > 0)
         spk_window_hamming(t->window_weight, (unsigned)t->window);
-    return SPK_OK;
-}
-
-spk_status spk_umpa_device_check(const struct spk_umpa_config *config, struct spk_error *error)
-{
-    for (size_t k = 0; k < config->offset_x.count; k++)
-        if (lround(config->offset_x.value[k]) || lround(config->offset_y.value[k]))
-            return spk_fail(error, SPK_UNSUPPORTED,
-                            "sample stepping (offset_x, offset_y) has no code for a device");
-    return SPK_OK;
+    return d->offset ? SPK_OK : spk_fail(error, SPK_NOMEM, "no memory for a list of offsets");
 }
 
 static spk_status find_operations(struct spk_umpa_device *d, struct spk_error *error)
@@ -168,6 +172,7 @@ static spk_status send_constants(struct spk_umpa_device *d, const struct spk_ump
         struct spk_spline_noise noise;
     } host;
     const struct umpa_there *t = &d->there;
+    const size_t offsets = t->stepping ? (size_t)t->count * sizeof *d->offset : 0;
     const struct {
         const void *to, *from;
         size_t bytes;
@@ -176,6 +181,8 @@ static spk_status send_constants(struct spk_umpa_device *d, const struct spk_ump
         {t->search_taps, t->search_weight, (2 * (size_t)t->radius + 1) * sizeof(float)},
         {t->spline_taps, host.spline, sizeof host.spline},
         {t->spline, &host.noise, sizeof host.noise},
+        {t->offset_x, d->offset, offsets},
+        {t->offset_y, d->offset + t->count, offsets},
     };
     spk_window_gauss(host.mean, (float)config->mean_width, UMPA_TAPS_MAX / 2);
     spline_taps(host.spline);
@@ -212,9 +219,6 @@ spk_status spk_umpa_device_create(struct spk_umpa_device **out, const struct spk
                                   struct spk_error *error)
 {
     *out = NULL;
-    spk_status status = spk_umpa_device_check(config, error);
-    if (status)
-        return status;
     if (height > UMPA_THERE_HEIGHT_MAX)
         return spk_fail(error, SPK_UNSUPPORTED, "maps of %u rows: a device takes at most %d", height,
                         (int)UMPA_THERE_HEIGHT_MAX);
@@ -233,7 +237,7 @@ spk_status spk_umpa_device_create(struct spk_umpa_device **out, const struct spk
                                    .dark_field = config->dark_field};
     d->there.parity = wants_parity(&d->there);
     d->there.mean_radius = (int)spk_window_gauss(mean, (float)config->mean_width, UMPA_TAPS_MAX / 2);
-    status = take_windows(d, config, error);
+    spk_status status = take_options(d, config, error);
     status = status ? status : find_operations(d, error);
     status = status ? status : allocate(d, half, error);
     status = status ? status : send_constants(d, config, error);
@@ -255,6 +259,7 @@ void spk_umpa_device_destroy(struct spk_umpa_device **address)
     spk_event_destroy(&d->over);
     spk_device_release(d->device, &d->memory);
     free(d->used);
+    free(d->offset);
     free(d);
     *address = NULL;
 }

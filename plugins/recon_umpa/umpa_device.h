@@ -15,8 +15,6 @@ spk_status spk_umpa_device_create(struct spk_umpa_device **umpa, const struct sp
                                   uint32_t count, uint32_t height, uint32_t width, bool half,
                                   struct spk_device *device, struct spk_stream *stream,
                                   struct spk_error *error);
-/* SPK_UNSUPPORTED and why, as create. */
-spk_status spk_umpa_device_check(const struct spk_umpa_config *config, struct spk_error *error);
 void spk_umpa_device_destroy(struct spk_umpa_device **umpa);
 /* As spk_umpa_reference(), spk_umpa_process(), spk_umpa_set(). They queue their work; the stacks stay until it is over. */
 spk_status spk_umpa_device_reference(struct spk_umpa_device *umpa, const struct spk_stack *reference,

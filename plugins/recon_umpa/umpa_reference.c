@@ -8,15 +8,15 @@ struct umpa_row umpa_frame_row(const struct spk_umpa *u, const struct spk_stack 
 {
     struct umpa_row row = {.shift = u->offset_x[k]};
     int at = y + u->offset_y[k];
-    if (at < 0 || at >= (int)u->height)
+    if (y < 0 || y >= (int)u->height || at < 0 || at >= (int)u->height)
         return row;
     size_t start = (size_t)at * u->width;
     const size_t frame = (size_t)k * u->height * u->width;
     row.data = stack->data ? stack->data + frame + start : NULL;
     row.half = stack->half ? stack->half + frame + start : NULL;
     row.mask = stack->mask + start;
-    row.first = -row.shift;
-    row.last = (int)u->width - 1 - row.shift;
+    row.first = row.shift < 0 ? -row.shift : 0;
+    row.last = (int)u->width - 1 - (row.shift > 0 ? row.shift : 0);
     return row;
 }
 

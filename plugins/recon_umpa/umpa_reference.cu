@@ -32,6 +32,25 @@ static __device__ inline bool counts(float value, float scale, uint8_t mask)
     return spk_match_counts_px(value * scale, UMPA_LIMIT, mask);
 }
 
+/* The value of a frame at pixel (x, y) of the maps; false: it does not count. */
+static __device__ inline bool frame_value(const struct umpa_there &u, const struct umpa_planes &data,
+                                          const uint8_t *mask, float scale, int frame, int x, int y,
+                                          float *value)
+{
+    size_t at;
+    *value = 0;
+    if (!umpa_place(u, frame, x, y, &at))
+        return false;
+    *value = umpa_value(data, (size_t)frame * pixels(u) + at);
+    return counts(*value, scale, mask[at]);
+}
+
+static __device__ inline bool reference_value(const struct umpa_there &u, int frame, int x, int y,
+                                              float *value)
+{
+    return frame_value(u, u.reference, u.reference_mask, u.numbers->scale, frame, x, y, value);
+}
+
 /* Mean of what counts in a band of rows, of every row or the first; NAN when nothing does. */
 __global__ void band_mean(struct umpa_there u, struct umpa_planes data, const uint8_t *mask, bool scaled,
                           int rows)
@@ -42,9 +61,8 @@ __global__ void band_mean(struct umpa_there u, struct umpa_planes data, const ui
     for (int row = 0; row < rows; row++) {
         int y = (int)blockIdx.x * UMPA_THERE_BAND + row;
         for (int i = (int)threadIdx.x; y < u.height && i < u.used_count * u.width; i += THREADS) {
-            size_t at = (size_t)y * (size_t)u.width + (size_t)(i % u.width);
-            float value = umpa_value(data, (size_t)u.used[i / u.width] * pixels(u) + at);
-            bool good = counts(value, scale, mask[at]);
+            float value;
+            bool good = frame_value(u, data, mask, scale, u.used[i / u.width], i % u.width, y, &value);
             sum += good ? (double)value : 0;
             count += good;
         }
@@ -233,16 +251,22 @@ static void run_window(void *stream, const struct umpa_there *u, float *out, con
 }
 
 __global__ void mark_usable(struct umpa_there u, struct umpa_planes data, const uint8_t *mask,
-                            uint8_t *usable)
+                            uint8_t *usable, uint8_t *whole)
 {
     int x, y;
     size_t at;
     if (!own_pixel(u, &x, &y, &at))
         return;
-    bool good = true;
-    for (int i = 0; i < u.used_count; i++)
-        good &= counts(umpa_value(data, (size_t)u.used[i] * pixels(u) + at), u.numbers->scale, mask[at]);
-    usable[at] = good;
+    bool all = true, any = false;
+    for (int i = 0; i < u.used_count; i++) {
+        float value;
+        const bool good = frame_value(u, data, mask, u.numbers->scale, u.used[i], x, y, &value);
+        all &= good;
+        any |= good;
+    }
+    whole[at] = all;
+    if (u.stepping)
+        usable[at] = any;
 }
 
 /* Sum over frames of the values that count, and their number. */
@@ -254,8 +278,8 @@ __global__ void sum_frames(struct umpa_there u, float *sum, float *weight)
         return;
     float total = 0, count = 0;
     for (int i = 0; i < u.used_count; i++) {
-        float value = umpa_value(u.reference, (size_t)u.used[i] * pixels(u) + at);
-        bool good = counts(value, u.numbers->scale, u.reference_mask[at]);
+        float value;
+        bool good = reference_value(u, u.used[i], x, y, &value);
         total += good ? value * u.numbers->scale : 0;
         count += good;
     }
@@ -279,11 +303,8 @@ static __device__ float neighbour_value(const struct umpa_there &u, int frame, i
     int count = 0;
     for (int j = y - 1; j <= y + 1; j++)
         for (int i = x - 1; i <= x + 1; i++) {
-            size_t at = (size_t)j * (size_t)u.width + (size_t)i;
-            if (i < 0 || j < 0 || i >= u.width || j >= u.height)
-                continue;
-            const float value = umpa_value(u.reference, (size_t)frame * pixels(u) + at);
-            if (!counts(value, u.numbers->scale, u.reference_mask[at]))
+            float value;
+            if (!reference_value(u, frame, i, j, &value))
                 continue;
             sum += value * u.numbers->scale;
             count++;
@@ -291,20 +312,30 @@ static __device__ float neighbour_value(const struct umpa_there &u, int frame, i
     return count ? sum / (float)count : otherwise;
 }
 
-/* One frame packed for the search, and less its local mean, for the spline. */
+/* One frame packed for the search, and less its local mean, for the spline; that is 0 where the frame does not see the pixel. */
 __global__ void pack_reference(struct umpa_there u, int frame, float *rest)
 {
     int x, y;
     size_t at;
     if (!own_pixel(u, &x, &y, &at))
         return;
-    const size_t from = (size_t)frame * pixels(u) + at;
-    const float scale = u.numbers->scale, mean = u.mean[at], raw = umpa_value(u.reference, from);
-    float value = raw * scale;
-    umpa_keep(u.packed, from, u.reference_usable[at] ? value - (u.parity ? 1 : mean) : 0);
-    if (!counts(raw, scale, u.reference_mask[at]))
+    const float mean = u.mean[at];
+    float value, absent = u.stepping ? NAN : 0;
+    size_t place;
+    const bool good = reference_value(u, frame, x, y, &value);
+    const bool kept = u.stepping ? good : u.reference_whole[at] != 0;
+    value *= u.numbers->scale;
+    umpa_keep(u.packed, (size_t)frame * pixels(u) + at, kept ? value - (u.parity ? 1 : mean) : absent);
+    if (!umpa_place(u, frame, x, y, &place))
+        value = mean;
+    else if (!good)
         value = neighbour_value(u, frame, x, y, mean);
     rest[at] = value - mean;
+}
+
+static __device__ inline float number_or_0(float packed)
+{
+    return isnan(packed) ? 0 : packed;
 }
 
 __global__ void unpack_reference(struct umpa_there u, int frame, float *out)
@@ -312,7 +343,7 @@ __global__ void unpack_reference(struct umpa_there u, int frame, float *out)
     int x, y;
     size_t at;
     if (own_pixel(u, &x, &y, &at))
-        out[at] = umpa_value(u.packed, (size_t)frame * pixels(u) + at);
+        out[at] = number_or_0(umpa_value(u.packed, (size_t)frame * pixels(u) + at));
 }
 
 /* Sums over the frames in use of one pixel of [count] planes and of its square. */
@@ -321,7 +352,7 @@ static __device__ inline void sum_of_frames(const struct umpa_there &u, const st
 {
     float s = 0, q = 0;
     for (int i = 0; i < u.used_count; i++) {
-        float value = umpa_value(planes, (size_t)u.used[i] * pixels(u) + at);
+        float value = number_or_0(umpa_value(planes, (size_t)u.used[i] * pixels(u) + at));
         s += value;
         q = fmaf(value, value, q);
     }
@@ -385,9 +416,10 @@ __global__ void sum_sample(struct umpa_there u)
     if (!own_pixel(u, &x, &y, &at))
         return;
     float sum = 0, square = 0;
-    for (int i = 0; i < u.used_count && u.usable[at]; i++) {
-        float value =
-            umpa_value(u.sample, (size_t)u.used[i] * pixels(u) + at) * u.numbers->scale - u.numbers->level;
+    for (int i = 0; i < u.used_count && u.whole[at]; i++) {
+        float value;
+        umpa_sample(u, u.used[i], x, y, &value);
+        value -= u.numbers->level;
         sum += value;
         square = fmaf(value, value, square);
     }
@@ -409,10 +441,11 @@ __global__ void pack_sample(struct umpa_there u, int frame, float *out)
 {
     int x, y;
     size_t at;
-    if (own_pixel(u, &x, &y, &at))
-        out[at] = u.usable[at] ? umpa_value(u.sample, (size_t)frame * pixels(u) + at) * u.numbers->scale -
-                                     u.numbers->level
-                               : 0;
+    if (!own_pixel(u, &x, &y, &at))
+        return;
+    float value;
+    const bool good = umpa_sample(u, frame, x, y, &value);
+    out[at] = (u.stepping ? good : u.whole[at] != 0) ? value - u.numbers->level : 0;
 }
 
 #define LAUNCH_PIXELS(kernel, ...)                                                                           \
@@ -467,7 +500,7 @@ spk_status spk_umpa_reference_there(void *stream, const void *arguments, struct 
     const struct umpa_there *u = (const struct umpa_there *)arguments;
     run_number(stream, u, true, SCALE);
     run_number(stream, u, true, NOISE_REFERENCE);
-    LAUNCH_PIXELS(mark_usable, *u, u->reference, u->reference_mask, u->reference_usable);
+    LAUNCH_PIXELS(mark_usable, *u, u->reference, u->reference_mask, u->reference_usable, u->reference_whole);
     run_mean(stream, u);
     run_frames(stream, u);
     return spk_cuda_launched("preparation of the reference", error);
@@ -497,7 +530,7 @@ static void run_sample(void *stream, const struct umpa_there *u)
 {
     run_number(stream, u, false, LEVEL);
     run_number(stream, u, false, NOISE_SAMPLE);
-    LAUNCH_PIXELS(mark_usable, *u, u->sample, u->sample_mask, u->usable);
+    LAUNCH_PIXELS(mark_usable, *u, u->sample, u->sample_mask, u->usable, u->whole);
     LAUNCH_PIXELS(sum_sample, *u);
     run_window(stream, u, u->window_s, u->s1);
     run_window(stream, u, u->window_ss, u->s2);

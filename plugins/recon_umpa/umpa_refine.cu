@@ -30,22 +30,35 @@ static dim3 blocks_over(struct extent e, unsigned across, unsigned down)
     return dim3(spk_blocks((unsigned)e.width, across), spk_blocks((unsigned)e.height, down));
 }
 
-/* The reference and its slopes at (x, y), summed with the sample over frames. */
-static __device__ void collect(const struct umpa_there &u, size_t at, float x, float y,
+/* Whether the reference of a frame has the place (x, y) of the maps. */
+static __device__ inline bool reaches(const struct umpa_there &u, int frame, float x, float y)
+{
+    x += (float)u.offset_x[frame];
+    y += (float)u.offset_y[frame];
+    return x >= 0 && x <= (float)(u.width - 1) && y >= 0 && y <= (float)(u.height - 1);
+}
+
+/* The reference and its slopes at (x, y), summed with the sample at (own_x, own_y) over the frames that see both. */
+template <bool STEPPING>
+static __device__ void collect(const struct umpa_there &u, int own_x, int own_y, float x, float y,
                                float sum[SPK_MOMENTS])
 {
     const int ix = (int)x, iy = (int)y, row = umpa_there_pitch(u.width);
     const size_t plane = (size_t)row * (size_t)(u.height + 2 * UMPA_THERE_MARGIN);
     const size_t start =
         (size_t)(iy + UMPA_THERE_MARGIN - 1) * (size_t)row + (size_t)(ix + UMPA_THERE_MARGIN - 1);
-    const size_t pixels = (size_t)u.height * (size_t)u.width;
+    const size_t pixels = (size_t)u.height * (size_t)u.width,
+                 at = (size_t)own_y * (size_t)u.width + (size_t)own_x;
     float wx[4], dx[4], wy[4], dy[4];
     spk_spline_px(x - (float)ix, wx, dx);
     spk_spline_px(y - (float)iy, wy, dy);
     for (int i = 0; i < u.used_count; i++) {
         const uint16_t *from = u.coefficient + (size_t)u.used[i] * plane + start;
-        float v = 0, vx = 0, vy = 0,
-              s = umpa_value(u.sample, (size_t)u.used[i] * pixels + at) * u.numbers->scale;
+        float v = 0, vx = 0, vy = 0, s;
+        if (!STEPPING)
+            s = umpa_value(u.sample, (size_t)u.used[i] * pixels + at) * u.numbers->scale;
+        else if (!umpa_sample(u, u.used[i], own_x, own_y, &s) || !reaches(u, u.used[i], x, y))
+            continue;
         for (int j = 0; j < 4; j++, from += row) {
             float line = 0, slope = 0, c[4];
             spk_widen_four(from, c);
@@ -62,7 +75,7 @@ static __device__ void collect(const struct umpa_there &u, size_t at, float x, f
     }
 }
 
-__global__ void equations(struct umpa_there u)
+template <bool STEPPING> __global__ void equations(struct umpa_there u)
 {
     const int x = (int)(blockIdx.x * ACROSS + threadIdx.x), y = (int)(blockIdx.y * DOWN + threadIdx.y);
     if (x >= u.width || y >= u.height || (u.idle && *u.idle))
@@ -86,7 +99,7 @@ __global__ void equations(struct umpa_there u)
         place.gain_y = spk_match_table_px(u.spline->gain, uy);
         place.slope_x = spk_match_table_px(u.spline->slope, ux);
         place.slope_y = spk_match_table_px(u.spline->slope, uy);
-        collect(u, at, (float)x - ux, (float)y - uy, sum);
+        collect<STEPPING>(u, x, y, (float)x - ux, (float)y - uy, sum);
         spk_match_normal_px(sum, place, local, origin, normal);
     }
     for (int q = 0; q < SPK_NORMALS; q++)
@@ -368,6 +381,16 @@ static void run_levels(void *stream, const struct pass *pass)
     }
 }
 
+static void run_equations(void *stream, const struct umpa_there *u)
+{
+    const struct extent e = {u->width, u->height};
+    const dim3 blocks = blocks_over(e, ACROSS, DOWN), threads(ACROSS, DOWN);
+    if (u->stepping)
+        SPK_LAUNCH(equations<true>, blocks, threads, 0, stream, *u);
+    else
+        SPK_LAUNCH(equations<false>, blocks, threads, 0, stream, *u);
+}
+
 static void run_pass(void *stream, const struct umpa_there *u, bool final)
 {
     enum { EARLY_LEVELS = 2 };
@@ -377,7 +400,7 @@ static void run_pass(void *stream, const struct umpa_there *u, bool final)
     pass.u = *u;
     pass.u.idle = nullptr;
     pass.final = final;
-    SPK_LAUNCH(equations, blocks_over(e, ACROSS, DOWN), dim3(ACROSS, DOWN), 0, stream, pass.u);
+    run_equations(stream, &pass.u);
     if (u->window > 0) {
         fill_fixed(&pass);
         pass.levels = 1;
@@ -400,9 +423,7 @@ spk_status umpa_there_refine(void *stream, const struct umpa_there *u, struct sp
 
 spk_status spk_umpa_equations_there(void *stream, const void *arguments, struct spk_error *error)
 {
-    const struct umpa_there *u = (const struct umpa_there *)arguments;
-    const struct extent e = {u->width, u->height};
-    SPK_LAUNCH(equations, blocks_over(e, ACROSS, DOWN), dim3(ACROSS, DOWN), 0, stream, *u);
+    run_equations(stream, (const struct umpa_there *)arguments);
     return spk_cuda_launched("equations", error);
 }
 

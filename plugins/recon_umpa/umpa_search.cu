@@ -23,25 +23,24 @@ struct best {
     int number;
 };
 
-/* What a tile looks like for windows up to a radius. MASKED: pixels that do not count; PARITY: UMPA's window means. */
-template <int RADIUS, bool MASKED, bool PARITY> struct tile {
-    enum {
-        ROWS = RADIUS > 8 ? 48 : 32, /* of the region under the windows */
-        THREADS = COLUMNS / PIXELS * ROWS,
-        SHIFTS = MASKED && PARITY   ? 2
-                 : MASKED || PARITY ? 5
-                                    : UMPA_THERE_STRIP,   /* columns of shifts at once */
-        DOWN = RADIUS <= 8 && !MASKED && !PARITY ? 2 : 1, /* rows of shifts at once */
-        OUT_WIDTH = COLUMNS - 2 * RADIUS,
-        OUT_HEIGHT = ROWS - 2 * RADIUS,
-        RUNS = THREADS / OUT_WIDTH,
-        RUN = (OUT_HEIGHT + RUNS - 1) / RUNS, /* outputs of a thread, in one column */
-        STAGE_ROWS = ROWS + DOWN - 1,
-        STAGE_PITCH = COLUMNS + SHIFTS - 1,
-        REGION_PITCH = COLUMNS + 2 * RADIUS + 4 - (2 * RADIUS) % 4,
-        STAGE = STAGED * STAGE_ROWS * STAGE_PITCH,
-        SHARED = (STAGE + ROWS * REGION_PITCH + ROWS * COLUMNS) * 4 + RUN * THREADS * (int)sizeof(struct best)
-    };
+/* Tiles in which every pixel counts; some do not; or they do in some frames only, which is so with sample stepping. */
+enum kind { WHOLE, MASKED, STEPPED };
+
+/* What a tile looks like for windows up to a radius. PARITY: UMPA's window means. */
+template <int RADIUS, enum kind KIND, bool PARITY>
+struct tile {
+    enum {ROWS = RADIUS > 8 ? 48 : 32, /* of the region under the windows */
+          THREADS = COLUMNS / PIXELS *ROWS,
+          SHIFTS = KIND != WHOLE &&PARITY    ? 2
+                   : KIND != WHOLE || PARITY ? 5
+                                             : UMPA_THERE_STRIP,  /* columns of shifts at once */
+          DOWN = RADIUS <= 8 && KIND == WHOLE && !PARITY ? 2 : 1, /* rows of shifts at once */
+          OUT_WIDTH = COLUMNS - 2 * RADIUS, OUT_HEIGHT = ROWS - 2 * RADIUS, RUNS = THREADS / OUT_WIDTH,
+          RUN = (OUT_HEIGHT + RUNS - 1) / RUNS, /* outputs of a thread, in one column */
+          STAGE_ROWS = ROWS + DOWN - 1, STAGE_PITCH = COLUMNS + SHIFTS - 1,
+          REGION_PITCH = COLUMNS + 2 * RADIUS + 4 - (2 * RADIUS) % 4, STAGE = STAGED *STAGE_ROWS *STAGE_PITCH,
+          SHARED =
+              (STAGE + ROWS * REGION_PITCH + ROWS * COLUMNS) * 4 + RUN *THREADS *(int)sizeof(struct best)};
 };
 
 /* A thread's place: its pixels of the region and its outputs. */
@@ -91,24 +90,24 @@ static __device__ bool all_count(const struct umpa_there &u, int x0, int y0, int
     bool bad = false;
     for (int i = (int)threadIdx.x; i < columns * rows; i += (int)blockDim.x) {
         int x = x0 + i % columns, y = y0 + i / columns;
-        bad |= !inside(u, x, y) || !u.usable[pixel(u, x, y)];
+        bad |= !inside(u, x, y) || !u.whole[pixel(u, x, y)];
     }
     const int wide = columns + 2 * u.shift, high = rows + 2 * u.shift;
     for (int i = (int)threadIdx.x; i < wide * high; i += (int)blockDim.x) {
         int x = there_x(u, x0, 0) + i % wide, y = there_y(u, y0, 0) + i / wide;
-        bad |= !inside(u, x, y) || !u.reference_usable[pixel(u, x, y)];
+        bad |= !inside(u, x, y) || !u.reference_whole[pixel(u, x, y)];
     }
     return !__syncthreads_or(bad);
 }
 
-/* Rows of the plane that begins at `start`, from (x, y), into shared memory; 0 beyond the image. */
+/* Rows of the plane that begins at `start`, from (x, y), into shared memory; `beyond` the image. */
 template <typename T>
 static __device__ void stage(const struct umpa_there &u, float *to, const struct umpa_planes &planes,
-                             size_t start, int x, int y)
+                             size_t start, int x, int y, float beyond)
 {
     for (int i = (int)threadIdx.x; i < T::STAGE_ROWS * T::STAGE_PITCH; i += (int)blockDim.x) {
         int at_x = x + i % T::STAGE_PITCH, at_y = y + i / T::STAGE_PITCH;
-        to[i] = inside(u, at_x, at_y) ? umpa_value(planes, start + pixel(u, at_x, at_y)) : 0;
+        to[i] = inside(u, at_x, at_y) ? umpa_value(planes, start + pixel(u, at_x, at_y)) : beyond;
     }
 }
 
@@ -129,10 +128,18 @@ static __device__ inline void load(const struct umpa_there &u, const struct plac
     }
 }
 
-/* Products of sample (value * scale - level) and reference planes, summed over frames, at shifts from (row, column). */
+/* Where a frame of the sample begins if it is to be looked at as the maps are. */
+static __device__ inline size_t frame_start(const struct umpa_there &u, int frame)
+{
+    const size_t start = (size_t)frame * (size_t)u.height * (size_t)u.width;
+    return u.stepping ? start + (size_t)(u.offset_y[frame] * u.width + u.offset_x[frame]) : start;
+}
+
+/* Products of sample (value * scale - level) and reference planes, summed over frames, at shifts from (row, column). `moved`: the
+ * sample's planes are frames, which the sample may have moved in. */
 template <typename T, int DOWN>
 static __device__ void cross(const struct umpa_there &u, const struct place &p,
-                             const struct umpa_planes &sample, float scale, float level,
+                             const struct umpa_planes &sample, bool moved, float scale, float level,
                              const struct umpa_planes &reference, int x0, int y0, int row, int column,
                              float *staged, float (&sum)[DOWN][T::SHIFTS][PIXELS])
 {
@@ -150,11 +157,12 @@ static __device__ void cross(const struct umpa_there &u, const struct place &p,
         __syncthreads();
         for (int f = 0; f < frames; f++)
             stage<T>(u, staged + f * T::STAGE_ROWS * STAGE_PITCH, reference,
-                     (size_t)u.used[first + f] * plane, there_x(u, x0, column), there_y(u, y0, row));
+                     (size_t)u.used[first + f] * plane, there_x(u, x0, column), there_y(u, y0, row), 0);
         __syncthreads();
         for (int f = 0; f < frames; f++) {
             float s[PIXELS];
-            load(u, p, sample, (size_t)u.used[first + f] * plane, scale, level, s);
+            const int frame = u.used[first + f];
+            load(u, p, sample, moved ? frame_start(u, frame) : (size_t)frame * plane, scale, level, s);
 #pragma unroll
             for (int d = 0; d < DOWN; d++) {
                 const float *line = staged + (f * T::STAGE_ROWS + p.row + d) * STAGE_PITCH + p.column;
@@ -168,6 +176,40 @@ static __device__ void cross(const struct umpa_there &u, const struct place &p,
                     for (int i = 0; i < PIXELS; i++)
                         sum[d][j][i] = fmaf(s[i], r[i + j], sum[d][j][i]);
             }
+        }
+    }
+}
+
+/* The sums of umpa_joint_px() at one shift, over the frames that see a pixel on both sides. */
+template <typename T>
+static __device__ void cross_frames(const struct umpa_there &u, const struct place &p, int x0, int y0,
+                                    int row, int column, float *staged, float (&sum)[UMPA_SUM_MM][PIXELS])
+{
+    const size_t plane = (size_t)u.height * (size_t)u.width;
+    const float level = u.numbers->level;
+#pragma unroll
+    for (int q = 0; q < UMPA_SUM_MM; q++)
+#pragma unroll
+        for (int i = 0; i < PIXELS; i++)
+            sum[q][i] = 0;
+    for (int k = 0; k < u.used_count; k++) {
+        __syncthreads();
+        stage<T>(u, staged, u.packed, (size_t)u.used[k] * plane, there_x(u, x0, column), there_y(u, y0, row),
+                 NAN);
+        __syncthreads();
+        const float *line = staged + p.row * T::STAGE_PITCH + p.column;
+#pragma unroll
+        for (int i = 0; i < PIXELS; i++) {
+            float s = 0, r = line[i];
+            if (isnan(r) || !(p.good >> i & 1) || !umpa_sample(u, u.used[k], p.x + i, p.y, &s))
+                continue;
+            s -= level;
+            sum[UMPA_SUM_QS][i] = fmaf(s, r, sum[UMPA_SUM_QS][i]);
+            sum[UMPA_SUM_WEIGHT][i] += 1;
+            sum[UMPA_SUM_SS][i] = fmaf(s, s, sum[UMPA_SUM_SS][i]);
+            sum[UMPA_SUM_QQ][i] = fmaf(r, r, sum[UMPA_SUM_QQ][i]);
+            sum[UMPA_SUM_MS][i] += s;
+            sum[UMPA_SUM_MQ][i] += r;
         }
     }
 }
@@ -306,19 +348,26 @@ static __device__ void shift_whole(const struct umpa_there &u, const struct plac
 }
 
 /* Terms of the fit of one pixel under both masks. */
+template <enum kind KIND>
 static __device__ inline void joint(const struct umpa_there &u, const struct place &p, int i, int row,
-                                    int column, float product, float sum[UMPA_SUMS])
+                                    int column, const float (&products)[UMPA_SUM_MM][PIXELS],
+                                    float sum[UMPA_SUMS])
 {
     const int x = there_x(u, p.x + i, column), y = there_y(u, p.y, row);
     const size_t near = pixel(u, clamped(x, u.width), clamped(y, u.height));
     const bool there = inside(u, x, y) && u.reference_usable[near], here = p.good >> i & 1;
     const size_t at = here ? pixel(u, p.x + i, p.y) : 0;
-    sum[UMPA_SUM_QS] = product;
-    sum[UMPA_SUM_WEIGHT] = here && there ? (float)u.used_count : 0;
-    sum[UMPA_SUM_SS] = here && there ? u.s2[at] : 0;
-    sum[UMPA_SUM_QQ] = here && there ? u.r2[near] : 0;
-    sum[UMPA_SUM_MS] = here && there ? u.s1[at] : 0;
-    sum[UMPA_SUM_MQ] = here && there ? u.r1[near] : 0;
+    if (KIND == STEPPED) {
+        for (int q = 0; q < UMPA_SUM_MM; q++)
+            sum[q] = products[q][i];
+    } else {
+        sum[UMPA_SUM_QS] = products[UMPA_SUM_QS][i];
+        sum[UMPA_SUM_WEIGHT] = here && there ? (float)u.used_count : 0;
+        sum[UMPA_SUM_SS] = here && there ? u.s2[at] : 0;
+        sum[UMPA_SUM_QQ] = here && there ? u.r2[near] : 0;
+        sum[UMPA_SUM_MS] = here && there ? u.s1[at] : 0;
+        sum[UMPA_SUM_MQ] = here && there ? u.r1[near] : 0;
+    }
     sum[UMPA_SUM_MM] =
         spk_match_joint_px(u.mean[near], u.parity ? 1.0f : 0.0f, u.numbers->level,
                            u.parity ? 0 : u.numbers->noise_reference, sum[UMPA_SUM_WEIGHT], &sum[UMPA_SUM_QS],
@@ -326,9 +375,9 @@ static __device__ inline void joint(const struct umpa_there &u, const struct pla
 }
 
 /* One shift of a tile in which some pixels do not count. */
-template <typename T, int RADIUS, bool PARITY>
+template <typename T, int RADIUS, enum kind KIND, bool PARITY>
 static __device__ void shift_masked(const struct umpa_there &u, const struct place &p, int x0, int y0,
-                                    const struct trial &trial, const float products[PIXELS],
+                                    const struct trial &trial, const float (&products)[UMPA_SUM_MM][PIXELS],
                                     const float means[PIXELS], float *region, float *rows, struct best *best)
 {
     const int row = trial.row, column = trial.column;
@@ -340,13 +389,13 @@ static __device__ void shift_masked(const struct umpa_there &u, const struct pla
         float value[PIXELS], term[UMPA_SUMS];
 #pragma unroll
         for (int i = 0; i < PIXELS; i++) {
-            joint(u, p, i, row, column, products[i], term);
+            joint<KIND>(u, p, i, row, column, products, term);
             value[i] = term[q];
         }
         window<T, RADIUS>(u, p, value, region, rows, sum[q]);
     }
     if (PARITY) {
-        window<T, RADIUS>(u, p, products, region, rows, raw);
+        window<T, RADIUS>(u, p, products[UMPA_SUM_QS], region, rows, raw);
         centre<T, RADIUS>(p, means, region, mean);
     }
 #pragma unroll
@@ -405,14 +454,14 @@ static __device__ void store(const struct umpa_there &u, const struct place &p, 
     }
 }
 
-template <int RADIUS, bool MASKED, bool PARITY>
-__global__ void __launch_bounds__(tile<RADIUS, MASKED, PARITY>::THREADS) search(struct umpa_there u)
+template <int RADIUS, enum kind KIND, bool PARITY>
+__global__ void __launch_bounds__(tile<RADIUS, KIND, PARITY>::THREADS) search(struct umpa_there u)
 {
-    typedef tile<RADIUS, MASKED, PARITY> T;
+    typedef tile<RADIUS, KIND, PARITY> T;
     SPK_SHARED(float, staged);
     float *region = staged + T::STAGE, *rows = region + T::ROWS * T::REGION_PITCH;
     const int x0 = (int)blockIdx.x * T::OUT_WIDTH - RADIUS, y0 = (int)blockIdx.y * T::OUT_HEIGHT - RADIUS;
-    if (all_count(u, x0, y0, COLUMNS, T::ROWS) == MASKED)
+    if (all_count(u, x0, y0, COLUMNS, T::ROWS) != (KIND == WHOLE))
         return;
 
     struct place p;
@@ -439,57 +488,64 @@ __global__ void __launch_bounds__(tile<RADIUS, MASKED, PARITY>::THREADS) search(
     const int turn = u.refine > 0 ? (int)T::SHIFTS - 2 : (int)T::SHIFTS;
     for (int column = 0; column == 0 || column + (int)T::SHIFTS - turn < span; column += turn)
         for (int row = 0; row < span; row += T::DOWN) {
-            float sum[T::DOWN][T::SHIFTS][PIXELS], mean[1][T::SHIFTS][PIXELS], products[PIXELS] = {},
-                                                                               means[PIXELS] = {};
-            cross<T, T::DOWN>(u, p, u.sample, u.numbers->scale, u.numbers->level, u.packed, x0, y0, row,
-                              column, staged, sum);
+            float sum[T::DOWN][T::SHIFTS][PIXELS], mean[1][T::SHIFTS][PIXELS];
+            float products[UMPA_SUM_MM][PIXELS] = {}, means[PIXELS] = {};
+            if (KIND != STEPPED)
+                cross<T, T::DOWN>(u, p, u.sample, true, u.numbers->scale, u.numbers->level, u.packed, x0, y0,
+                                  row, column, staged, sum);
             if (PARITY)
-                cross<T, 1>(u, p, umpa_planes{u.sample_mean, nullptr}, 1, 0,
+                cross<T, 1>(u, p, umpa_planes{u.sample_mean, nullptr}, false, 1, 0,
                             umpa_planes{u.frame_mean, nullptr}, x0, y0, row, column, staged, mean);
             for (int d = 0; d < T::DOWN && row + d < span; d++)
                 for (int j = 0; j < T::SHIFTS && column + j < span; j++) {
                     const bool begun = j > 0 || column == 0,
                                ended = j + 1 == T::SHIFTS && column + T::SHIFTS < span;
                     const struct trial trial = {row + d, column + j, j, u.refine == 0 || (begun && !ended)};
-                    pick(sum, d, j, products);
+                    if (KIND == STEPPED)
+                        cross_frames<T>(u, p, x0, y0, row + d, column + j, staged, products);
+                    else
+                        pick(sum, d, j, products[UMPA_SUM_QS]);
                     if (PARITY)
                         pick(mean, 0, j, means);
-                    if (MASKED)
-                        shift_masked<T, RADIUS, PARITY>(u, p, x0, y0, trial, products, means, region, rows,
-                                                        best);
+                    if (KIND == WHOLE)
+                        shift_whole<T, RADIUS, PARITY>(u, p, x0, y0, trial, products[UMPA_SUM_QS], means,
+                                                       region, rows, best);
                     else
-                        shift_whole<T, RADIUS, PARITY>(u, p, x0, y0, trial, products, means, region, rows,
-                                                       best);
+                        shift_masked<T, RADIUS, KIND, PARITY>(u, p, x0, y0, trial, products, means, region,
+                                                              rows, best);
                 }
         }
     store<T, RADIUS>(u, p, x0, y0, best);
 }
 
-template <int RADIUS, bool MASKED, bool PARITY>
+template <int RADIUS, enum kind KIND, bool PARITY>
 static spk_status launch(void *stream, const struct umpa_there *u, struct spk_error *error)
 {
-    typedef tile<RADIUS, MASKED, PARITY> T;
+    typedef tile<RADIUS, KIND, PARITY> T;
     const dim3 blocks(spk_blocks((unsigned)u->width, T::OUT_WIDTH),
                       spk_blocks((unsigned)u->height, T::OUT_HEIGHT));
     spk_status status =
-        spk_cuda_status(cudaFuncSetAttribute(search<RADIUS, MASKED, PARITY>,
+        spk_cuda_status(cudaFuncSetAttribute(search<RADIUS, KIND, PARITY>,
                                              cudaFuncAttributeMaxDynamicSharedMemorySize, T::SHARED),
                         "shared memory of the search", error);
     if (status)
         return status;
-    SPK_LAUNCH((search<RADIUS, MASKED, PARITY>), blocks, T::THREADS, T::SHARED, stream, *u);
+    SPK_LAUNCH((search<RADIUS, KIND, PARITY>), blocks, T::THREADS, T::SHARED, stream, *u);
     return spk_cuda_launched("integer search", error);
 }
 
 template <int RADIUS>
 static spk_status launch_both(void *stream, const struct umpa_there *u, struct spk_error *error)
 {
-    spk_status status = u->parity ? launch<RADIUS, false, true>(stream, u, error)
-                                  : launch<RADIUS, false, false>(stream, u, error);
+    spk_status status = u->parity ? launch<RADIUS, WHOLE, true>(stream, u, error)
+                                  : launch<RADIUS, WHOLE, false>(stream, u, error);
     if (status)
         return status;
-    return u->parity ? launch<RADIUS, true, true>(stream, u, error)
-                     : launch<RADIUS, true, false>(stream, u, error);
+    if (u->stepping)
+        return u->parity ? launch<RADIUS, STEPPED, true>(stream, u, error)
+                         : launch<RADIUS, STEPPED, false>(stream, u, error);
+    return u->parity ? launch<RADIUS, MASKED, true>(stream, u, error)
+                     : launch<RADIUS, MASKED, false>(stream, u, error);
 }
 
 spk_status umpa_there_search(void *stream, const struct umpa_there *u, struct spk_error *error)

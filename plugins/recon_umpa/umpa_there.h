@@ -33,6 +33,7 @@ struct umpa_there {
     int count, used_count, height, width;
     int guess_x, guess_y, radius, shift; /* px: of the search window, of the search */
     int mean_radius, window, refine;
+    bool stepping; /* the sample is elsewhere in each frame; the maps show it where it would be without */
     bool dark_field,
         parity; /* parity: window means of each frame, as UMPA's; of a fixed window without refinement */
     float search_weight[2 * UMPA_THERE_RADIUS_MAX + 1]; /* of the integer search */
@@ -40,7 +41,9 @@ struct umpa_there {
 
     struct umpa_planes reference, sample; /* not written to */
     const uint8_t *reference_mask, *sample_mask;
-    const int *used;          /* [used_count] frames in both stacks */
+    const int *used; /* [used_count] frames in both stacks */
+    const int *offset_x,
+        *offset_y;            /* [count] px: where the sample is in each frame; looked at where `stepping` */
     const float *mean_taps;   /* [2 mean_radius + 1] of the local mean */
     const float *search_taps; /* [2 radius + 1] as search_weight */
     const float *spline_taps; /* [2 UMPA_THERE_SPLINE + 1] that make spline coefficients of values */
@@ -50,17 +53,20 @@ struct umpa_there {
     float *values; /* to take medians of: bands, or noise blocks of all frames */
 
     /* of the reference alone */
-    uint8_t *reference_usable;
+    uint8_t *reference_usable; /* pixels that count in every frame in use, with sample stepping in any */
+    uint8_t *reference_whole;  /* in every one; the same address without sample stepping */
     float *mean;               /* its local mean */
-    struct umpa_planes packed; /* mean taken out (parity: 1), 0 where it does not count */
-    uint16_t *coefficient;     /* [count][height + 2 margin][umpa_there_pitch()], binary16 */
-    float *frame_mean;         /* [count] planes, parity: window means of `packed` */
-    float *r1, *r2;            /* sums over frames of packed and its square */
-    float *window_r;           /* window sum of packed */
-    float *factor[3];          /* struct umpa_factors, with plain window sums in them until they are made */
+    struct umpa_planes
+        packed; /* mean taken out (parity: 1), 0 where it does not count; with sample stepping at the pixels
+                                * of the maps, NaN where the frame does not count */
+    uint16_t *coefficient; /* [count][height + 2 margin][umpa_there_pitch()], binary16 */
+    float *frame_mean;     /* [count] planes, parity: window means of `packed` */
+    float *r1, *r2;        /* sums over frames of packed and its square */
+    float *window_r;       /* window sum of packed */
+    float *factor[3];      /* struct umpa_factors, with plain window sums in them until they are made */
 
     /* of the sample */
-    uint8_t *usable;
+    uint8_t *usable, *whole; /* as of the reference */
     float *s1, *s2; /* sums over frames of sample * scale - level and its square, 0 where it does not count */
     float *window_s, *window_ss;
     float *sample_mean; /* [count] planes, parity */

@@ -258,6 +258,8 @@ int main(int argc, char **argv)
           SPK_MODE_STACK, 1e-5);
     check_refined("a fixed window", "window=2,max_shift=1", false);
     check_refined("the whole field", "quality=best,max_shift=1", true);
+    check("sample stepping", "", "recon_umpa", "refine=0,max_shift=1,offset_x=0;2;-1;0;3,offset_y=1;0;-3;2;0",
+          NULL, SPK_MODE_STACK, 1e-5);
     check("normalised", "normalise=mean", "recon_umpa", "refine=0,max_shift=1", NULL, SPK_MODE_STACK, 1e-5);
     check("integration on the processor", "", "recon_umpa", "refine=0,max_shift=1",
           integrates ? "method=fc" : NULL, SPK_MODE_STACK, 1e-5);
@@ -275,6 +277,8 @@ int main(int argc, char **argv)
     check("16 bits, partly on the processor", "", "recon_umpa", "refine=0,max_shift=1",
           integrates ? "method=fc" : NULL, SPK_MODE_STACK, 0x1p-10);
     check("16 bits in float", "", "recon_xsvt", "max_shift=2", NULL, SPK_MODE_STACK, 1e-4);
+    check("16 bits, sample stepping", "", "recon_umpa",
+          "refine=0,max_shift=1,offset_x=0;2;-1;0;3,offset_y=1;0;-3;2;0", NULL, SPK_MODE_ROLLING, 0x1p-10);
     check_refined("16 bits, a fixed window", "window=2,max_shift=1", false);
     check_refined("16 bits, the whole field", "quality=best,max_shift=1", true);
     return test_end();

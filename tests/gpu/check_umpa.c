@@ -183,9 +183,19 @@ static void spoil(struct scene *s)
 }
 
 /* Ways to run a scene. */
-enum { WHOLE = 1, REFINED = 2, NO_DARK_FIELD = 4, BEST = 8 };
+enum { WHOLE = 1, REFINED = 2, NO_DARK_FIELD = 4, BEST = 8, STEPPING = 16 };
 
 static const struct scene_truth truth = {0.9, 0.7, 0.6, -0.8, 100, 20000};
+
+/* A sample that moves, in steps that leave no frame alike: the pattern that it moves is the same everywhere. */
+static void step(struct spk_umpa_config *config, size_t count)
+{
+    config->offset_x.count = config->offset_y.count = count;
+    for (size_t k = 0; k < count; k++) {
+        config->offset_x.value[k] = (double)(int)(k * 5 % 7) - 3;
+        config->offset_y.value[k] = 4 - (double)(int)(k * 3 % 8);
+    }
+}
 
 static void check_scene(struct both *b, const char *name, int window, unsigned ways)
 {
@@ -193,7 +203,11 @@ static void check_scene(struct both *b, const char *name, int window, unsigned w
     char what[80];
     snprintf(what, sizeof what, "N %u, %u x %u%s, window %d%s", b->here.reference.count,
              b->here.reference.width, b->here.reference.height, name, window,
-             ways & NO_DARK_FIELD ? ", T only" : "");
+             ways & NO_DARK_FIELD ? ", T only"
+             : ways & STEPPING    ? ", steps"
+                                  : "");
+    if (ways & STEPPING)
+        step(&config, b->here.reference.count);
     config.max_shift = 1;
     config.window = window;
     config.dark_field = !(ways & NO_DARK_FIELD);
@@ -241,6 +255,26 @@ static void check_edges(void)
     close_both(&b);
     open_both(&b, 14, 21, 33, &truth);
     check_scene(&b, "", 0, WHOLE | REFINED | BEST);
+    close_both(&b);
+}
+
+/* Sample stepping: tiles that all frames see and tiles that some do, every window, pixels that do not count in single frames. */
+static void check_stepping(void)
+{
+    struct both b;
+    open_both(&b, 5, 59, 123, &truth);
+    check_scene(&b, "", 0, WHOLE | REFINED | STEPPING);
+    check_scene(&b, "", 2, WHOLE | REFINED | STEPPING);
+    close_both(&b);
+    open_both(&b, 14, 40, 37, &truth);
+    spoil(&b.here);
+    b.here.reference.present[2] = b.here.sample.present[4] = 0;
+    check_scene(&b, " spoiled", 0, WHOLE | REFINED | BEST | STEPPING);
+    check_scene(&b, " spoiled", 2, WHOLE | STEPPING);
+    close_both(&b);
+    open_both(&b, 2, 33, 21, &truth);
+    check_scene(&b, "", 7, WHOLE | STEPPING);
+    check_scene(&b, "", 12, WHOLE | STEPPING);
     close_both(&b);
 }
 
@@ -307,7 +341,7 @@ static void run_widths(struct both *b, const struct spk_umpa_config *config)
  * apart, so rounding adds 2^-10 / sqrt(12) of a value at most, a twenty-fifth of the noise of 20000 photons; the same equations
  * make the same share of the error of the maps out of it. Where windows are chosen by a test that is a close call, a few pixels take
  * another one; they must not be worse for that. */
-static void check_half(int window, enum spk_umpa_quality quality)
+static void check_half(int window, enum spk_umpa_quality quality, bool stepping)
 {
     enum { RIM = 12 };
     const double value[4] = {truth.t, truth.d, truth.ux, truth.uy}, share = window ? 0.04 : 0.25;
@@ -316,6 +350,8 @@ static void check_half(int window, enum spk_umpa_quality quality)
     config.max_shift = 1;
     config.window = window;
     config.quality = quality;
+    if (stepping)
+        step(&config, 5);
     open_both(&b, 5, 64, 83, &truth);
     run_widths(&b, &config);
     b.there.reference.height = b.here.reference.height;
@@ -340,10 +376,12 @@ int main(int argc, char **argv)
     seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 20240611;
     check_tiles();
     check_edges();
+    check_stepping();
     check_missing();
-    check_half(2, SPK_UMPA_LIVE);
-    check_half(0, SPK_UMPA_LIVE);
-    check_half(0, SPK_UMPA_BEST);
+    check_half(2, SPK_UMPA_LIVE, false);
+    check_half(0, SPK_UMPA_LIVE, false);
+    check_half(0, SPK_UMPA_BEST, false);
+    check_half(2, SPK_UMPA_LIVE, true);
     check_empty(0);
     check_empty(NAN);
     check_empty(1e30f);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The plugin `name` with "key=value,key=value". */
+/* The plugin `name` with "key=value,key=value"; lists are "1;2;3". */
 static inline void add_stage(struct fixture *fixture, const char *name, const char *options)
 {
     struct spk_error error = {0};
@@ -23,6 +23,8 @@ static inline void add_stage(struct fixture *fixture, const char *name, const ch
         if (!value)
             continue;
         *value++ = 0;
+        for (char *next = value; (next = strchr(next, ';'));)
+            *next = ',';
         REQUIRE(spk_option_parse(spk_option_find(node->plugin->options, pair), value, node->config, &error) ==
                     SPK_OK,
                 "%s", error.text);

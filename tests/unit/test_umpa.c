@@ -384,8 +384,8 @@ static void test_half(void)
         config.window = i == 1 ? 3 : 0;
         config.quality = i == 2 ? SPK_UMPA_BEST : SPK_UMPA_LIVE;
         if (i == 3) { /* as with a sample that moves */
-            config.offset_x = (struct spk_numbers){6, {0, 0, 0, 0, 0, 0}};
-            config.offset_y = (struct spk_numbers){6, {0, 1, 0, 0, 0, 0}};
+            config.offset_x = (struct spk_numbers){6, {0, 9, 0, -4, -9, 0}};
+            config.offset_y = (struct spk_numbers){6, {0, 1, -9, 0, 9, 4}};
         }
         scene_create(&s, 6, 72, 83);
         scene_fill(&s, &truth);

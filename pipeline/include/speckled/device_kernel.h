@@ -73,16 +73,26 @@ static __device__ inline uint16_t spk_narrow(float value)
 #endif
 }
 
+/* Two numbers side by side, the first at an address of whole words. */
+static __device__ inline uint32_t spk_load_pair(const uint16_t *from)
+{
+#if defined(__CUDACC__)
+    return *reinterpret_cast<const uint32_t *>(from);
+#else
+    uint32_t pair;
+    memcpy(&pair, from, sizeof pair);
+    return pair;
+#endif
+}
+
 /* Four numbers side by side, read as the two or three words that hold them. */
 static __device__ inline void spk_widen_four(const uint16_t *from, float to[4])
 {
     const bool odd = ((uintptr_t)from & 2) != 0;
     const uint16_t *first = odd ? from - 1 : from;
-    uint32_t word[3] = {};
-    for (int i = 0; i < 2 || (odd && i < 3); i++)
-        memcpy(&word[i], __builtin_assume_aligned(first + 2 * i, sizeof *word), sizeof *word);
-    const uint32_t low = odd ? word[0] >> 16 | word[1] << 16 : word[0];
-    const uint32_t high = odd ? word[1] >> 16 | word[2] << 16 : word[1];
+    const uint32_t a = spk_load_pair(first), b = spk_load_pair(first + 2),
+                   c = odd ? spk_load_pair(first + 4) : 0;
+    const uint32_t low = odd ? a >> 16 | b << 16 : a, high = odd ? b >> 16 | c << 16 : b;
     to[0] = spk_widen((uint16_t)low);
     to[1] = spk_widen((uint16_t)(low >> 16));
     to[2] = spk_widen((uint16_t)high);
