@@ -76,9 +76,10 @@ static bool allocate(struct spk_umpa *u)
     u->coefficient = zeroed(coefficients > means ? coefficients : means, sizeof *u->coefficient);
     u->noise = zeroed(noise > tasks ? noise : tasks, sizeof(float));
     u->sums = zeroed(tasks, sizeof *u->sums);
+    u->cell = zeroed((size_t)umpa_cells_across(u) * umpa_cells_down(u), sizeof *u->cell);
     u->moved = zeroed((size_t)umpa_pieces_across(u) * umpa_pieces_down(u), 1);
     return u->offset_x && u->offset_y && u->used && u->mean && u->reference_usable && u->coefficient &&
-           u->noise && u->sums && u->moved && umpa_levels_create(u);
+           u->noise && u->sums && u->cell && u->moved && umpa_levels_create(u);
 }
 
 /* Puts what one stack needs into `memory`; NULL only counts the bytes. */
@@ -173,6 +174,7 @@ void spk_umpa_destroy(struct spk_umpa **address)
     umpa_levels_destroy(u);
     free(u->noise);
     free(u->sums);
+    free(u->cell);
     free(u->moved);
     spk_scratch_destroy(&u->own);
     free(u);

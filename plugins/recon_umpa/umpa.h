@@ -75,7 +75,7 @@ void spk_umpa_set(struct spk_umpa *umpa, const struct spk_umpa_config *config);
 struct spk_global_report spk_umpa_report(const struct spk_umpa *umpa);
 
 /* Cost a frame of the best integer shift in squared units of the reference, UMPA's f: [height][width], rows
- * spk_umpa_pitch() floats apart, valid until the next process. */
+ * spk_umpa_pitch() floats apart, valid until the next process; 0 where a refinement started from a cell's shift. */
 const float *spk_umpa_cost(const struct spk_umpa *umpa);
 size_t spk_umpa_pitch(const struct spk_umpa *umpa);
 

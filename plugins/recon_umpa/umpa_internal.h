@@ -17,6 +17,8 @@ enum {
 
     UMPA_SEARCH_TILE = 64,
     UMPA_SEARCH_ROWS = 32,
+    UMPA_CELL_COLUMNS = 16, /* of the search */
+    UMPA_CELL_ROWS = 8,
     UMPA_PIECE_COLUMNS = 128, /* pixels whose equations are made together */
     UMPA_PIECE_ROWS = SPK_CELL_ROWS,
     UMPA_BAND =
@@ -52,6 +54,15 @@ static inline float *umpa_normal(const struct umpa_level *level, unsigned q, siz
            UMPA_MARGIN;
 }
 
+/* What a cell of the search found. */
+struct umpa_cell {
+    float t, k, x, y;    /* where `single` */
+    uint8_t row, column; /* of the best among the shifts */
+    bool found;          /* there is a best shift */
+    bool single;         /* one displacement explains all of it */
+    bool plain;          /* the cells round it moved alike */
+};
+
 struct spk_umpa {
     struct spk_umpa_config config;
     const struct spk_match_ops *ops;
@@ -67,6 +78,7 @@ struct spk_umpa {
     /* integer search and averaging windows */
     unsigned search_radius, search_shift;
     float search_weight[UMPA_TAPS_MAX];
+    struct umpa_cell *cell; /* [down][across] */
 
     /* the reference in force */
     const struct spk_stack *reference;
@@ -166,9 +178,30 @@ float umpa_noise(struct spk_umpa *u, const struct spk_stack *stack, float scale)
 void umpa_prepare_reference(struct spk_umpa *u);
 size_t umpa_reference_scratch(const struct spk_umpa *u);
 
-/* Fills param and cost with the best integer shift and its closed-form T and K. */
+/* Fills param and cost with the best integer shift and its closed-form T and K, or, where a refinement follows, with a start for
+ * that. */
 void umpa_search(struct spk_umpa *u);
 size_t umpa_search_scratch(const struct spk_umpa *u);
+
+static inline unsigned umpa_cells_across(const struct spk_umpa *u)
+{
+    return (u->width + UMPA_CELL_COLUMNS - 1) / UMPA_CELL_COLUMNS;
+}
+
+static inline unsigned umpa_cells_down(const struct spk_umpa *u)
+{
+    return (u->height + UMPA_CELL_ROWS - 1) / UMPA_CELL_ROWS;
+}
+
+/* The cell that holds a pixel. */
+static inline struct umpa_cell *umpa_cell(const struct spk_umpa *u, int x, int y)
+{
+    return u->cell + (size_t)(y / UMPA_CELL_ROWS) * umpa_cells_across(u) + x / UMPA_CELL_COLUMNS;
+}
+
+/* Fills the cells, and param under those that are plain. */
+void umpa_cells(struct spk_umpa *u);
+size_t umpa_cells_scratch(const struct spk_umpa *u);
 
 static inline unsigned umpa_pieces_across(const struct spk_umpa *u)
 {

@@ -6,12 +6,14 @@
  * see. */
 #include "umpa_tile.h"
 
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
 size_t umpa_search_scratch(const struct spk_umpa *u)
 {
-    return umpa_tile_size(u);
+    const size_t tile = umpa_tile_size(u), cells = umpa_cells_scratch(u);
+    return tile > cells ? tile : cells;
 }
 
 static void cross_chunk(struct umpa_tile *t, unsigned row_shift, unsigned first, unsigned shifts)
@@ -193,6 +195,32 @@ static void fit_row(struct umpa_tile *t, unsigned y, unsigned j, unsigned row_sh
     u->ops->fit(&fit);
 }
 
+static unsigned lower(unsigned value, unsigned by)
+{
+    return value > by ? value - by : 0;
+}
+
+static unsigned higher(unsigned value, unsigned by, unsigned last)
+{
+    return value + by < last ? value + by : last;
+}
+
+static void widen(struct umpa_range *range, unsigned row, unsigned column)
+{
+    range->x0 = column < range->x0 ? column : range->x0;
+    range->x1 = column > range->x1 ? column : range->x1;
+    range->y0 = row < range->y0 ? row : range->y0;
+    range->y1 = row > range->y1 ? row : range->y1;
+}
+
+/* The range, larger by so many shifts on each side where there are so many. */
+static struct umpa_range grow(struct umpa_range r, unsigned left, unsigned right, unsigned up, unsigned down,
+                              unsigned last)
+{
+    return (struct umpa_range){lower(r.x0, left), higher(r.x1, right, last), lower(r.y0, up),
+                               higher(r.y1, down, last)};
+}
+
 static void fill_constant(float *to, size_t count, float value)
 {
     for (size_t i = 0; i < count; i++)
@@ -248,9 +276,8 @@ static bool widen_range(const struct umpa_tile *t, struct umpa_range *range)
             u->ops->extent(t->best[BEST_X + i] + (size_t)y * t->out_pitch, t->width, &low[i], &high[i]);
     const float x = (float)((int)u->search_shift + u->guess_x),
                 y = (float)((int)u->search_shift + u->guess_y);
-    *range = umpa_range_grow(old, high[0] >= x - (float)old.x0 ? STEP : 0,
-                             low[0] <= x - (float)old.x1 ? STEP : 0, high[1] >= y - (float)old.y0 ? STEP : 0,
-                             low[1] <= y - (float)old.y1 ? STEP : 0, last);
+    *range = grow(old, high[0] >= x - (float)old.x0 ? STEP : 0, low[0] <= x - (float)old.x1 ? STEP : 0,
+                  high[1] >= y - (float)old.y0 ? STEP : 0, low[1] <= y - (float)old.y1 ? STEP : 0, last);
     return memcmp(range, &old, sizeof old) != 0;
 }
 
@@ -337,14 +364,72 @@ struct search {
     struct cuts x, y;
 };
 
+/* Pixels first to last and cells of one axis. */
+static unsigned last_of(const struct umpa_span *span)
+{
+    return span->first + span->count - 1;
+}
+
+static void cut_span(struct umpa_span *span, unsigned first, unsigned last)
+{
+    const unsigned end = last_of(span) < last ? last_of(span) : last;
+    span->first = span->first > first ? span->first : first;
+    span->count = end - span->first + 1;
+}
+
+/* The shifts that the cells under pixels x by y found best, and one more on every side. */
+static struct umpa_range range_of_cells(const struct spk_umpa *u, const struct umpa_span *x,
+                                        const struct umpa_span *y)
+{
+    enum { PAD = 1 };
+    const unsigned last = 2 * u->search_shift, across = umpa_cells_across(u);
+    struct umpa_range range = {last, 0, last, 0};
+    const unsigned left = x->first / UMPA_CELL_COLUMNS, right = last_of(x) / UMPA_CELL_COLUMNS;
+    const unsigned top = y->first / UMPA_CELL_ROWS, bottom = last_of(y) / UMPA_CELL_ROWS;
+    for (unsigned j = top; j <= bottom; j++)
+        for (unsigned i = left; i <= right; i++) {
+            const struct umpa_cell *c = u->cell + (size_t)j * across + i;
+            if (c->found)
+                widen(&range, c->row, c->column);
+        }
+    if (range.x0 > range.x1)
+        widen(&range, u->search_shift, u->search_shift);
+    return grow(range, PAD, PAD, PAD, PAD, last);
+}
+
+/* Leaves of pixels x by y a box round those whose start is still wanted, and says which shifts to look at; false when there are
+ * none. */
+static bool narrow(const struct spk_umpa *u, struct umpa_span *x, struct umpa_span *y,
+                   struct umpa_range *range)
+{
+    unsigned x0 = UINT_MAX, x1 = 0, y0 = UINT_MAX, y1 = 0;
+    for (unsigned j = y->first / UMPA_CELL_ROWS; j <= last_of(y) / UMPA_CELL_ROWS; j++)
+        for (unsigned i = x->first / UMPA_CELL_COLUMNS; i <= last_of(x) / UMPA_CELL_COLUMNS; i++) {
+            if (u->cell[(size_t)j * umpa_cells_across(u) + i].plain)
+                continue;
+            x0 = i < x0 ? i : x0;
+            x1 = i > x1 ? i : x1;
+            y0 = j < y0 ? j : y0;
+            y1 = j > y1 ? j : y1;
+        }
+    if (x0 > x1)
+        return false;
+    *range = range_of_cells(u, x, y);
+    cut_span(x, x0 * UMPA_CELL_COLUMNS, (x1 + 1) * UMPA_CELL_COLUMNS - 1);
+    cut_span(y, y0 * UMPA_CELL_ROWS, (y1 + 1) * UMPA_CELL_ROWS - 1);
+    return true;
+}
+
 static void search_tile(void *context, unsigned task, unsigned worker)
 {
     const struct search *s = context;
     unsigned across = count_cells(&s->x);
     struct umpa_tile tile;
-    umpa_tile_load(&tile, s->u, cell(&s->x, task % across), cell(&s->y, task / across),
-                   umpa_scratch(s->u, worker));
-    struct umpa_range range = umpa_tile_range(&tile);
+    struct umpa_span x = cell(&s->x, task % across), y = cell(&s->y, task / across);
+    struct umpa_range range = {0, 2 * s->u->search_shift, 0, 2 * s->u->search_shift};
+    if (s->u->config.refine > 0 && !narrow(s->u, &x, &y, &range))
+        return;
+    umpa_tile_load(&tile, s->u, x, y, umpa_scratch(s->u, worker));
     do
         search_range(&tile, &range);
     while (widen_range(&tile, &range));
@@ -356,5 +441,7 @@ void umpa_search(struct spk_umpa *u)
 {
     struct search search = {u, cut_axis(u, u->width, u->guess_x, umpa_tile_columns(u)),
                             cut_axis(u, u->height, u->guess_y, UMPA_SEARCH_ROWS)};
+    if (u->config.refine > 0)
+        umpa_cells(u);
     spk_team_run(u->team, search_tile, &search, count_cells(&search.x) * count_cells(&search.y));
 }

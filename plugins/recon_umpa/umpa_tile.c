@@ -120,26 +120,14 @@ void umpa_tile_blur(const struct umpa_tile *t, float *out, size_t out_pitch, con
                    t->row);
 }
 
-struct block {
-    const struct spk_stack *stack;
-    int x0, y0;
-    unsigned rows, columns, pitch; /* columns beyond `columns` are filled with 0 and looked at by nobody */
-    const float *base;             /* taken out of every frame, rows `base_pitch` apart */
-    size_t base_pitch;
-    float *line; /* of a row widened from binary16 */
-    const float
-        *mean; /* the local mean under the block, rows `pitch` apart; NULL: frames are read where they are */
-    float *value, *mask, *count, *sum, *square;
-};
-
 static int clamp_int(int value, int low, int high)
 {
     return value < low ? low : value > high ? high : value;
 }
 
 /* The reference out of its coefficients: frames that are kept in 16 bits are let go once those are made. */
-static bool restore_row(const struct spk_umpa *u, const struct block *b, unsigned k, unsigned row, int lo,
-                        int hi, const struct umpa_row *from, float *to, float *good)
+static bool restore_row(const struct spk_umpa *u, const struct umpa_block *b, unsigned k, unsigned row,
+                        int lo, int hi, const struct umpa_row *from, float *to, float *good)
 {
     const int y = b->y0 + (int)row, x0 = b->x0 + lo, count = hi - lo;
     const uint8_t *mask = u->stepping ? from->mask + from->shift : u->reference_usable + (size_t)y * u->pitch;
@@ -162,8 +150,8 @@ static bool restore_row(const struct spk_umpa *u, const struct block *b, unsigne
 }
 
 /* Copies one row of one frame; false when a pixel of it does not count, which then clears `good` (may be NULL). */
-static bool pack_row(const struct spk_umpa *u, const struct block *b, unsigned k, unsigned row, float *to,
-                     float *good)
+static bool pack_row(const struct spk_umpa *u, const struct umpa_block *b, unsigned k, unsigned row,
+                     float *to, float *good)
 {
     const struct umpa_row from = umpa_frame_row(u, b->stack, k, b->y0 + (int)row);
     int columns = (int)b->columns, pitch = (int)b->pitch;
@@ -190,7 +178,7 @@ static bool pack_row(const struct spk_umpa *u, const struct block *b, unsigned k
 enum { LINE = 64 }; /* bytes of the cache */
 
 /* Rows are too short for the processor to guess what comes next. */
-static void prefetch_row(const struct spk_umpa *u, const struct block *b, unsigned k, unsigned row)
+static void prefetch_row(const struct spk_umpa *u, const struct umpa_block *b, unsigned k, unsigned row)
 {
     const struct umpa_row from = umpa_frame_row(u, b->stack, k, b->y0 + (int)row);
     if (!umpa_row_is_there(&from) || b->x0 < from.first || b->x0 + (int)b->columns > from.last)
@@ -204,24 +192,23 @@ static void prefetch_row(const struct spk_umpa *u, const struct block *b, unsign
         __builtin_prefetch(at + i);
 }
 
-/* Frame by frame: the same row of all frames often falls on the same few sets of the cache. */
-static bool pack(const struct spk_umpa *u, const struct block *b)
+bool umpa_pack(const struct spk_umpa *u, const struct umpa_block *b)
 {
     enum { AHEAD = 12 };
     bool clean = true;
-    for (unsigned i = 0; i < u->used_count; i++)
+    for (unsigned i = 0; i < b->frames; i++)
         for (unsigned row = 0; row < b->rows; row++) {
             unsigned soon = row + AHEAD, next = soon < b->rows ? i : i + 1;
-            if (next < u->used_count)
-                prefetch_row(u, b, u->used[next], soon < b->rows ? soon : (soon - b->rows) % b->rows);
-            clean &= pack_row(u, b, u->used[i], row, b->value + ((size_t)row * u->used_count + i) * b->pitch,
-                              NULL);
+            if (next < b->frames)
+                prefetch_row(u, b, b->frame[next], soon < b->rows ? soon : (soon - b->rows) % b->rows);
+            clean &=
+                pack_row(u, b, b->frame[i], row, b->value + ((size_t)row * b->frames + i) * b->pitch, NULL);
         }
     return clean;
 }
 
 /* Packs one row once more, now with its mask, and sums the squares. */
-static void pack_frame_masks(const struct spk_umpa *u, const struct block *b, unsigned row)
+static void pack_frame_masks(const struct spk_umpa *u, const struct umpa_block *b, unsigned row)
 {
     size_t at = (size_t)row * u->used_count * b->pitch;
     for (unsigned i = 0; i < u->used_count; i++, at += b->pitch) {
@@ -234,7 +221,7 @@ static void pack_frame_masks(const struct spk_umpa *u, const struct block *b, un
 
 /* The same with one mask for all frames: a pixel that fails in one of them is taken out of all, and sums over frames
  * stand in for each frame's own values. */
-static void pack_common_mask(const struct spk_umpa *u, const struct block *b, unsigned row)
+static void pack_common_mask(const struct spk_umpa *u, const struct umpa_block *b, unsigned row)
 {
     size_t at = (size_t)row * b->pitch;
     float *mask = b->mask + at, *value = b->value + at * u->used_count;
@@ -253,7 +240,7 @@ static void pack_common_mask(const struct spk_umpa *u, const struct block *b, un
         b->count[at + x] = mask[x] * (float)u->used_count;
 }
 
-static void pack_masks(const struct spk_umpa *u, const struct block *b)
+static void pack_masks(const struct spk_umpa *u, const struct umpa_block *b)
 {
     for (unsigned row = 0; row < b->rows; row++)
         if (u->stepping)
@@ -262,17 +249,14 @@ static void pack_masks(const struct spk_umpa *u, const struct block *b)
             pack_common_mask(u, b, row);
 }
 
-/* The local mean under the reference block, continued beyond the image. */
-static void pack_mean(const struct umpa_tile *t, int x0, int y0)
+void umpa_pack_mean(const struct spk_umpa *u, float *to, size_t pitch, unsigned rows, int x0, int y0)
 {
-    const struct spk_umpa *u = t->u;
-    for (unsigned row = 0; row < t->r_rows; row++) {
+    for (unsigned row = 0; row < rows; row++, to += pitch) {
         const float *from = u->mean + (size_t)clamp_int(y0 + (int)row, 0, (int)u->height - 1) * u->pitch;
-        float *to = t->mean + row * t->r_pitch;
-        if (x0 >= 0 && x0 + (int)t->r_pitch <= (int)u->width)
-            memcpy(to, from + x0, t->r_pitch * sizeof *to);
+        if (x0 >= 0 && x0 + (int)pitch <= (int)u->width)
+            memcpy(to, from + x0, pitch * sizeof *to);
         else
-            for (unsigned x = 0; x < t->r_pitch; x++)
+            for (unsigned x = 0; x < pitch; x++)
                 to[x] = from[clamp_int(x0 + (int)x, 0, (int)u->width - 1)];
     }
 }
@@ -281,39 +265,43 @@ static void pack_tile(struct umpa_tile *t)
 {
     struct spk_umpa *u = t->u;
     int radius = (int)u->search_radius, shift = (int)u->search_shift;
-    struct block s = {.stack = u->sample,
-                      .x0 = t->x0 - radius,
-                      .y0 = t->y0 - radius,
-                      .rows = t->s_rows,
-                      .columns = t->width + 2 * u->search_radius,
-                      .pitch = t->s_pitch,
-                      .base = t->level,
-                      .line = t->row,
-                      .value = t->s,
-                      .mask = t->s_mask,
-                      .count = t->s_count,
-                      .sum = t->s1,
-                      .square = t->s2};
-    struct block r = {.stack = u->reference,
-                      .x0 = s.x0 - shift - u->guess_x,
-                      .y0 = s.y0 - shift - u->guess_y,
-                      .rows = t->r_rows,
-                      .columns = s.columns + 2 * u->search_shift,
-                      .pitch = t->r_pitch,
-                      .base = t->parity ? t->one : t->mean,
-                      .base_pitch = t->parity ? 0 : t->r_pitch,
-                      .line = t->row,
-                      .mean = t->mean,
-                      .value = t->r,
-                      .mask = t->r_mask,
-                      .sum = t->r1,
-                      .square = t->r2};
-    pack_mean(t, r.x0, r.y0);
+    struct umpa_block s = {.stack = u->sample,
+                           .frame = u->used,
+                           .frames = u->used_count,
+                           .x0 = t->x0 - radius,
+                           .y0 = t->y0 - radius,
+                           .rows = t->s_rows,
+                           .columns = t->width + 2 * u->search_radius,
+                           .pitch = t->s_pitch,
+                           .base = t->level,
+                           .line = t->row,
+                           .value = t->s,
+                           .mask = t->s_mask,
+                           .count = t->s_count,
+                           .sum = t->s1,
+                           .square = t->s2};
+    struct umpa_block r = {.stack = u->reference,
+                           .frame = u->used,
+                           .frames = u->used_count,
+                           .x0 = s.x0 - shift - u->guess_x,
+                           .y0 = s.y0 - shift - u->guess_y,
+                           .rows = t->r_rows,
+                           .columns = s.columns + 2 * u->search_shift,
+                           .pitch = t->r_pitch,
+                           .base = t->parity ? t->one : t->mean,
+                           .base_pitch = t->parity ? 0 : t->r_pitch,
+                           .line = t->row,
+                           .mean = t->mean,
+                           .value = t->r,
+                           .mask = t->r_mask,
+                           .sum = t->r1,
+                           .square = t->r2};
+    umpa_pack_mean(u, t->mean, t->r_pitch, t->r_rows, r.x0, r.y0);
     for (unsigned x = 0; x < t->r_pitch; x++) {
         t->one[x] = 1;
         t->level[x] = u->level;
     }
-    bool s_clean = pack(u, &s), r_clean = pack(u, &r);
+    bool s_clean = umpa_pack(u, &s), r_clean = umpa_pack(u, &r);
     t->masked = !s_clean || !r_clean;
     t->mask_frames = u->stepping ? u->used_count : 1;
     if (!t->masked)

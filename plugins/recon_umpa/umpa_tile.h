@@ -91,11 +91,26 @@ struct umpa_range {
     unsigned x0, x1, y0, y1;
 };
 
-/* Where the shifts of a loaded tile lie; all of them when there is no refinement to follow. */
-struct umpa_range umpa_tile_range(const struct umpa_tile *t);
-/* The range, larger by so many shifts on each side where there are so many. */
-struct umpa_range umpa_range_grow(struct umpa_range range, unsigned left, unsigned right, unsigned up,
-                                  unsigned down, unsigned last);
+/* A part of all frames, or some, of a stack. */
+struct umpa_block {
+    const struct spk_stack *stack;
+    const unsigned *frame; /* [frames] */
+    unsigned frames;
+    int x0, y0;
+    unsigned rows, columns, pitch; /* columns beyond `columns` are filled with 0 and looked at by nobody */
+    const float *base;             /* taken out of every frame, rows `base_pitch` apart */
+    size_t base_pitch;
+    float *line; /* of a row widened from binary16 */
+    const float
+        *mean; /* the local mean under the block, rows `pitch` apart; NULL: frames are read where they are */
+    float *value;                       /* [row][frames][pitch] */
+    float *mask, *count, *sum, *square; /* where some pixels do not count */
+};
+
+/* Fills a block's values, 0 where a pixel does not count; true when all do. */
+bool umpa_pack(const struct spk_umpa *u, const struct umpa_block *b);
+/* The local mean of the reference from (x0, y0) on, continued beyond the image. */
+void umpa_pack_mean(const struct spk_umpa *u, float *to, size_t pitch, unsigned rows, int x0, int y0);
 
 /* out = the search window over rows x columns of `in`, separably. */
 void umpa_tile_blur(const struct umpa_tile *t, float *out, size_t out_pitch, const float *in, size_t in_pitch,

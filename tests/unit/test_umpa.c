@@ -284,10 +284,10 @@ static void test_hot_pixel(void)
 }
 
 /* The start of a refinement looks only at shifts where some cell found its own: its best costs are those of all shifts, also
- * where the displacement jumps. */
+ * where the displacement jumps. Where cells agree there is no cost, and theirs is the start. */
 static void test_search_range(void)
 {
-    enum { N = 6, H = 90, W = 150 };
+    enum { N = 6, H = 160, W = 280 };
     const struct scene_truth left = {.t = 0.9, .d = 0.8, .ux = -3.3, .uy = 1.6, .gain = 1};
     const struct scene_truth right = {.t = 0.9, .d = 0.8, .ux = 4.4, .uy = -4.7, .gain = 1};
     static float cost[2][H * W];
@@ -322,6 +322,17 @@ static void test_search_range(void)
     for (size_t i = 0; i < H * W; i++)
         worse += cost[1][i] > 1.05f * cost[0][i] + 1e-4f;
     CHECK(worse <= H * W / 1000, "%zu pixels have a better shift outside the range searched", worse);
+    size_t plain = 0, wrong = 0;
+    for (size_t i = 0; i < H * W; i++) {
+        const struct scene_truth *truth = i % W < W / 2 ? &left : &right;
+        if (cost[1][i] == 0) {
+            plain++;
+            wrong += !(hypot((double)s.maps.displacement_x[i] - truth->ux,
+                             (double)s.maps.displacement_y[i] - truth->uy) < 0.2);
+        }
+    }
+    CHECK(plain > H * W / 4, "cells are the start of %zu pixels only", plain);
+    CHECK(!wrong, "%zu of %zu pixels that a cell's displacement was the start of are wrong", wrong, plain);
     scene_destroy(&s);
     scene_destroy(&other);
 }

@@ -1,0 +1,367 @@
+/* The coarse half of the search: cells of 16 x 8 pixels find their own shift. Where a cell's pixels all move alike, and as those of
+ * the cells round it do, that is all a refinement needs to start from; elsewhere it tells which shifts are worth a look. */
+#include "umpa_tile.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    CELL_COLUMNS = UMPA_CELL_COLUMNS,
+    CELL_ROWS = UMPA_CELL_ROWS,
+    STRIP_COLUMNS = 128,
+    STRIP_ROWS = 32,
+    ACROSS = STRIP_COLUMNS / CELL_COLUMNS,
+    FRAMES = 5,      /* this many are enough, spread over all positions */
+    EQUATIONS = 256, /* of a cell that make a start as good as a pixel's own */
+};
+
+/* Cells whose displacements differ by less (px) have none of their own inside. */
+#define AGREE 0.5f
+/* What a single displacement may leave of a cell's modulation beside the noise. */
+#define REST 0.1f
+
+struct strip {
+    struct spk_umpa *u;
+    int x0, y0;
+    unsigned frame[FRAMES], frames;
+    unsigned r_pitch, r_rows, rows;         /* of the reference block; rows of the sample block */
+    bool whole;                             /* every pixel counts */
+    float *s, *r;                           /* [row][frames][pitch], mean taken out */
+    float *mean;                            /* under the reference block */
+    float *s_sum, *ss_sum, *q_sum, *qq_sum; /* over frames */
+    float *product;                         /* [UMPA_CHUNK][STRIP_COLUMNS] */
+    float *line, *s_box, *ss_box, *q_box, *qq_box;
+    float *level;
+    float *score; /* [shifts down][shifts across][ACROSS] */
+};
+
+/* What is known of the cells of a band, side by side. */
+struct band {
+    unsigned y;
+    float best[ACROSS], cross[ACROSS], q[ACROSS];
+    unsigned row[ACROSS], column[ACROSS];
+};
+
+static size_t lay_out(struct strip *p, const struct spk_umpa *u, float *memory)
+{
+    const unsigned span = 2 * u->search_shift + 1;
+    p->r_pitch = (unsigned)spk_match_round(STRIP_COLUMNS + span - 1, SPK_MATCH_STEP);
+    p->r_rows = STRIP_ROWS + span - 1;
+    const size_t s_plane = STRIP_ROWS * STRIP_COLUMNS, r_plane = (size_t)p->r_rows * p->r_pitch;
+    const size_t line = p->r_pitch + CELL_COLUMNS + 2 * SPK_MATCH_STEP;
+    struct {
+        float **array;
+        size_t count;
+    } part[] = {
+        {&p->s, FRAMES * s_plane},
+        {&p->r, FRAMES * r_plane},
+        {&p->mean, r_plane},
+        {&p->s_sum, s_plane},
+        {&p->ss_sum, s_plane},
+        {&p->q_sum, r_plane},
+        {&p->qq_sum, r_plane},
+        {&p->product, UMPA_CHUNK * STRIP_COLUMNS},
+        {&p->line, line},
+        {&p->s_box, line},
+        {&p->ss_box, line},
+        {&p->q_box, line},
+        {&p->qq_box, line},
+        {&p->level, line},
+        {&p->score, (size_t)span * span * ACROSS},
+    };
+    size_t total = 0;
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
+        *part[i].array = memory ? memory + total : NULL;
+        total += spk_match_round(part[i].count + 4 * SPK_MATCH_STEP, SPK_MATCH_STEP);
+    }
+    return total;
+}
+
+size_t umpa_cells_scratch(const struct spk_umpa *u)
+{
+    struct strip strip;
+    return lay_out(&strip, u, NULL);
+}
+
+static void choose_frames(struct strip *p)
+{
+    const unsigned used = p->u->used_count;
+    p->frames = used < FRAMES ? used : FRAMES;
+    for (unsigned i = 0; i < p->frames; i++)
+        p->frame[i] = p->u->used[i * used / p->frames];
+}
+
+static void pack_strip(struct strip *p)
+{
+    struct spk_umpa *u = p->u;
+    const int shift = (int)u->search_shift;
+    struct umpa_block s = {.stack = u->sample,
+                           .frame = p->frame,
+                           .frames = p->frames,
+                           .x0 = p->x0,
+                           .y0 = p->y0,
+                           .rows = p->rows,
+                           .columns = STRIP_COLUMNS,
+                           .pitch = STRIP_COLUMNS,
+                           .base = p->level,
+                           .line = p->line,
+                           .value = p->s};
+    struct umpa_block r = {.stack = u->reference,
+                           .frame = p->frame,
+                           .frames = p->frames,
+                           .x0 = p->x0 - shift - u->guess_x,
+                           .y0 = p->y0 - shift - u->guess_y,
+                           .rows = p->rows + 2 * u->search_shift,
+                           .columns = STRIP_COLUMNS + 2 * u->search_shift,
+                           .pitch = p->r_pitch,
+                           .base = p->mean,
+                           .base_pitch = p->r_pitch,
+                           .mean = p->mean,
+                           .line = p->line,
+                           .value = p->r};
+    for (unsigned x = 0; x < STRIP_COLUMNS; x++)
+        p->level[x] = u->level;
+    umpa_pack_mean(u, p->mean, p->r_pitch, r.rows, r.x0, r.y0);
+    const bool s_whole = umpa_pack(u, &s), r_whole = umpa_pack(u, &r);
+    p->whole = s_whole && r_whole;
+    for (unsigned y = 0; y < s.rows; y++)
+        u->ops->frames(p->s_sum + y * STRIP_COLUMNS, p->ss_sum + y * STRIP_COLUMNS,
+                       p->s + (size_t)y * p->frames * STRIP_COLUMNS, STRIP_COLUMNS, p->frames, STRIP_COLUMNS);
+    for (unsigned y = 0; y < r.rows; y++)
+        u->ops->frames(p->q_sum + y * p->r_pitch, p->qq_sum + y * p->r_pitch,
+                       p->r + (size_t)y * p->frames * p->r_pitch, p->r_pitch, p->frames, p->r_pitch);
+}
+
+/* out[x] = sum of a plane over a cell that begins at x. */
+static void box_row(const struct strip *p, float *out, const float *plane, size_t pitch, unsigned width)
+{
+    float one[CELL_COLUMNS];
+    for (unsigned i = 0; i < CELL_COLUMNS; i++)
+        one[i] = 1;
+    p->u->ops->taps(p->line, plane, pitch, one, CELL_ROWS, (unsigned)pitch);
+    memset(p->line + pitch, 0, (CELL_COLUMNS + SPK_MATCH_STEP) * sizeof *p->line);
+    p->u->ops->taps(out, p->line, 1, one, CELL_COLUMNS, width);
+}
+
+static float sum_cell(const float *from)
+{
+    float part[4] = {0};
+    for (unsigned i = 0; i < CELL_COLUMNS; i += 4)
+        for (unsigned l = 0; l < 4; l++)
+            part[l] += from[i + l];
+    return part[0] + part[1] + (part[2] + part[3]);
+}
+
+/* A few shifts of one row, each cell for itself: s = T + K q, mean taken out. */
+static void score_cells(const struct strip *p, struct band *b, unsigned row, unsigned first, unsigned shifts)
+{
+    const float share = 1 / (float)(p->frames * CELL_ROWS * CELL_COLUMNS);
+    float *score = p->score + ((size_t)row * (2 * p->u->search_shift + 1) + first) * ACROSS;
+    for (unsigned j = 0; j < shifts; j++, score += ACROSS)
+        for (unsigned c = 0; c < ACROSS; c++) {
+            const unsigned at = c * CELL_COLUMNS;
+            const float q = p->q_box[first + j + at], mean = q * share,
+                        rest = p->qq_box[first + j + at] - mean * q;
+            const float cross = sum_cell(p->product + j * STRIP_COLUMNS + at) - mean * p->s_box[at];
+            const bool fits = cross > 0 && rest > 0;
+            score[c] = fits ? cross * cross / rest : 0;
+            if (score[c] > b->best[c]) {
+                b->best[c] = score[c];
+                b->cross[c] = cross;
+                b->q[c] = mean;
+                b->row[c] = row;
+                b->column[c] = first + j;
+            }
+        }
+}
+
+static void search_band(const struct strip *p, struct band *b)
+{
+    const struct spk_umpa *u = p->u;
+    const unsigned span = 2 * u->search_shift + 1;
+    memset(b->best, 0, sizeof b->best);
+    box_row(p, p->s_box, p->s_sum + b->y * STRIP_COLUMNS, STRIP_COLUMNS, STRIP_COLUMNS);
+    box_row(p, p->ss_box, p->ss_sum + b->y * STRIP_COLUMNS, STRIP_COLUMNS, STRIP_COLUMNS);
+    for (unsigned row = 0; row < span; row++) {
+        const size_t at = (size_t)(b->y + row) * p->r_pitch;
+        box_row(p, p->q_box, p->q_sum + at, p->r_pitch, p->r_pitch);
+        box_row(p, p->qq_box, p->qq_sum + at, p->r_pitch, p->r_pitch);
+        for (unsigned first = 0; first < span; first += UMPA_CHUNK) {
+            const unsigned shifts = span - first < UMPA_CHUNK ? span - first : UMPA_CHUNK;
+            u->ops->cross(p->product, STRIP_COLUMNS, p->s + (size_t)b->y * p->frames * STRIP_COLUMNS,
+                          STRIP_COLUMNS, p->r + p->frames * at + first, p->r_pitch, CELL_ROWS * p->frames,
+                          STRIP_COLUMNS, shifts);
+            score_cells(p, b, row, first, shifts);
+        }
+    }
+}
+
+/* The top of the parabola through three scores: how far from the middle, and how far above it is added to *peak. False when
+ * the middle one is not the highest. */
+static bool top(float before, float middle, float after, float *step, float *peak)
+{
+    const float rise = middle - before, fall = middle - after, curvature = rise + fall;
+    if (!(rise >= 0 && fall >= 0 && curvature > 0))
+        return false;
+    *step = 0.5f * (rise - fall) / curvature;
+    *peak += 0.25f * (rise - fall) * *step;
+    return true;
+}
+
+/* Whether one displacement explains the cell, down to the noise. */
+static bool is_explained(const struct strip *p, unsigned c, float mean, float peak, float k)
+{
+    const struct spk_umpa *u = p->u;
+    const float count = (float)(p->frames * CELL_ROWS * CELL_COLUMNS), s = p->s_box[c * CELL_COLUMNS];
+    const float whole = p->ss_box[c * CELL_COLUMNS] - s * s / count;
+    const float noise =
+        count * (u->noise_sample * (s / count + u->level) + u->noise_reference * k * k * mean);
+    return whole - peak - noise < REST * whole;
+}
+
+static unsigned count_zeros(const uint8_t *mask, size_t pitch)
+{
+    unsigned zeros = 0;
+    for (unsigned y = 0; y < CELL_ROWS; y++, mask += pitch)
+        for (unsigned x = 0; x < CELL_COLUMNS; x++)
+            zeros += mask[x] == 0;
+    return zeros;
+}
+
+/* Whether all but a few pixels of a cell, and of the reference where it came from, count in every frame. */
+static bool is_whole(const struct strip *p, int x, int y, unsigned row, unsigned column)
+{
+    enum { FEW = CELL_COLUMNS * CELL_ROWS / 8 };
+    const struct spk_umpa *u = p->u;
+    const int left = x + (int)column - (int)u->search_shift - u->guess_x;
+    const int up = y + (int)row - (int)u->search_shift - u->guess_y;
+    if (p->whole || u->stepping)
+        return p->whole;
+    if (left < 1 || left + CELL_COLUMNS >= (int)u->width || up < 1 || up + CELL_ROWS >= (int)u->height)
+        return false;
+    const size_t at = (size_t)y * u->width + (size_t)x, from = (size_t)up * u->pitch + (size_t)left;
+    return count_zeros(u->sample->mask + at, u->width) <= FEW &&
+           count_zeros(u->reference_usable + from, u->pitch) <= FEW;
+}
+
+static void settle_cell(const struct strip *p, const struct band *b, unsigned c)
+{
+    const struct spk_umpa *u = p->u;
+    const int x = p->x0 + (int)(c * CELL_COLUMNS), y = p->y0 + (int)b->y, shift = (int)u->search_shift;
+    const unsigned span = 2 * u->search_shift + 1, row = b->row[c], column = b->column[c];
+    struct umpa_cell *cell = umpa_cell(u, x, y);
+    *cell = (struct umpa_cell){.found = b->best[c] > 0, .row = (uint8_t)row, .column = (uint8_t)column};
+    const bool inside = x + CELL_COLUMNS <= (int)u->width && y + CELL_ROWS <= (int)u->height;
+    if (!cell->found || !inside || !row || !column || row + 1 == span || column + 1 == span)
+        return;
+    const float count = (float)(p->frames * CELL_ROWS * CELL_COLUMNS);
+    const float *score = p->score + ((size_t)row * span + column) * ACROSS + c;
+    const size_t down = (size_t)span * ACROSS;
+    const float mean =
+        p->mean[(b->y + row + CELL_ROWS / 2) * p->r_pitch + c * CELL_COLUMNS + column + CELL_COLUMNS / 2];
+    float step_x, step_y, peak = score[0];
+    cell->single = is_whole(p, x, y, row, column) && count >= EQUATIONS && mean > 0 &&
+                   top(score[-ACROSS], score[0], score[ACROSS], &step_x, &peak) &&
+                   top(*(score - down), score[0], score[down], &step_y, &peak);
+    if (!cell->single)
+        return;
+    cell->x = (float)(shift - (int)column + u->guess_x) - step_x;
+    cell->y = (float)(shift - (int)row + u->guess_y) - step_y;
+    cell->k = b->best[c] / b->cross[c];
+    cell->t = (p->s_box[c * CELL_COLUMNS] / count + u->level - cell->k * b->q[c]) / mean;
+    cell->single = is_explained(p, c, mean, peak, cell->k);
+}
+
+static void search_strip(void *context, unsigned task, unsigned worker)
+{
+    struct spk_umpa *u = context;
+    struct strip strip = {.u = u}, *p = &strip;
+    const unsigned across = (u->width + STRIP_COLUMNS - 1) / STRIP_COLUMNS;
+    lay_out(p, u, umpa_scratch(u, worker));
+    choose_frames(p);
+    p->x0 = (int)(task % across * STRIP_COLUMNS);
+    p->y0 = (int)(task / across * STRIP_ROWS);
+    const unsigned rest = (unsigned)spk_match_round(u->height - (unsigned)p->y0, CELL_ROWS);
+    p->rows = rest < STRIP_ROWS ? rest : STRIP_ROWS;
+    pack_strip(p);
+    for (struct band band = {0}; band.y < p->rows; band.y += CELL_ROWS) {
+        search_band(p, &band);
+        for (unsigned c = 0; c < ACROSS && p->x0 + (int)(c * CELL_COLUMNS) < (int)u->width; c++)
+            settle_cell(p, &band, c);
+    }
+}
+
+/* The cell next to one, -1 to 1 both ways, or itself where the image ends. */
+static const struct umpa_cell *beside(const struct spk_umpa *u, unsigned i, unsigned j, int right, int down)
+{
+    const unsigned x = i + (unsigned)right, y = j + (unsigned)down;
+    const bool inside = x < umpa_cells_across(u) && y < umpa_cells_down(u); /* one less than 0 is many */
+    return u->cell + (inside ? (size_t)y * umpa_cells_across(u) + x : (size_t)j * umpa_cells_across(u) + i);
+}
+
+/* Whether the cells round one moved as it did. */
+static bool agrees(const struct spk_umpa *u, unsigned i, unsigned j)
+{
+    const struct umpa_cell *cell = beside(u, i, j, 0, 0);
+    for (int n = 0; n < 9; n++) {
+        const struct umpa_cell *other = beside(u, i, j, n % 3 - 1, n / 3 - 1);
+        if (!other->single || !(fabsf(other->x - cell->x) < AGREE) || !(fabsf(other->y - cell->y) < AGREE))
+            return false;
+    }
+    return true;
+}
+
+/* The start of a cell's pixels, between those of the cells round it. */
+static void fill_map(const struct spk_umpa *u, unsigned i, unsigned j, size_t quantity, float *map)
+{
+    float value[3][3], edge[3], line[CELL_COLUMNS];
+    for (int n = 0; n < 9; n++)
+        memcpy(&value[n / 3][n % 3], (const char *)beside(u, i, j, n % 3 - 1, n / 3 - 1) + quantity,
+               sizeof(float));
+    for (unsigned y = 0; y < CELL_ROWS; y++) {
+        const float at = ((float)y + 0.5f) / CELL_ROWS - 0.5f, part = fabsf(at);
+        const unsigned other = at < 0 ? 0 : 2;
+        for (unsigned n = 0; n < 3; n++)
+            edge[n] = value[1][n] + part * (value[other][n] - value[1][n]);
+        for (unsigned x = 0; x < CELL_COLUMNS / 2; x++) {
+            const float near = ((float)x + 0.5f) / CELL_COLUMNS;
+            line[x] = edge[1] + (0.5f - near) * (edge[0] - edge[1]);
+            line[CELL_COLUMNS / 2 + x] = edge[1] + near * (edge[2] - edge[1]);
+        }
+        memcpy(map + y * u->width, line, sizeof line);
+    }
+}
+
+static void fill_cell(struct spk_umpa *u, unsigned i, unsigned j)
+{
+    static const size_t quantity[PARAMS] = {[PARAM_T] = offsetof(struct umpa_cell, t),
+                                            [PARAM_K] = offsetof(struct umpa_cell, k),
+                                            [PARAM_X] = offsetof(struct umpa_cell, x),
+                                            [PARAM_Y] = offsetof(struct umpa_cell, y)};
+    const size_t x = i * CELL_COLUMNS, y = j * CELL_ROWS;
+    for (unsigned q = 0; q < PARAMS; q++) {
+        const bool tied = q == PARAM_K && !u->config.dark_field;
+        fill_map(u, i, j, quantity[tied ? PARAM_T : q], u->param[q] + y * u->width + x);
+    }
+    for (unsigned row = 0; row < CELL_ROWS; row++)
+        memset(u->cost + (y + row) * u->pitch + x, 0, CELL_COLUMNS * sizeof *u->cost);
+}
+
+static void settle_row(void *context, unsigned task, unsigned worker)
+{
+    (void)worker;
+    struct spk_umpa *u = context;
+    for (unsigned i = 0; i < umpa_cells_across(u); i++) {
+        struct umpa_cell *cell = u->cell + (size_t)task * umpa_cells_across(u) + i;
+        cell->plain = agrees(u, i, task);
+        if (cell->plain)
+            fill_cell(u, i, task);
+    }
+}
+
+void umpa_cells(struct spk_umpa *u)
+{
+    const unsigned across = (u->width + STRIP_COLUMNS - 1) / STRIP_COLUMNS;
+    spk_team_run(u->team, search_strip, u, across * ((u->height + STRIP_ROWS - 1) / STRIP_ROWS));
+    spk_team_run(u->team, settle_row, u, umpa_cells_down(u));
+}
