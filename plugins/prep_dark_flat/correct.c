@@ -14,19 +14,16 @@ struct correction {
     const float *local; /* as out, or NULL */
 };
 
-/* Corrects `count` raw pixels from element `at` of the frame; `values` keeps them as floats. A division costs less than a gain
- * that is read from memory. */
+/* Corrects `count` raw pixels from element `at` of the frame; `values` keeps them as floats. A division costs no more than a
+ * gain that is read from memory. */
 static uint32_t correct_part(const struct correction *c, size_t at, uint32_t count, float *values,
                              float *image)
 {
     const struct spk_prep *prep = c->prep;
-    const float *dark = prep->has_dark ? prep->dark + at : NULL;
-    float gain[CHUNK];
     prep->rows->convert(c->frame->dtype, c->frame->data, at, count, values);
-    if (prep->has_gain)
-        prep->rows->gain(prep->flat + at, dark, prep->floor, gain, count);
-    return prep->rows->correct(values, dark, prep->has_gain ? gain : NULL, c->scale, prep->limit, image,
-                               count);
+    return prep->rows->correct(values, prep->has_dark ? prep->dark + at : NULL,
+                               prep->has_gain ? prep->flat + at : NULL, prep->floor, c->scale, prep->limit,
+                               image, count);
 }
 
 static void correct_row(const struct correction *c, uint32_t y, float *values)

@@ -3,7 +3,7 @@
 
 #include <speckled/num_isa.h>
 
-const struct prep_rows prep_rows_c = {convert, gain, correct, sum, median};
+const struct prep_rows prep_rows_c = {convert, correct, sum, median};
 
 const struct prep_rows *prep_rows_best(void)
 {

@@ -42,20 +42,15 @@ static void convert(enum spk_dtype dtype, const void *data, size_t first, uint32
     }
 }
 
-static void gain(const float *restrict flat, const float *restrict dark, float floor, float *restrict gain,
-                 uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        gain[i] = spk_prep_gain(flat[i], dark ? dark[i] : 0, floor);
-}
-
 static inline __attribute__((always_inline)) uint32_t
-correct_with(const float *restrict values, const float *restrict dark, const float *restrict gain,
-             float scale, float limit, float *restrict image, uint32_t count)
+correct_with(const float *restrict values, const float *restrict dark, const float *restrict flat,
+             float floor, float scale, float limit, float *restrict image, uint32_t count)
 {
     uint32_t usable = 0;
     for (uint32_t i = 0; i < count; i++) {
-        float value = spk_prep_value(values[i], dark ? dark[i] : 0, gain ? gain[i] * scale : scale);
+        float subtract = dark ? dark[i] : 0;
+        float gain = flat ? spk_prep_gain(flat[i], subtract, floor) * scale : scale;
+        float value = spk_prep_value(values[i], subtract, gain);
         image[i] = value;
         usable += spk_prep_usable(values[i], value, limit);
     }
@@ -63,16 +58,16 @@ correct_with(const float *restrict values, const float *restrict dark, const flo
 }
 
 /* One loop for each combination, so that none asks within the loop. */
-static uint32_t correct(const float *values, const float *dark, const float *gain, float scale, float limit,
-                        float *image, uint32_t count)
+static uint32_t correct(const float *values, const float *dark, const float *flat, float floor, float scale,
+                        float limit, float *image, uint32_t count)
 {
-    if (dark && gain)
-        return correct_with(values, dark, gain, scale, limit, image, count);
+    if (dark && flat)
+        return correct_with(values, dark, flat, floor, scale, limit, image, count);
     if (dark)
-        return correct_with(values, dark, NULL, scale, limit, image, count);
-    if (gain)
-        return correct_with(values, NULL, gain, scale, limit, image, count);
-    return correct_with(values, NULL, NULL, scale, limit, image, count);
+        return correct_with(values, dark, NULL, floor, scale, limit, image, count);
+    if (flat)
+        return correct_with(values, NULL, flat, floor, scale, limit, image, count);
+    return correct_with(values, NULL, NULL, floor, scale, limit, image, count);
 }
 
 /* In lanes, so that the additions do not wait for one another. */

@@ -18,32 +18,18 @@ static void check_convert(const struct prep_rows *rows, uint32_t count, uint64_t
     }
 }
 
-static void check_gain(const struct prep_rows *rows, uint32_t count, int fill, uint64_t seed)
-{
-    static float flat[CHECK_MAX], dark[CHECK_MAX];
-    check_fill(flat, count, fill);
-    check_fill(dark, count, fill);
-    for (int which = 0; which < 2; which++) {
-        check_arm(&plain);
-        check_arm(&fast);
-        prep_rows_c.gain(flat, which ? dark : NULL, 0.01f, plain.value, count);
-        rows->gain(flat, which ? dark : NULL, 0.01f, fast.value, count);
-        check_outputs("gain", &plain, &fast, count, 0, seed);
-    }
-}
-
 static void check_correct(const struct prep_rows *rows, uint32_t count, int fill, uint64_t seed)
 {
-    static float values[CHECK_MAX], dark[CHECK_MAX], gain[CHECK_MAX];
+    static float values[CHECK_MAX], dark[CHECK_MAX], flat[CHECK_MAX];
     check_fill(values, count, fill);
     check_fill(dark, count, fill);
-    check_fill(gain, count, fill);
+    check_fill(flat, count, fill);
     for (int which = 0; which < 4; which++) {
-        const float *d = which & 1 ? dark : NULL, *g = which & 2 ? gain : NULL;
+        const float *d = which & 1 ? dark : NULL, *f = which & 2 ? flat : NULL;
         check_arm(&plain);
         check_arm(&fast);
-        uint32_t expected = prep_rows_c.correct(values, d, g, 0.7f, 0.9f, plain.value, count);
-        uint32_t bad = rows->correct(values, d, g, 0.7f, 0.9f, fast.value, count);
+        uint32_t expected = prep_rows_c.correct(values, d, f, 0.1f, 0.7f, 0.9f, plain.value, count);
+        uint32_t bad = rows->correct(values, d, f, 0.1f, 0.7f, 0.9f, fast.value, count);
         CHECK(bad == expected, "%u unusable pixels, plainly %u, seed %llu", bad, expected,
               (unsigned long long)seed);
         check_outputs("correct", &plain, &fast, count, fill == 2 ? 1e30f : 1, seed);
@@ -88,7 +74,6 @@ int main(int argc, char **argv)
     for (uint32_t count = 1; count <= CHECK_MAX - 2; count += count < 70 ? 1 : 257) {
         check_convert(rows, count, seed);
         for (int fill = 0; fill < CHECK_FILLS; fill++) {
-            check_gain(rows, count, fill, seed);
             check_correct(rows, count, fill, seed);
             check_median(rows, count, fill, seed);
             check_sum(rows, count, fill);
