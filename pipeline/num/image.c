@@ -144,3 +144,26 @@ float spk_noise_block(const float *block, const uint8_t *mask, size_t stride, si
         return NAN;
     return (float)(square / (924.0 * 924.0 * mean)); /* 924 = sum of the squared differences */
 }
+
+float spk_slope_block(const float *block, const uint8_t *mask, size_t stride, size_t mask_stride, float limit)
+{
+    enum { SIDE = SPK_NOISE_BLOCK };
+    double square = 0;
+    unsigned count = 0;
+    for (unsigned y = 0; y < SIDE; y++)
+        for (unsigned x = 0; x < SIDE; x++) {
+            const float *p = block + y * stride + x;
+            const uint8_t *m = mask + y * mask_stride + x;
+            if (!*m || !(fabsf(*p) < limit))
+                continue;
+            if (x + 1 < SIDE && m[1] && fabsf(p[1]) < limit) {
+                square += (double)((p[1] - *p) * (p[1] - *p));
+                count++;
+            }
+            if (y + 1 < SIDE && m[mask_stride] && fabsf(p[stride]) < limit) {
+                square += (double)((p[stride] - *p) * (p[stride] - *p));
+                count++;
+            }
+        }
+    return count < SIDE ? NAN : (float)(square / count);
+}

@@ -84,6 +84,7 @@ struct spk_umpa {
     const struct spk_stack *reference;
     float scale;               /* 1 / mean of the reference: all internal numbers are in units of its mean */
     float noise_reference;     /* variance over intensity */
+    float slope_reference;     /* mean-square difference of neighbouring pixels, noise included */
     float *mean;               /* plane: local mean over frames and mean_width */
     uint8_t *reference_usable; /* plane */
     bool reference_whole;      /* every pixel of it is */

@@ -25,6 +25,7 @@ struct scan {
     const struct spk_stack *stack;
     uint8_t *usable;
     float scale;
+    float (*block)(const float *block, const uint8_t *mask, size_t stride, size_t mask_stride, float limit);
 };
 
 static void scan_row(const struct scan *s, unsigned y, struct umpa_block_sum *sum, float *widened)
@@ -70,7 +71,7 @@ static void scan_rows(void *context, unsigned task, unsigned worker)
 
 float umpa_scan(struct spk_umpa *u, const struct spk_stack *stack, uint8_t *usable, float scale)
 {
-    struct scan scan = {u, stack, usable, scale};
+    struct scan scan = {u, stack, usable, scale, NULL};
     spk_team_run(u->team, scan_rows, &scan, umpa_row_tasks(u));
     size_t count = 0;
     for (unsigned i = 0; i < umpa_row_tasks(u); i++)
@@ -79,20 +80,20 @@ float umpa_scan(struct spk_umpa *u, const struct spk_stack *stack, uint8_t *usab
     return spk_median(u->noise, count);
 }
 
-static float noise_block(const struct scan *s, unsigned k, size_t x, size_t y)
+static float look_at_block(const struct scan *s, unsigned k, size_t x, size_t y)
 {
     const struct spk_umpa *u = s->u;
     const size_t width = u->width, at = y * width + x, from = (size_t)k * u->height * width + at;
     const float limit = UMPA_LIMIT / s->scale;
     if (s->stack->data)
-        return spk_noise_block(s->stack->data + from, s->stack->mask + at, width, width, limit);
+        return s->block(s->stack->data + from, s->stack->mask + at, width, width, limit);
     float block[SPK_NOISE_BLOCK * SPK_NOISE_BLOCK];
     for (size_t i = 0; i < SPK_NOISE_BLOCK; i++)
         u->ops->from_half(block + i * SPK_NOISE_BLOCK, s->stack->half + from + i * width, SPK_NOISE_BLOCK);
-    return spk_noise_block(block, s->stack->mask + at, SPK_NOISE_BLOCK, width, limit);
+    return s->block(block, s->stack->mask + at, SPK_NOISE_BLOCK, width, limit);
 }
 
-static void noise_frame(void *context, unsigned task, unsigned worker)
+static void look_at_frame(void *context, unsigned task, unsigned worker)
 {
     (void)worker;
     const struct scan *s = context;
@@ -108,19 +109,30 @@ static void noise_frame(void *context, unsigned task, unsigned worker)
         for (unsigned i = 0; i < across; i++) {
             size_t y = (size_t)j * (u->height - SPK_NOISE_BLOCK) / (down > 1 ? down - 1 : 1);
             size_t x = (size_t)i * (u->width - SPK_NOISE_BLOCK) / (across > 1 ? across - 1 : 1);
-            value[j * 16 + i] = noise_block(s, u->used[task], x, y);
+            value[j * 16 + i] = look_at_block(s, u->used[task], x, y);
         }
 }
 
-float umpa_noise(struct spk_umpa *u, const struct spk_stack *stack, float scale)
+/* Median over blocks of the used frames. */
+static float typical_block(struct scan *scan)
 {
-    struct scan scan = {u, stack, NULL, scale};
-    spk_team_run(u->team, noise_frame, &scan, u->used_count);
+    struct spk_umpa *u = scan->u;
+    spk_team_run(u->team, look_at_frame, scan, u->used_count);
     size_t count = 0;
     for (size_t i = 0; i < (size_t)u->used_count * UMPA_BLOCKS; i++)
         if (isfinite(u->noise[i]))
             u->noise[count++] = u->noise[i];
-    return spk_median(u->noise, count) * scale;
+    return spk_median(u->noise, count);
+}
+
+float umpa_noise(struct spk_umpa *u, const struct spk_stack *stack, float scale)
+{
+    return typical_block(&(struct scan){u, stack, NULL, scale, spk_noise_block}) * scale;
+}
+
+static float slope(struct spk_umpa *u, const struct spk_stack *stack, float scale)
+{
+    return typical_block(&(struct scan){u, stack, NULL, scale, spk_slope_block}) * scale * scale;
 }
 
 /* Mean over frames of the usable values, and their number. */
@@ -316,6 +328,7 @@ void umpa_prepare_reference(struct spk_umpa *u)
     for (unsigned y = 0; y < u->height; y++)
         u->reference_whole &= !memchr(u->reference_usable + y * u->pitch, 0, u->width);
     u->noise_reference = umpa_noise(u, u->reference, u->scale);
+    u->slope_reference = slope(u, u->reference, u->scale);
 
     struct smoothing smoothing = {.u = u};
     smoothing.radius = spk_window_gauss(smoothing.weight, (float)u->config.mean_width, UMPA_TAPS_MAX / 2);

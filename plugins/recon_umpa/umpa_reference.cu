@@ -85,6 +85,18 @@ static __device__ inline bool any_of_seven(const uint8_t *p, int step)
     return p[0] | p[step] | p[2 * step] | p[3 * step] | p[4 * step] | p[5 * step] | p[6 * step];
 }
 
+/* The first pixel of this block of threads' block of pixels; false when there is none. */
+static __device__ inline bool place_of_block(const struct umpa_there &u, int *x0, int *y0)
+{
+    enum { SIDE = SPK_NOISE_BLOCK };
+    const int i = (int)blockIdx.x % 16, j = (int)blockIdx.x / 16;
+    const int across = u.width / SIDE < 16 ? u.width / SIDE : 16;
+    const int down = u.height / SIDE < 16 ? u.height / SIDE : 16;
+    *x0 = i * (u.width - SIDE) / (across > 1 ? across - 1 : 1);
+    *y0 = j * (u.height - SIDE) / (down > 1 ? down - 1 : 1);
+    return i < across && j < down;
+}
+
 /* As spk_noise_block(), a block of pixels a block of threads; NAN where there is none. */
 __global__ void noise_block(struct umpa_there u, struct umpa_planes data, const uint8_t *mask)
 {
@@ -92,16 +104,14 @@ __global__ void noise_block(struct umpa_there u, struct umpa_planes data, const 
     SPK_SHARED(double, part);
     float *block = (float *)(part + 32), *line = block + IN * IN;
     uint8_t *off = (uint8_t *)(line + IN * OUT), *wrong = off + IN * IN;
-    const int thread = (int)threadIdx.x, i = (int)blockIdx.x % 16, j = (int)blockIdx.x / 16;
-    const int across = u.width / IN < 16 ? u.width / IN : 16, down = u.height / IN < 16 ? u.height / IN : 16;
+    const int thread = (int)threadIdx.x;
+    int x0, y0;
     float *to = u.values + (size_t)blockIdx.y * UMPA_THERE_BLOCKS + blockIdx.x;
-    if (i >= across || j >= down) {
+    if (!place_of_block(u, &x0, &y0)) {
         if (thread == 0)
             *to = NAN;
         return;
     }
-    const int x0 = i * (u.width - IN) / (across > 1 ? across - 1 : 1);
-    const int y0 = j * (u.height - IN) / (down > 1 ? down - 1 : 1);
     for (int t = thread; t < IN * IN; t += THREADS) {
         size_t at = (size_t)(y0 + t / IN) * (size_t)u.width + (size_t)(x0 + t % IN);
         block[t] = umpa_value(data, (size_t)u.used[blockIdx.y] * pixels(u) + at);
@@ -121,6 +131,41 @@ __global__ void noise_block(struct umpa_there u, struct umpa_planes data, const 
         *to = count >= OUT && mean > 0 ? (float)(square / (924.0 * 924.0 * mean)) : NAN;
 }
 
+/* As spk_slope_block(), a block of pixels a block of threads; NAN where there is none. */
+__global__ void slope_block(struct umpa_there u, struct umpa_planes data, const uint8_t *mask)
+{
+    enum { SIDE = SPK_NOISE_BLOCK };
+    SPK_SHARED(double, part);
+    float *block = (float *)(part + 32);
+    uint8_t *good = (uint8_t *)(block + SIDE * SIDE);
+    int x0, y0;
+    float *to = u.values + (size_t)blockIdx.y * UMPA_THERE_BLOCKS + blockIdx.x;
+    if (!place_of_block(u, &x0, &y0)) {
+        if (threadIdx.x == 0)
+            *to = NAN;
+        return;
+    }
+    for (int t = (int)threadIdx.x; t < SIDE * SIDE; t += THREADS) {
+        size_t at = (size_t)(y0 + t / SIDE) * (size_t)u.width + (size_t)(x0 + t % SIDE);
+        block[t] = umpa_value(data, (size_t)u.used[blockIdx.y] * pixels(u) + at);
+        good[t] = counts(block[t], u.numbers->scale, mask[at]);
+    }
+    __syncthreads();
+    double square = 0, count = 0;
+    for (int t = (int)threadIdx.x; t < SIDE * SIDE; t += THREADS) {
+        const bool right = t % SIDE + 1 < SIDE && good[t] && good[t + 1];
+        const bool below = t / SIDE + 1 < SIDE && good[t] && good[t + SIDE];
+        const float across = right ? block[t + 1] - block[t] : 0,
+                    down = below ? block[t + SIDE] - block[t] : 0;
+        square += (double)(across * across) + (double)(down * down);
+        count += right + below;
+    }
+    square = spk_block_sum(square, part);
+    count = spk_block_sum(count, part);
+    if (threadIdx.x == 0)
+        *to = count >= SIDE ? (float)(square / count) : NAN;
+}
+
 /* Order of floats as order of unsigned numbers. */
 static __device__ inline uint32_t rank_key(float value)
 {
@@ -137,7 +182,7 @@ static __device__ inline float key_value(uint32_t key)
     return value;
 }
 
-enum number { SCALE, NOISE_REFERENCE, LEVEL, NOISE_SAMPLE };
+enum number { SCALE, NOISE_REFERENCE, SLOPE_REFERENCE, LEVEL, NOISE_SAMPLE };
 
 static __device__ void take_number(const struct umpa_there &u, enum number which, float median)
 {
@@ -147,6 +192,8 @@ static __device__ void take_number(const struct umpa_there &u, enum number which
         n->scale = median > 0 && isfinite(1 / median) ? 1 / median : 1;
     else if (which == LEVEL)
         n->level = fabsf(level) < UMPA_LIMIT ? level : 0;
+    else if (which == SLOPE_REFERENCE)
+        n->slope_reference = level * n->scale;
     else
         *(which == NOISE_REFERENCE ? &n->noise_reference : &n->noise_sample) = level;
 }
@@ -459,6 +506,11 @@ static void run_number(void *stream, const struct umpa_there *u, bool reference,
     if (which == SCALE || which == LEVEL) {
         SPK_LAUNCH(band_mean, (unsigned)count, THREADS, 32 * sizeof(double), stream, *u, data, mask,
                    which == LEVEL, which == LEVEL ? 1 : (int)UMPA_THERE_BAND);
+    } else if (which == SLOPE_REFERENCE) {
+        enum { VALUES = SPK_NOISE_BLOCK * SPK_NOISE_BLOCK };
+        count = u->used_count * UMPA_THERE_BLOCKS;
+        SPK_LAUNCH(slope_block, dim3(UMPA_THERE_BLOCKS, (unsigned)u->used_count), THREADS,
+                   32 * sizeof(double) + VALUES * (sizeof(float) + 1), stream, *u, data, mask);
     } else {
         enum { IN = SPK_NOISE_BLOCK, OUT = NOISE_OUT, FLOATS = IN * IN + IN * OUT };
         count = u->used_count * UMPA_THERE_BLOCKS;
@@ -500,6 +552,7 @@ spk_status spk_umpa_reference_there(void *stream, const void *arguments, struct 
     const struct umpa_there *u = (const struct umpa_there *)arguments;
     run_number(stream, u, true, SCALE);
     run_number(stream, u, true, NOISE_REFERENCE);
+    run_number(stream, u, true, SLOPE_REFERENCE);
     LAUNCH_PIXELS(mark_usable, *u, u->reference, u->reference_mask, u->reference_usable, u->reference_whole);
     run_mean(stream, u);
     run_frames(stream, u);

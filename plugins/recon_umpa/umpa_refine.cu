@@ -322,8 +322,10 @@ __global__ void store_maps(struct umpa_there u)
     u.displacement_x[at] = ux;
     u.displacement_y[at] = uy;
     u.quality_map[at] = u.quality[at];
-    const bool windows = u.window == 0 && !(u.deviation && *u.deviation);
-    u.error_map[at] = (windows ? UMPA_WINDOW_ERROR : 1) * u.error[at];
+    const float inflation = umpa_inflation_px(u.numbers->slope_reference, u.numbers->noise_reference);
+    u.error_map[at] =
+        umpa_error_scale_px(u.window == 0, u.deviation && *u.deviation, (unsigned)u.used_count, inflation) *
+        u.error[at];
     u.valid[at] =
         (uint8_t)spk_match_judge_px(bounds, (float)x, (float)y, t, k, ux, uy, u.cost[at], u.error[at]);
 }

@@ -21,6 +21,7 @@ enum {
 struct umpa_numbers {
     float scale; /* 1 / mean of the reference: all numbers are in units of its mean */
     float noise_reference, level, noise_sample; /* variances over intensity; mean of the sample */
+    float slope_reference;                      /* mean-square difference of neighbouring pixels */
 };
 
 /* [count] planes in float or in binary16; the other address is NULL. */

@@ -167,6 +167,9 @@ static void check_refined(const char *what, struct both *b, const struct spk_ump
     }
     double quality = scene_mean(&b->there, b->there.map[4], RIM) - scene_mean(&b->here, b->here.map[4], RIM);
     CHECK(fabs(quality) < 5e-3, "%s: mean quality differs by %g", what, quality);
+    double error =
+        scene_mean(&b->there, b->there.maps.error, RIM) / scene_mean(&b->here, b->here.maps.error, RIM);
+    CHECK(fabs(error - 1) < 0.05, "%s: mean displacement_error is %g times the processor's", what, error);
 }
 
 static void spoil(struct scene *s)

@@ -23,5 +23,9 @@ float spk_median(float *value, size_t count);
 enum { SPK_NOISE_BLOCK = 22 };
 float spk_noise_block(const float *block, const uint8_t *mask, size_t stride, size_t mask_stride,
                       float limit);
+/* Mean-square difference of neighbouring pixels of such a block, along both axes; noise of variance v adds 2 v. NAN when too little is
+ * left. */
+float spk_slope_block(const float *block, const uint8_t *mask, size_t stride, size_t mask_stride,
+                      float limit);
 
 #endif
