@@ -100,7 +100,7 @@ static spk_status bench_all_methods(const struct settings *settings, const struc
         status = spk_plugin_find(names[i], &plugin, error);
         if (!status)
             status = bench_method(settings, scene, names[i], error);
-        if (status == SPK_UNSUPPORTED) {
+        if (status == SPK_UNSUPPORTED || status == SPK_INVALID) { /* not here; or an option has no default */
             printf("  %s\n", error->text);
             status = SPK_OK;
         }

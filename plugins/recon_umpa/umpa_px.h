@@ -22,7 +22,7 @@
 
 /* Variance that white noise has in the slope of a cubic spline through it, mean over the places between pixels: at a place f along the
  * slope, f' across it, sum of the squared weights of the cardinal spline's derivative at f times that of its values at f'. */
-#define UMPA_SLOPE_NOISE 2.12f
+#define UMPA_SLOPE_NOISE 2.16f
 #define UMPA_INFLATION_MAX 6.0f
 
 /* By how much noise of the reference, which is in its slopes too, makes the matrix of the equations larger than the pattern does:

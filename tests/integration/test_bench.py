@@ -9,7 +9,10 @@ def test_tables():
     code, out, err = run("bench", "--seconds", 0.2, "--size", 128, "--count", 5)
     assert code == 0, err
     assert re.match(r"machine: \d+ processors, \S+", out)
-    for row in re.findall(r"^  recon_\S+(?: +[\d.]+){7}$", out, re.MULTILINE):
+    rows = re.findall(r"^  recon_\S+(?: +[\d.]+){7}$", out, re.MULTILINE)
+    assert {"recon_umpa", "recon_xst", "recon_xsvt", "recon_wxst"} <= {row.split()[0] for row in rows}, out
+    assert "step_px is not set" in out  # recon_xss has no default for it
+    for row in rows:
         sets, sets_per_s, _, _, _, _, error_px = map(float, row.split()[1:])
         assert sets >= 3 and sets_per_s > 0, row
         assert error_px < 0.1 or not row.split()[0] == "recon_umpa", row  # five frames are too few for some methods
