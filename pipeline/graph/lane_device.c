@@ -108,6 +108,16 @@ static void twin_release(struct lane_device *d, struct spk_stack *twin)
     spk_device_release(d->device, (void **)&twin->mask);
 }
 
+/* Whether a stage on the processor may put a stack in place of the sample that a method behind it looks at. */
+static bool may_replace(const struct lane *lane)
+{
+    bool may = false;
+    for (uint32_t i = 0; i < lane->stages; i++)
+        may |= lane->methods >> i > 1 && !(lane->methods >> i & 1) && !lane->device->on[i] &&
+               lane->plugin[i]->stage->process;
+    return may;
+}
+
 static spk_status uploads_allocate(struct lane *lane, struct spk_error *error)
 {
     struct lane_device *d = lane->device;
@@ -179,6 +189,8 @@ spk_status lane_device_allocate(struct lane *lane, struct spk_error *error)
         status = rolling_allocate(lane, error);
     for (int i = 0; i < 2 && !status; i++)
         status = twin_allocate(d, &d->reference[i], &lane->reference[i], error);
+    if (!status && may_replace(lane))
+        status = twin_allocate(d, &d->replaced, &lane->slot[0].stack, error);
     return status ? status : maps_allocate(lane, error);
 }
 
@@ -214,6 +226,7 @@ void lane_device_release(struct lane *lane)
     }
     twin_release(d, &d->reference[0]);
     twin_release(d, &d->reference[1]);
+    twin_release(d, &d->replaced);
     for (int i = 0; i < SPK_MAP_COUNT; i++)
         spk_device_release(d->device, (void **)&d->result.map[i]);
     spk_device_release(d->device, (void **)&d->result.valid);

@@ -207,13 +207,18 @@ spk_status lane_device_fetch(struct lane *lane, struct spk_stack *stack, struct 
     return status;
 }
 
+static spk_status send_stack(struct lane_device *d, const struct spk_stack *twin,
+                             const struct spk_stack *stack, struct spk_error *error)
+{
+    spk_status status = spk_stream_copy(d->work, frame_of(twin, 0), frame_of(stack, 0),
+                                        stack->count * lane_frame_bytes(stack), error);
+    return status ? status : spk_stream_copy(d->work, twin->mask, stack->mask, mask_bytes(stack), error);
+}
+
 spk_status lane_device_send(struct lane *lane, const struct spk_stack *stack, struct spk_error *error)
 {
     struct lane_device *d = lane->device;
-    struct spk_stack *twin = lane_device_twin(lane, stack);
-    spk_status status = spk_stream_copy(d->work, frame_of(twin, 0), frame_of(stack, 0),
-                                        stack->count * lane_frame_bytes(stack), error);
-    status = status ? status : spk_stream_copy(d->work, twin->mask, stack->mask, mask_bytes(stack), error);
+    spk_status status = send_stack(d, lane_device_twin(lane, stack), stack, error);
     return status ? status : spk_stream_wait(d->work, error);
 }
 
@@ -231,8 +236,7 @@ static spk_status move_maps(struct lane_device *d, uint32_t maps, const struct s
 /* One stack on its way through the stages: where its maps are. */
 struct passage {
     struct lane *lane;
-    const struct spk_work *work;  /* on the host */
-    struct spk_work there;        /* on the device */
+    struct spk_work here, there;  /* on the host, on the device */
     struct spk_result *result;    /* on the device */
     bool maps_there, stacks_here; /* where the maps are; whether the host has the stacks too */
     uint32_t maps;                /* that are filled */
@@ -244,12 +248,28 @@ static spk_status come_here(struct passage *p, struct spk_error *error)
     struct lane_device *d = p->lane->device;
     spk_status status = SPK_OK;
     if (!p->stacks_here)
-        status = lane_device_fetch(p->lane, (struct spk_stack *)(uintptr_t)p->work->sample, error);
+        status = lane_device_fetch(p->lane, (struct spk_stack *)(uintptr_t)p->here.sample, error);
     p->stacks_here = true;
     if (!status && p->maps_there)
-        status = move_maps(d, p->maps, p->work->result, p->result, p->pixels, error);
+        status = move_maps(d, p->maps, p->here.result, p->result, p->pixels, error);
     p->maps_there = false;
     return status ? status : spk_stream_wait(d->work, error);
+}
+
+/* A stage on the processor has put a stack of its own in place of the sample, and keeps it until its next call. */
+static spk_status replace_sample(struct passage *p, struct spk_error *error)
+{
+    struct lane_device *d = p->lane->device;
+    struct spk_stack *twin = &d->replaced;
+    const struct spk_stack *stack = p->here.sample;
+    if (!twin->mask || stack->count != twin->count || stack->height != twin->height ||
+        stack->width != twin->width || !stack->half != !twin->half)
+        return spk_fail(error, SPK_INVALID, "it puts a stack of another form in place of the sample");
+    twin->present = stack->present;
+    twin->version = stack->version;
+    p->there.sample = twin;
+    p->there.changed_position = p->here.changed_position;
+    return send_stack(d, twin, stack, error);
 }
 
 static spk_status run_stage(struct passage *p, uint32_t i, struct spk_error *error)
@@ -260,12 +280,13 @@ static spk_status run_stage(struct passage *p, uint32_t i, struct spk_error *err
     if (!stage->process)
         return SPK_OK;
     if (!lane->device->on[i]) {
-        struct spk_work here = *p->work;
+        const struct spk_stack *before = p->here.sample;
         status = come_here(p, error);
-        return status ? status : stage->process(lane->stage[i], &here, error);
+        status = status ? status : stage->process(lane->stage[i], &p->here, error);
+        return status || p->here.sample == before ? status : replace_sample(p, error);
     }
     if (!p->maps_there)
-        status = move_maps(lane->device, p->maps, p->result, p->work->result, p->pixels, error);
+        status = move_maps(lane->device, p->maps, p->result, p->here.result, p->pixels, error);
     p->maps_there = true;
     return status ? status : stage->process(lane->stage[i], &p->there, error);
 }
@@ -281,7 +302,7 @@ static spk_status blank_maps(const struct passage *p, uint32_t maps, struct spk_
             status = spk_stream_fill(p->lane->device->work, p->result->map[i], 0xff,
                                      p->pixels * sizeof(float), error);
         else
-            memset(p->work->result->map[i], 0xff, p->pixels * sizeof(float));
+            memset(p->here.result->map[i], 0xff, p->pixels * sizeof(float));
     }
     return status;
 }
@@ -289,14 +310,14 @@ static spk_status blank_maps(const struct passage *p, uint32_t maps, struct spk_
 static spk_status begin(struct passage *p, struct spk_error *error)
 {
     struct lane_device *d = p->lane->device;
-    struct spk_result *host = p->work->result;
+    struct spk_result *host = p->here.result;
     p->result->height = host->height;
     p->result->width = host->width;
     p->result->geometry = host->geometry;
     p->result->provenance = host->provenance;
-    p->there = *p->work;
-    p->there.sample = fresh_twin(p->lane, p->work->sample);
-    p->there.reference = fresh_twin(p->lane, p->work->reference);
+    p->there = p->here;
+    p->there.sample = fresh_twin(p->lane, p->here.sample);
+    p->there.reference = fresh_twin(p->lane, p->here.reference);
     p->there.result = p->result;
     const struct spk_lane_masks combine = {p->result->valid, p->there.sample->mask, p->there.reference->mask,
                                            p->pixels};
@@ -309,15 +330,15 @@ static spk_status end(struct passage *p, struct spk_error *error)
 {
     struct lane *lane = p->lane;
     struct lane_device *d = lane->device;
-    struct spk_provenance *provenance = &p->work->result->provenance;
+    struct spk_provenance *provenance = &p->here.result->provenance;
     spk_status status = SPK_OK;
     if (p->maps_there)
-        status = move_maps(d, p->maps, p->work->result, p->result, p->pixels, error);
+        status = move_maps(d, p->maps, p->here.result, p->result, p->pixels, error);
     status = status ? status : spk_stream_wait(d->work, error);
     for (uint32_t i = 0; i < lane->stages && !status; i++) {
         status = spk_event_between(d->passed[i], d->passed[i + 1], &provenance->stage_ns[i], error);
         provenance->stage_name[i] = lane->plugin[i]->name;
-        struct spk_work over = *p->work;
+        struct spk_work over = p->here;
         if (!status && d->on[i] && lane->plugin[i]->device_stage->finish)
             lane->plugin[i]->device_stage->finish(lane->stage[i], &over);
         if (!status && lane->plugin[i]->stage->process && lane_runs(lane, i))
@@ -330,7 +351,7 @@ spk_status lane_device_run(struct lane *lane, const struct spk_work *work, struc
 {
     struct lane_device *d = lane->device;
     struct passage p = {.lane = lane,
-                        .work = work,
+                        .here = *work,
                         .result = &d->result,
                         .maps_there = true,
                         .stacks_here = !d->mixed,

@@ -59,9 +59,6 @@ static spk_status prepare(void *self, const struct spk_format *in, struct spk_fo
     struct instance *instance = self;
     (void)out;
     spk_register_destroy(&instance->registration);
-    if (instance->host->device)
-        return spk_fail(error, SPK_UNSUPPORTED,
-                        "it has no code for a device: leave it out or set pipeline.device to cpu");
     return spk_register_create(&instance->registration, &instance->config, in->count, in->height, in->width,
                                instance->host->team, error);
 }
