@@ -32,6 +32,11 @@ static void frames_row(float *sum, float *square, const float *a, size_t plane, 
     }
 }
 
+static void mean_row(const struct spk_mean_row *r)
+{
+    mean_loop(r);
+}
+
 static void taps_row(float *out, const float *in, size_t step, const float *weight, unsigned count,
                      unsigned width)
 {

@@ -135,7 +135,7 @@ static inline void mean_pixels(const struct spk_mean_row *r, const bool checked)
     }
 }
 
-static void mean_row(const struct spk_mean_row *r)
+static inline void mean_loop(const struct spk_mean_row *r)
 {
     if (r->reference_usable)
         mean_pixels(r, true);

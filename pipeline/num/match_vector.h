@@ -190,6 +190,7 @@ static void taps_row(float *out, const float *in, size_t step, const float *weig
         for (unsigned x = 0; x < width; x += LANES) {                                                        \
             const vec after = DOWN_##count(in + x + LANES), after_four = FOUR(here, after);                  \
             (void)after_four;                                                                                \
+            __builtin_prefetch(in + x + LANES + ((count) + 1) * pitch);                                      \
             store(out + x, ACROSS_##count);                                                                  \
             here = after;                                                                                    \
         }                                                                                                    \
@@ -218,6 +219,61 @@ static void window_rows(float *out, size_t out_pitch, const float *in, size_t in
             taps_row(row, in, in_pitch, weight, count, wide);
             taps_row(out, row, 1, weight, count, width);
         }
+}
+
+typedef int32_t ivec __attribute__((vector_size(LANES * sizeof(int32_t))));
+typedef uint8_t octets __attribute__((vector_size(LANES)));
+
+static inline vec gather(const float *from, ivec at)
+{
+#if LANES == 16
+    return (vec)_mm512_i32gather_ps((__m512i)at, from, 4);
+#else
+    return (vec)_mm256_i32gather_ps(from, (__m256i)at, 4);
+#endif
+}
+
+/* spk_match_mean_px() of the pixels i to i + LANES - 1, all of the reference usable. */
+static inline void mean_vector(const struct spk_mean_row *r, unsigned i)
+{
+    const int32_t pitch = (int32_t)r->pitch, last_x = (int32_t)r->width - 1, last_y = (int32_t)r->height - 1;
+    float column[LANES];
+    octets usable;
+    for (unsigned l = 0; l < LANES; l++)
+        column[l] = (float)(r->x + i + l);
+    memcpy(&usable, r->usable + i, sizeof usable);
+    vec x = load(column) - load(r->ux + i), y = (float)r->y - load(r->uy + i);
+    const ivec inside = (x >= 0) & (x <= (float)last_x) & (y >= 0) & (y <= (float)last_y);
+    x = (vec)((ivec)x & inside);
+    y = (vec)((ivec)y & inside);
+    const ivec ix = __builtin_convertvector(x, ivec), iy = __builtin_convertvector(y, ivec);
+    const ivec at = iy * pitch + ix, right = (ix < last_x) & 1, down = (iy < last_y) & pitch;
+    const vec fx = x - __builtin_convertvector(ix, vec), fy = y - __builtin_convertvector(iy, vec);
+    const vec a = gather(r->mean, at), b = gather(r->mean, at + right);
+    const vec c = gather(r->mean, at + down), d = gather(r->mean, at + down + right);
+    const vec top = a + fx * (b - a), low = c + fx * (d - c);
+    store(r->value + i, top + fy * (low - top));
+    store(r->slope_x + i, (1 - fy) * (b - a) + fy * (d - c));
+    store(r->slope_y + i, low - top);
+    store(r->weight + i, __builtin_convertvector(inside & __builtin_convertvector(usable, ivec) & 1, vec));
+}
+
+static void mean_row(const struct spk_mean_row *r)
+{
+    unsigned i = 0;
+    for (; !r->reference_usable && i + LANES <= r->count; i += LANES)
+        mean_vector(r, i);
+    struct spk_mean_row rest = *r;
+    rest.x += i;
+    rest.count -= i;
+    rest.usable += i;
+    rest.ux += i;
+    rest.uy += i;
+    rest.value += i;
+    rest.slope_x += i;
+    rest.slope_y += i;
+    rest.weight += i;
+    mean_loop(&rest);
 }
 
 enum { CELL_FRAMES = 8, CELL_VALUES = 3 }; /* of a turn: their values stay in the first cache */

@@ -363,10 +363,14 @@ static void halve_piece(const struct piece *p)
     for (unsigned l = 0; l + 1 < UMPA_LEVELS; l++) {
         const struct umpa_level *from = &u->equations[l], *to = &u->equations[l + 1];
         unsigned first = p->x0 >> (l + 1), rest = to->width - first, count = COLUMNS >> (l + 1);
-        for (unsigned y = p->y0 >> l; y < from->height && y < (p->y0 + ROWS) >> l; y += 2)
+        for (unsigned y = p->y0 >> l; y < from->height && y < (p->y0 + ROWS) >> l; y += 2) {
+            const float *above = umpa_normal(from, 0, y, 2 * first),
+                        *below = umpa_normal(from, 0, y + 1, 2 * first);
+            float *out = umpa_normal(to, 0, y / 2, first);
             for (unsigned q = 0; q < SPK_NORMALS; q++)
-                u->ops->halve(umpa_normal(to, q, y / 2, first), umpa_normal(from, q, y, 2 * first),
-                              umpa_normal(from, q, y + 1, 2 * first), rest < count ? rest : count);
+                u->ops->halve(out + q * to->plane, above + q * from->plane, below + q * from->plane,
+                              rest < count ? rest : count);
+        }
     }
 }
 

@@ -90,8 +90,10 @@ static void repeat_row(const struct umpa_level *level, unsigned y, unsigned x, u
 {
     const unsigned row = y % level->rows;
     const size_t turn = level->rows * level->pitch;
-    for (unsigned q = 0; q < SPK_NORMALS; q++) {
-        float *from = umpa_normal(level, q, y, x);
+    if (row >= UMPA_MARGIN && row + UMPA_MARGIN < level->rows)
+        return;
+    float *from = umpa_normal(level, 0, y, x);
+    for (unsigned q = 0; q < SPK_NORMALS; q++, from += level->plane) {
         if (row < UMPA_MARGIN)
             memcpy(from + turn, from, count * sizeof *from);
         if (row + UMPA_MARGIN >= level->rows)

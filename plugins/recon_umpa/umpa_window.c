@@ -167,16 +167,26 @@ static void keep_row(const struct pane *p, unsigned rung, unsigned y)
                p->found + i * p->columns, p->columns * sizeof(float));
 }
 
+/* Rungs of a level to smooth for: up to the last that counts, and all of the first level's, where the quality is taken from. */
+static unsigned rungs_to_make(const struct spk_umpa *u, unsigned level)
+{
+    unsigned rungs = UMPA_RUNGS;
+    while (level && rungs && !umpa_rung_counts(level, rungs - 1, u->used_count))
+        rungs--;
+    return rungs;
+}
+
 /* The rungs of one level under a pane; true when the ladder has begun. */
 static bool climb_level(struct pane *p, unsigned l)
 {
+    const unsigned rungs = rungs_to_make(p->u, l);
     unsigned margin = 0;
-    for (unsigned r = 0; r < UMPA_RUNGS; r++)
+    for (unsigned r = 0; r < rungs; r++)
         margin += umpa_rung(l, r).radius;
     const float *from = umpa_normal(p->level, 0, p->y0, p->x0) - margin * (p->level->pitch + 1);
     size_t pitch = p->level->pitch, plane = p->level->plane;
     bool begun = false;
-    for (unsigned r = 0; r < UMPA_RUNGS; r++) {
+    for (unsigned r = 0; r < rungs; r++) {
         const unsigned radius = umpa_rung(l, r).radius;
         const float spread = umpa_rung_spread(l, r);
         float weight[2 * UMPA_RUNG_RADIUS_MAX + 1], *to = p->smooth[r & 1];
