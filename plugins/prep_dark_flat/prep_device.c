@@ -52,16 +52,17 @@ spk_status spk_prep_device_create(struct spk_prep_device **out, struct spk_prep 
                                   struct spk_error *error)
 {
     *out = NULL;
+    const spk_device_operation correct = spk_device_find(device, "spk_prep_correct_there");
+    if (!correct)
+        return spk_fail(error, SPK_UNSUPPORTED, "the device's module lacks spk_prep_correct_there");
     struct spk_prep_device *d = calloc(1, sizeof *d);
     if (!d)
         return spk_fail(error, SPK_NOMEM, "no memory");
     d->prep = prep;
     d->device = device;
     d->stream = stream;
-    d->correct = spk_device_find(device, "spk_prep_correct_there");
-    spk_status status =
-        d->correct ? allocate(d, error)
-                   : spk_fail(error, SPK_UNSUPPORTED, "the device's module lacks spk_prep_correct_there");
+    d->correct = correct;
+    spk_status status = allocate(d, error);
     if (!status && prep->has_now)
         status = spk_stream_copy(stream, d->local_now, prep->local_now, out_bytes(prep), error);
     status = status ? status : spk_prep_device_update(d, error);
