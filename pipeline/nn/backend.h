@@ -39,7 +39,8 @@ struct nn_context; /* what a backend keeps for a network */
 
 struct nn_backend {
     const char *name;
-    spk_status (*open)(struct nn_context **context, struct spk_team *team, enum spk_nn_precision precision,
+    bool reads_planes; /* what a chain reads is gathered only where it is made in the strip */
+    spk_status (*open)(struct nn_context **context, const struct spk_nn_config *config,
                        struct spk_error *error);
     void (*close)(struct nn_context **context);
     /* Lays out the weights and makes what every kind of strip needs; sets chain->scratch_bytes and adds what it allocated to
@@ -51,11 +52,11 @@ struct nn_backend {
     /* Memory is there: worker w works in scratch + w * stride, its gathered input first. */
     spk_status (*bind)(struct nn_context *context, struct nn_chain *chain, unsigned char *scratch,
                        size_t stride, unsigned workers, struct spk_error *error);
-    /* [lane's team] Allocates nothing of its own. */
+    /* [lane's team] Allocates nothing of its own. NULL: there.c runs the network. */
     spk_status (*run)(struct nn_context *context, struct nn_chain *chain, unsigned strip, unsigned worker);
 };
 
-extern const struct nn_backend nn_backend_c;
+extern const struct nn_backend nn_backend_c, nn_backend_there;
 #ifdef SPK_NN_HAVE_ONEDNN
 extern const struct nn_backend nn_backend_onednn;
 bool nn_onednn_has(enum spk_nn_precision precision);

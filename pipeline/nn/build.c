@@ -26,12 +26,14 @@ void spk_nn_destroy(struct spk_nn **address)
         nn_chain_destroy(nn, &nn->step[i].chain);
     if (nn->context)
         nn->backend->close(&nn->context);
-    for (unsigned i = 0; i < nn->nodes; i++)
+    for (unsigned i = 0; i < nn->nodes; i++) {
         free(nn->node[i].own_weight);
+        nn_memory_give(nn, &nn->node[i].there_weight);
+    }
     free(nn->node);
     free(nn->step);
-    free(nn->arena);
-    free(nn->scratch);
+    nn_memory_give(nn, &nn->arena);
+    nn_memory_give(nn, &nn->scratch);
     free(nn);
     *address = NULL;
 }

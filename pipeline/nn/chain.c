@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const size_t device_bytes = (size_t)2 << 30;
+
 enum {
     STRIPS_A_WORKER = 6, /* tried at most, to spread rows evenly */
     WORKER_BYTES =
@@ -175,14 +177,28 @@ static void find_kinds(struct nn_chain *chain)
     }
 }
 
+static size_t own_budget(const struct spk_nn *nn)
+{
+    return nn->device ? device_bytes : (size_t)WORKER_BYTES * nn->workers;
+}
+
+/* Channels that are laid out anew in each strip. */
+static size_t gathered(const struct spk_nn *nn, const struct nn_chain *chain)
+{
+    size_t channels = 0;
+    for (unsigned i = 0; i < chain->sources; i++)
+        if (chain->source[i].made || !nn->backend->reads_planes)
+            channels += nn->node[chain->source[i].node].shape.channels;
+    return channels;
+}
+
 spk_status nn_chain_plan(struct spk_nn *nn, struct nn_chain *chain, size_t budget, struct spk_error *error)
 {
     uint32_t height = chain->height[chain->layers];
     struct nn_span *trial = calloc(chain->layers, sizeof *trial);
     if (!trial)
         return no_memory(nn, error);
-    uint32_t rows =
-        choose_rows(chain, nn->workers, budget ? budget : (size_t)WORKER_BYTES * nn->workers, trial);
+    uint32_t rows = choose_rows(chain, nn->workers, budget ? budget : own_budget(nn), trial);
     if (!rows && !budget)
         rows = choose_rows(chain, nn->workers, 0, trial);
     free(trial);
@@ -203,7 +219,7 @@ spk_status nn_chain_plan(struct spk_nn *nn, struct nn_chain *chain, size_t budge
         most = span->in_rows > most ? span->in_rows : most;
     }
     find_kinds(chain);
-    chain->gather_bytes = nn_round_up(sizeof(float) * chain->layer[0].inputs * most * chain->width[0] + 64);
+    chain->gather_bytes = nn_round_up(sizeof(float) * gathered(nn, chain) * most * chain->width[0] + 64);
     return nn->backend->create(nn->context, chain, &nn->backend_bytes, error);
 }
 
@@ -234,7 +250,7 @@ static void make_source(const struct spk_nn *nn, const struct nn_node *node, con
 static void gather(const struct spk_nn *nn, const struct nn_chain *chain, const struct nn_span *span,
                    unsigned worker)
 {
-    float *to = (float *)(void *)(nn->scratch + worker * nn->scratch_bytes);
+    float *to = (float *)(void *)((unsigned char *)nn->scratch + worker * nn->scratch_bytes);
     size_t plane = (size_t)span->in_rows * chain->width[0];
     for (unsigned i = 0; i < chain->sources; i++) {
         const struct nn_node *node = &nn->node[chain->source[i].node];

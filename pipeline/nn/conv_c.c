@@ -41,11 +41,10 @@ static size_t buffer_floats(const struct nn_chain *chain, const struct nn_span *
     return layer->inputs * rows * (chain->width[i] + 2 * (size_t)pad_of(layer)) + 2 * BLOCK + 64;
 }
 
-static spk_status open_context(struct nn_context **context, struct spk_team *team,
-                               enum spk_nn_precision precision, struct spk_error *error)
+static spk_status open_context(struct nn_context **context, const struct spk_nn_config *config,
+                               struct spk_error *error)
 {
-    (void)team;
-    (void)precision;
+    (void)config;
     *context = calloc(1, sizeof **context);
     return *context ? SPK_OK : spk_fail(error, SPK_NOMEM, "no memory");
 }

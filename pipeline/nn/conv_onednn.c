@@ -60,20 +60,21 @@ static void close_context(struct nn_context **address)
     *address = NULL;
 }
 
-static spk_status open_context(struct nn_context **out, struct spk_team *team,
-                               enum spk_nn_precision precision, struct spk_error *error)
+static spk_status open_context(struct nn_context **out, const struct spk_nn_config *config,
+                               struct spk_error *error)
 {
+    const unsigned workers = spk_team_size(config->team);
     struct nn_context *context = *out = calloc(1, sizeof *context);
     if (context)
-        context->stream = calloc(spk_team_size(team), sizeof(dnnl_stream_t));
+        context->stream = calloc(workers, sizeof(dnnl_stream_t));
     if (!context || !context->stream) {
         close_context(out);
         return spk_fail(error, SPK_NOMEM, "no memory for oneDNN");
     }
-    context->workers = spk_team_size(team);
-    context->precision = precision;
+    context->workers = workers;
+    context->precision = config->precision;
     struct meeting meeting = {.size = context->workers};
-    spk_team_run(team, meet, &meeting, context->workers);
+    spk_team_run(config->team, meet, &meeting, context->workers);
     dnnl_status_t status = dnnl_engine_create(&context->engine, dnnl_cpu, 0);
     for (unsigned w = 0; !status && w < context->workers; w++)
         status = dnnl_stream_create(&context->stream[w], context->engine, dnnl_stream_default_flags);

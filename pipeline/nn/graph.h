@@ -2,6 +2,7 @@
 #ifndef SPK_NN_GRAPH_H
 #define SPK_NN_GRAPH_H
 
+#include <speckled/device.h>
 #include <speckled/nn.h>
 
 #include "backend.h"
@@ -24,10 +25,14 @@ struct nn_node {
     int input[SPK_NN_JOIN_MAX];
     bool kept, lent;
     char name[SPK_NN_NAME_SIZE];
-    struct nn_layer layer; /* NN_CONV */
-    nn_rows_function rows; /* NN_ROWS */
+    struct nn_layer layer;       /* NN_CONV */
+    enum nn_operation operation; /* NN_ROWS, NN_JOIN */
+    nn_rows_function rows;
     struct nn_rows_form form;
-    float *own_weight; /* of a depthwise layer */
+    float *own_weight;          /* of a depthwise layer */
+    const char *there_name;     /* of a layer of the caller's own, on a device */
+    spk_device_operation there; /* while prepared on a device */
+    void *there_weight;         /* the depthwise layer's, there */
 
     /* set by the plan */
     unsigned readers;
@@ -58,14 +63,16 @@ struct spk_nn {
     bool prepared;
 
     struct spk_team *team;
+    struct spk_device *device; /* NULL: the processor */
+    struct spk_stream *stream;
     unsigned workers;
     const struct nn_backend *backend;
     struct nn_context *context; /* the backend's */
     struct nn_step *step;
     unsigned steps;
-    float *arena;
+    void *arena;
     size_t arena_floats;
-    unsigned char *scratch; /* [workers][scratch_bytes] */
+    void *scratch; /* [workers][scratch_bytes] */
     size_t scratch_bytes, backend_bytes;
     SPK_ATOMIC(int) failed; /* spk_status of a strip */
 };
@@ -84,5 +91,12 @@ void nn_chain_destroy(const struct spk_nn *nn, struct nn_chain **chain);
 spk_status nn_chain_plan(struct spk_nn *nn, struct nn_chain *chain, size_t budget, struct spk_error *error);
 spk_status nn_chain_bind(struct spk_nn *nn, struct nn_chain *chain, struct spk_error *error);
 void nn_chain_run(struct spk_nn *nn, struct nn_chain *chain);
+/* memory.c: memory of zeros where the network runs, 64-byte aligned; `what` it is for. */
+spk_status nn_memory_take(const struct spk_nn *nn, const char *what, size_t bytes, void **memory,
+                          struct spk_error *error);
+void nn_memory_give(const struct spk_nn *nn, void **memory);
+/* there.c: a network on a device. Preparing is done once tensors have their places and chains their strips. */
+spk_status nn_there_prepare(struct spk_nn *nn, struct spk_error *error);
+spk_status nn_there_run(struct spk_nn *nn, unsigned part, struct spk_error *error);
 
 #endif

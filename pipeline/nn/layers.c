@@ -4,46 +4,36 @@
 #include <stdio.h>
 #include <string.h>
 
-enum nn_operation {
-    POOL,
-    UPSAMPLE,
-    RESIZE,
-    WARP,
-    COST_VOLUME,
-    CORRELATION,
-    MEAN,
-    DEVIATION,
-    ADD,
-    MULTIPLY,
-    DEPTHWISE
-};
-
 static nn_rows_function function_of(enum nn_operation operation)
 {
     const struct nn_rows_ops *ops = nn_rows_ops(spk_isa_best());
     switch (operation) {
-    case POOL:
+    case NN_POOL:
         return ops->pool;
-    case UPSAMPLE:
+    case NN_UPSAMPLE:
         return ops->upsample;
-    case RESIZE:
+    case NN_RESIZE:
         return ops->resize;
-    case WARP:
+    case NN_WARP:
         return ops->warp;
-    case COST_VOLUME:
+    case NN_COST_VOLUME:
         return ops->cost_volume;
-    case CORRELATION:
+    case NN_CORRELATION:
         return ops->correlation;
-    case MEAN:
+    case NN_MEAN:
         return ops->mean;
-    case DEVIATION:
+    case NN_DEVIATION:
         return ops->deviation;
-    case ADD:
+    case NN_ADD:
         return ops->add;
-    case MULTIPLY:
+    case NN_MULTIPLY:
         return ops->multiply;
-    case DEPTHWISE:
+    case NN_DEPTHWISE:
         return ops->depthwise;
+    case NN_JOINED:
+        return ops->join;
+    case NN_CUSTOM:
+        break;
     }
     return NULL;
 }
@@ -54,6 +44,7 @@ static int append(struct spk_nn *nn, enum nn_operation operation, const int *inp
     struct nn_node *node = nn_node_append(nn, NN_ROWS, inputs, count, shape);
     if (!node)
         return -1;
+    node->operation = operation;
     node->rows = function_of(operation);
     node->form = *form;
     return (int)nn->nodes - 1;
@@ -77,14 +68,15 @@ int spk_nn_join(struct spk_nn *nn, const int *inputs, unsigned count)
     struct nn_node *node = nn_node_append(nn, NN_JOIN, inputs, count, &shape);
     if (!node)
         return -1;
-    node->rows = nn_rows_ops(spk_isa_best())->join;
+    node->operation = NN_JOINED;
+    node->rows = function_of(NN_JOINED);
     return (int)nn->nodes - 1;
 }
 
 int spk_nn_depthwise(struct spk_nn *nn, int input, const char *name)
 {
     struct spk_nn_shape shape = spk_nn_shape_of(nn, input);
-    int tensor = append(nn, DEPTHWISE, &input, 1, &shape, &(struct nn_rows_form){0});
+    int tensor = append(nn, NN_DEPTHWISE, &input, 1, &shape, &(struct nn_rows_form){0});
     if (tensor >= 0)
         snprintf(nn->node[tensor].name, sizeof nn->node[tensor].name, "%s", name);
     return tensor;
@@ -98,7 +90,7 @@ int spk_nn_pool(struct spk_nn *nn, int input, unsigned factor, bool maximum)
                           shape.width, factor);
     shape.height /= factor;
     shape.width /= factor;
-    return append(nn, POOL, &input, 1, &shape, &(struct nn_rows_form){.factor = factor, .flag = maximum});
+    return append(nn, NN_POOL, &input, 1, &shape, &(struct nn_rows_form){.factor = factor, .flag = maximum});
 }
 
 int spk_nn_upsample(struct spk_nn *nn, int input, unsigned factor, float gain)
@@ -108,7 +100,7 @@ int spk_nn_upsample(struct spk_nn *nn, int input, unsigned factor, float gain)
         return nn_mistake(nn, SPK_INVALID, "layer %u enlarges by %u", nn->nodes, factor);
     shape.height *= factor;
     shape.width *= factor;
-    return append(nn, UPSAMPLE, &input, 1, &shape, &(struct nn_rows_form){.factor = factor, .gain = gain});
+    return append(nn, NN_UPSAMPLE, &input, 1, &shape, &(struct nn_rows_form){.factor = factor, .gain = gain});
 }
 
 int spk_nn_resize(struct spk_nn *nn, int input, uint32_t height, uint32_t width, bool corners, float gain)
@@ -116,7 +108,7 @@ int spk_nn_resize(struct spk_nn *nn, int input, uint32_t height, uint32_t width,
     struct spk_nn_shape shape = spk_nn_shape_of(nn, input);
     shape.height = height;
     shape.width = width;
-    return append(nn, RESIZE, &input, 1, &shape,
+    return append(nn, NN_RESIZE, &input, 1, &shape,
                   &(struct nn_rows_form){.flag = corners, .gain = gain, .height = height});
 }
 
@@ -126,7 +118,7 @@ int spk_nn_warp(struct spk_nn *nn, int image, int flow)
     if (by.channels != 2 || !same_image(shape, by))
         return nn_mistake(nn, SPK_INVALID, "layer %u warps %u x %u pixels by a flow of %u x %u x %u",
                           nn->nodes, shape.height, shape.width, by.channels, by.height, by.width);
-    return append(nn, WARP, (const int[]){image, flow}, 2, &shape, &(struct nn_rows_form){0});
+    return append(nn, NN_WARP, (const int[]){image, flow}, 2, &shape, &(struct nn_rows_form){0});
 }
 
 int spk_nn_cost_volume(struct spk_nn *nn, int a, int b, unsigned radius, float slope)
@@ -137,7 +129,7 @@ int spk_nn_cost_volume(struct spk_nn *nn, int a, int b, unsigned radius, float s
                           shape.channels, shape.height, shape.width, other.channels, other.height,
                           other.width);
     shape.channels = (2 * radius + 1) * (2 * radius + 1);
-    return append(nn, COST_VOLUME, (const int[]){a, b}, 2, &shape,
+    return append(nn, NN_COST_VOLUME, (const int[]){a, b}, 2, &shape,
                   &(struct nn_rows_form){.radius = radius, .slope = slope});
 }
 
@@ -149,14 +141,15 @@ int spk_nn_correlation(struct spk_nn *nn, int a, int b, unsigned radius)
                           shape.channels, shape.height, shape.width, other.channels, other.height,
                           other.width);
     shape.channels = shape.channels ? 1 : 0;
-    return append(nn, CORRELATION, (const int[]){a, b}, 2, &shape, &(struct nn_rows_form){.radius = radius});
+    return append(nn, NN_CORRELATION, (const int[]){a, b}, 2, &shape,
+                  &(struct nn_rows_form){.radius = radius});
 }
 
 int spk_nn_mean(struct spk_nn *nn, int input)
 {
     struct spk_nn_shape shape = spk_nn_shape_of(nn, input);
     shape.channels = shape.channels ? 1 : 0;
-    return append(nn, MEAN, &input, 1, &shape, &(struct nn_rows_form){0});
+    return append(nn, NN_MEAN, &input, 1, &shape, &(struct nn_rows_form){0});
 }
 
 int spk_nn_deviation(struct spk_nn *nn, int input, bool unbiased)
@@ -165,7 +158,7 @@ int spk_nn_deviation(struct spk_nn *nn, int input, bool unbiased)
     if (unbiased && shape.channels < 2)
         return nn_mistake(nn, SPK_INVALID, "layer %u: one channel has no unbiased deviation", nn->nodes);
     shape.channels = shape.channels ? 1 : 0;
-    return append(nn, DEVIATION, &input, 1, &shape, &(struct nn_rows_form){.flag = unbiased});
+    return append(nn, NN_DEVIATION, &input, 1, &shape, &(struct nn_rows_form){.flag = unbiased});
 }
 
 static int pairwise(struct spk_nn *nn, enum nn_operation operation, int a, int b)
@@ -180,12 +173,12 @@ static int pairwise(struct spk_nn *nn, enum nn_operation operation, int a, int b
 
 int spk_nn_add(struct spk_nn *nn, int a, int b)
 {
-    return pairwise(nn, ADD, a, b);
+    return pairwise(nn, NN_ADD, a, b);
 }
 
 int spk_nn_multiply(struct spk_nn *nn, int a, int b)
 {
-    return pairwise(nn, MULTIPLY, a, b);
+    return pairwise(nn, NN_MULTIPLY, a, b);
 }
 
 static void call(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
@@ -199,7 +192,17 @@ int spk_nn_custom(struct spk_nn *nn, const int *inputs, unsigned count, const st
     struct nn_node *node = nn_node_append(nn, NN_ROWS, inputs, count, shape);
     if (!node)
         return -1;
+    node->operation = NN_CUSTOM;
     node->rows = call;
     node->form = (struct nn_rows_form){.function = rows, .context = context};
     return (int)nn->nodes - 1;
+}
+
+void spk_nn_there(struct spk_nn *nn, int tensor, const char *operation)
+{
+    if (tensor >= 0 && (unsigned)tensor < nn->nodes && nn->node[tensor].operation == NN_CUSTOM)
+        nn->node[tensor].there_name = operation;
+    else
+        nn_mistake(nn, SPK_INVALID, "tensor %d has no operation %s: no layer of the caller's own makes it",
+                   tensor, operation);
 }

@@ -6,8 +6,6 @@
 
 enum { BULK_LEAST = 32 }; /* pixels a side that must be left to compare */
 
-static const float ceiling = 1.5f; /* of T and D, as published */
-
 static uint32_t padded(uint32_t side, uint32_t multiple)
 {
     return (side + multiple - 1) / multiple * multiple;
@@ -37,26 +35,14 @@ static spk_status check_form(const struct spk_nn_recon *recon, struct spk_error 
 {
     const char *name = recon->method->name;
     int64_t least = 2 * recon->config.bulk_shift + BULK_LEAST;
-    if (!recon->count || recon->count > SPK_NN_COUNT_MAX || !recon->height || !recon->width)
+    if (!recon->count || recon->count > SPK_NN_COUNT_MAX || !recon->height || !recon->width ||
+        recon->method->images > NN_IMAGES_MAX)
         return spk_fail(error, SPK_INVALID, "%s: %u frames of %u x %u pixels: out of range", name,
                         recon->count, recon->height, recon->width);
     if (recon->config.bulk_shift && (recon->height < least || recon->width < least))
         return spk_fail(error, SPK_INVALID,
                         "%s: a bulk shift of %d px needs images of %d x %d pixels: lower bulk_shift", name,
                         (int)recon->config.bulk_shift, (int)least, (int)least);
-    return SPK_OK;
-}
-
-static spk_status allocate(struct spk_nn_recon *recon, struct spk_error *error)
-{
-    size_t span = 2 * (size_t)recon->config.bulk_shift + 1;
-    recon->used = calloc(recon->count, sizeof *recon->used);
-    recon->row_sum = calloc(recon->height, sizeof *recon->row_sum);
-    recon->row_most = calloc(recon->height, sizeof *recon->row_most);
-    recon->row_count = calloc(recon->height, sizeof *recon->row_count);
-    recon->bulk_score = calloc(span * span, sizeof *recon->bulk_score);
-    if (!recon->used || !recon->row_sum || !recon->row_most || !recon->row_count || !recon->bulk_score)
-        return spk_fail(error, SPK_NOMEM, "%s: no memory", recon->method->name);
     return SPK_OK;
 }
 
@@ -69,30 +55,27 @@ static spk_status build(struct spk_nn_recon *recon, const struct spk_nn_weights 
     recon->in_width = pad ? padded(recon->width, method->side) : recon->width;
     recon->gain_x = pad ? 1 : pixel_gain(recon->width, method->side);
     recon->gain_y = pad ? 1 : pixel_gain(recon->height, method->side);
-    spk_status status = allocate(recon, error);
-    if (!status)
-        status = spk_nn_create(&recon->nn, method->name, error);
+    recon->used = calloc(recon->count, sizeof *recon->used);
+    if (!recon->used)
+        return spk_fail(error, SPK_NOMEM, "%s: no memory", method->name);
+    spk_status status = spk_nn_create(&recon->nn, method->name, error);
     if (status)
         return status;
     method->build(recon->nn, weights, recon->in_height, recon->in_width, &recon->ports);
     struct spk_nn_config config = spk_nn_config_of(&recon->config.network, recon->team);
-    return spk_nn_prepare(recon->nn, weights, &config, error);
+    config.device = recon->device;
+    config.stream = recon->stream;
+    status = spk_nn_prepare(recon->nn, weights, &config, error);
+    return status ? status : recon->ops->open(recon, error);
 }
 
-spk_status spk_nn_recon_create(struct spk_nn_recon **out, const struct spk_nn_method *method,
-                               const struct spk_nn_recon_config *config, const struct spk_nn_weights *weights,
-                               uint32_t count, uint32_t height, uint32_t width, struct spk_team *team,
-                               struct spk_error *error)
+static spk_status create(struct spk_nn_recon **out, const struct spk_nn_recon *form,
+                         const struct spk_nn_weights *weights, struct spk_error *error)
 {
-    struct spk_nn_recon *recon = *out = calloc(1, sizeof *recon);
+    struct spk_nn_recon *recon = *out = malloc(sizeof *recon);
     if (!recon)
-        return spk_fail(error, SPK_NOMEM, "%s: no memory", method->name);
-    recon->method = method;
-    recon->config = *config;
-    recon->team = team;
-    recon->count = count;
-    recon->height = height;
-    recon->width = width;
+        return spk_fail(error, SPK_NOMEM, "%s: no memory", form->method->name);
+    *recon = *form;
     spk_status status = check_form(recon, error);
     if (!status)
         status = build(recon, weights, error);
@@ -101,17 +84,46 @@ spk_status spk_nn_recon_create(struct spk_nn_recon **out, const struct spk_nn_me
     return status;
 }
 
+spk_status spk_nn_recon_create(struct spk_nn_recon **out, const struct spk_nn_method *method,
+                               const struct spk_nn_recon_config *config, const struct spk_nn_weights *weights,
+                               uint32_t count, uint32_t height, uint32_t width, struct spk_team *team,
+                               struct spk_error *error)
+{
+    const struct spk_nn_recon form = {.method = method,
+                                      .ops = &nn_method_here,
+                                      .config = *config,
+                                      .team = team,
+                                      .count = count,
+                                      .height = height,
+                                      .width = width};
+    return create(out, &form, weights, error);
+}
+
+spk_status spk_nn_recon_create_there(struct spk_nn_recon **out, const struct spk_nn_method *method,
+                                     const struct spk_nn_recon_config *config,
+                                     const struct spk_nn_weights *weights, uint32_t count, uint32_t height,
+                                     uint32_t width, struct spk_device *device, struct spk_stream *stream,
+                                     struct spk_error *error)
+{
+    const struct spk_nn_recon form = {.method = method,
+                                      .ops = &nn_method_there,
+                                      .config = *config,
+                                      .device = device,
+                                      .stream = stream,
+                                      .count = count,
+                                      .height = height,
+                                      .width = width};
+    return create(out, &form, weights, error);
+}
+
 void spk_nn_recon_destroy(struct spk_nn_recon **address)
 {
     struct spk_nn_recon *recon = *address;
     if (!recon)
         return;
+    recon->ops->close(recon);
     spk_nn_destroy(&recon->nn);
     free(recon->used);
-    free(recon->row_sum);
-    free(recon->row_most);
-    free(recon->row_count);
-    free(recon->bulk_score);
     free(recon);
     *address = NULL;
 }
@@ -145,8 +157,8 @@ static bool list_used(struct spk_nn_recon *recon, const struct spk_stack *sample
 static spk_status take_features(struct spk_nn_recon *recon, bool all, struct spk_error *error)
 {
     recon->featured_all = all;
-    nn_fill(recon, recon->reference, recon->ports.reference, 0, 0);
-    return spk_nn_run(recon->nn, SPK_NN_PART_REFERENCE, error);
+    spk_status status = recon->ops->show(recon, recon->reference, recon->ports.reference, error);
+    return status ? status : spk_nn_run(recon->nn, SPK_NN_PART_REFERENCE, error);
 }
 
 spk_status spk_nn_recon_reference(struct spk_nn_recon *recon, const struct spk_stack *reference,
@@ -159,7 +171,7 @@ spk_status spk_nn_recon_reference(struct spk_nn_recon *recon, const struct spk_s
     recon->reference = reference;
     list_used(recon, NULL);
     status = recon->used_count
-                 ? nn_measure(recon, error)
+                 ? recon->ops->measure(recon, error)
                  : spk_fail(error, SPK_INVALID, "%s: the reference holds no frame", recon->method->name);
     if (!status)
         status = take_features(recon, true, error);
@@ -168,57 +180,50 @@ spk_status spk_nn_recon_reference(struct spk_nn_recon *recon, const struct spk_s
     return status;
 }
 
-struct storing {
-    const struct spk_nn_recon *recon;
-    const struct spk_nn_recon_maps *maps;
-    const float *flow_x, *flow_y, *transmission, *dark_field, *quality;
-};
-
-static uint32_t within(int64_t at, uint32_t side)
+/* Where image `k` of the network lies among the used frames. */
+static struct nn_image mix_of(const struct spk_nn_recon *recon, unsigned k)
 {
-    return at < 0 ? 0 : at < side ? (uint32_t)at : side - 1;
-}
-
-/* Pixel x of the maps is pixel x - bulk of the network's. */
-static void store_row(void *context, unsigned y, unsigned worker)
-{
-    (void)worker;
-    const struct storing *s = context;
-    const struct spk_nn_recon *recon = s->recon;
-    const struct spk_nn_recon_maps *maps = s->maps;
-    int64_t net_y = (int64_t)y - recon->bulk_y;
-    for (uint32_t x = 0; x < recon->width; x++) {
-        int64_t net_x = (int64_t)x - recon->bulk_x;
-        size_t from = (size_t)within(net_y, recon->height) * recon->in_width + within(net_x, recon->width);
-        size_t to = (size_t)y * recon->width + x;
-        float t = s->transmission[from], d = s->dark_field ? s->dark_field[from] : 1;
-        float ux = (float)recon->bulk_x + recon->gain_x * s->flow_x[from];
-        float uy = (float)recon->bulk_y + recon->gain_y * s->flow_y[from];
-        float at_x = (float)x - ux, at_y = (float)y - uy;
-        bool good = isfinite(t) && isfinite(d) && at_x >= 0 && at_x <= (float)(recon->width - 1) &&
-                    at_y >= 0 && at_y <= (float)(recon->height - 1) && net_x >= 0 && net_x < recon->width &&
-                    net_y >= 0 && net_y < recon->height;
-        maps->transmission[to] = t < ceiling ? t : ceiling;
-        if (s->dark_field)
-            maps->dark_field[to] = d < ceiling ? d : ceiling;
-        maps->displacement_x[to] = ux;
-        maps->displacement_y[to] = uy;
-        maps->quality[to] = s->quality[from];
-        maps->valid[to] = maps->valid[to] && good;
+    unsigned images = recon->method->images, used = recon->used_count;
+    if (used >= images)
+        return (struct nn_image){recon->used[k], recon->used[k], 0};
+    float place = (float)k * (float)(used - 1) / (float)(images - 1);
+    unsigned first = (unsigned)place;
+    if (recon->config.frames == SPK_NN_FRAMES_NEAREST) {
+        first = (unsigned)(place + 0.5f);
+        return (struct nn_image){recon->used[first], recon->used[first], 0};
     }
+    float weight = first + 1 < used ? place - (float)first : 0;
+    return (struct nn_image){recon->used[first], recon->used[weight > 0 ? first + 1 : first], weight};
 }
 
-static void store(struct spk_nn_recon *recon, const struct spk_nn_recon_maps *maps)
+struct nn_showing nn_showing_of(const struct spk_nn_recon *recon, const struct spk_stack *stack, int input)
+{
+    struct nn_showing showing = {.stack = stack->data,
+                                 .to = spk_nn_data(recon->nn, input),
+                                 .images = recon->method->images,
+                                 .height = recon->height,
+                                 .width = recon->width,
+                                 .in_height = recon->in_height,
+                                 .in_width = recon->in_width};
+    for (unsigned k = 0; k < showing.images; k++)
+        showing.image[k] = mix_of(recon, k);
+    return showing;
+}
+
+struct nn_storing nn_storing_of(const struct spk_nn_recon *recon, const struct spk_nn_recon_maps *maps)
 {
     const float *flow = spk_nn_data(recon->nn, recon->ports.flow);
-    struct storing storing = {.recon = recon,
-                              .maps = maps,
-                              .flow_x = flow,
-                              .flow_y = flow + (size_t)recon->in_height * recon->in_width,
-                              .transmission = spk_nn_data(recon->nn, recon->ports.transmission),
-                              .dark_field = spk_nn_data(recon->nn, recon->ports.dark_field),
-                              .quality = spk_nn_data(recon->nn, recon->ports.quality)};
-    spk_team_run(recon->team, store_row, &storing, recon->height);
+    return (struct nn_storing){.flow_x = flow,
+                               .flow_y = flow + (size_t)recon->in_height * recon->in_width,
+                               .transmission = spk_nn_data(recon->nn, recon->ports.transmission),
+                               .quality = spk_nn_data(recon->nn, recon->ports.quality),
+                               .dark_field = spk_nn_data(recon->nn, recon->ports.dark_field),
+                               .maps = *maps,
+                               .height = recon->height,
+                               .width = recon->width,
+                               .in_width = recon->in_width,
+                               .gain_x = recon->gain_x,
+                               .gain_y = recon->gain_y};
 }
 
 spk_status spk_nn_recon_process(struct spk_nn_recon *recon, const struct spk_stack *sample,
@@ -237,14 +242,9 @@ spk_status spk_nn_recon_process(struct spk_nn_recon *recon, const struct spk_sta
         status = take_features(recon, all, error);
     if (status)
         return status;
-    nn_fill(recon, sample, recon->ports.sample, 0, 0);
-    nn_find_bulk(recon);
-    if (recon->bulk_x || recon->bulk_y)
-        nn_fill(recon, sample, recon->ports.sample, recon->bulk_x, recon->bulk_y);
-    status = spk_nn_run(recon->nn, SPK_NN_PART_SAMPLE, error);
-    if (!status)
-        store(recon, maps);
-    return status;
+    status = recon->ops->show_sample(recon, sample, error);
+    status = status ? status : spk_nn_run(recon->nn, SPK_NN_PART_SAMPLE, error);
+    return status ? status : recon->ops->store(recon, maps, error);
 }
 
 uint32_t spk_nn_method_side(uint32_t length, uint32_t side)

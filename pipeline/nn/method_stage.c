@@ -9,8 +9,8 @@ struct instance {
     const struct spk_nn_method *method;
     struct spk_nn_recon_config config;
     struct spk_nn_weights *weights;
-    struct spk_team *team;
-    struct spk_nn_recon *recon;
+    const struct spk_host *host;
+    struct spk_nn_recon *recon; /* on the processor or the lane's device, as it was prepared last */
 };
 
 void spk_nn_stage_close(void **self)
@@ -66,7 +66,7 @@ spk_status spk_nn_stage_open(const struct spk_nn_method *method, const void *wit
         return spk_fail(error, SPK_NOMEM, "%s: no memory", method->plugin);
     instance->method = method;
     instance->config = *(const struct spk_nn_recon_config *)config;
-    instance->team = host->team;
+    instance->host = host;
     *self = instance;
     char path[PATH_SIZE];
     find(&instance->config, method, within, path);
@@ -78,17 +78,38 @@ spk_status spk_nn_stage_open(const struct spk_nn_method *method, const void *wit
     return status;
 }
 
+static void promise_maps(const struct spk_nn_method *method, struct spk_format *out)
+{
+    out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DISPLACEMENT_X | 1u << SPK_MAP_DISPLACEMENT_Y |
+                 1u << SPK_MAP_QUALITY;
+    if (method->dark_field)
+        out->maps |= 1u << SPK_MAP_DARK_FIELD;
+}
+
 static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,
                           struct spk_error *error)
 {
     struct instance *instance = self;
     spk_nn_recon_destroy(&instance->recon);
-    out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DISPLACEMENT_X | 1u << SPK_MAP_DISPLACEMENT_Y |
-                 1u << SPK_MAP_QUALITY;
-    if (instance->method->dark_field)
-        out->maps |= 1u << SPK_MAP_DARK_FIELD;
+    promise_maps(instance->method, out);
     return spk_nn_recon_create(&instance->recon, instance->method, &instance->config, instance->weights,
-                               in->count, in->height, in->width, instance->team, error);
+                               in->count, in->height, in->width, instance->host->team, error);
+}
+
+static void release_there(void *self)
+{
+    spk_nn_recon_destroy(&((struct instance *)self)->recon);
+}
+
+static spk_status prepare_there(void *self, const struct spk_format *in, struct spk_format *out,
+                                struct spk_error *error)
+{
+    struct instance *instance = self;
+    release_there(self);
+    promise_maps(instance->method, out);
+    return spk_nn_recon_create_there(&instance->recon, instance->method, &instance->config, instance->weights,
+                                     in->count, in->height, in->width, instance->host->device,
+                                     instance->host->stream, error);
 }
 
 static spk_status reference(void *self, const struct spk_stack *stack, struct spk_error *error)
@@ -109,3 +130,6 @@ static spk_status process(void *self, struct spk_work *work, struct spk_error *e
 }
 
 const struct spk_stage spk_nn_stage = {.prepare = prepare, .reference = reference, .process = process};
+
+const struct spk_stage spk_nn_device_stage = {
+    .prepare = prepare_there, .reference = reference, .process = process, .release = release_there};

@@ -203,15 +203,14 @@ static spk_status place_tensors(struct spk_nn *nn, struct spk_error *error)
 static spk_status make_arena(struct spk_nn *nn, struct spk_error *error)
 {
     size_t bytes = nn_round_up((nn->arena_floats + 16) * sizeof(float));
-    nn->arena = aligned_alloc(64, bytes);
-    if (!nn->arena)
-        return spk_fail(error, SPK_NOMEM, "%s: no memory for tensors of %zu MB", nn->name, bytes >> 20);
-    memset(nn->arena, 0, bytes);
+    spk_status status = nn_memory_take(nn, "tensors", bytes, &nn->arena, error);
+    if (status)
+        return status;
     for (unsigned i = 0; i < nn->nodes; i++) {
         struct nn_node *node = &nn->node[i];
         if (node->hidden || node->born == NN_NEVER)
             continue;
-        node->view = (struct spk_nn_view){.data = nn->arena + node->offset,
+        node->view = (struct spk_nn_view){.data = (float *)nn->arena + node->offset,
                                           .plane = (size_t)node->shape.height * node->shape.width,
                                           .channels = node->shape.channels,
                                           .height = node->shape.height,

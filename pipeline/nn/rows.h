@@ -5,6 +5,22 @@
 #include <speckled/nn.h>
 #include <speckled/num_isa.h>
 
+enum nn_operation {
+    NN_POOL,
+    NN_UPSAMPLE,
+    NN_RESIZE,
+    NN_WARP,
+    NN_COST_VOLUME,
+    NN_CORRELATION,
+    NN_MEAN,
+    NN_DEVIATION,
+    NN_ADD,
+    NN_MULTIPLY,
+    NN_DEPTHWISE,
+    NN_JOINED,
+    NN_CUSTOM
+};
+
 /* Parameters of one such layer; which of them count depends on the layer. */
 struct nn_rows_form {
     unsigned factor, radius;

@@ -1,15 +1,11 @@
 /* The rows of one instruction set: the file that includes this names the table with NN_ROWS_TABLE. */
 #include "rows.h"
+#include "rows_px.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { BLOCK = 64 }; /* pixels whose sums stay in registers or the nearest cache */
-
-static float leaky(float value, float slope)
-{
-    return value < 0 ? slope * value : value;
-}
 
 static void pool(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
 {
@@ -46,40 +42,21 @@ static void upsample(const struct nn_rows_form *form, const struct spk_nn_rows_j
         }
 }
 
-/* Where output position `at` lies in the input: the lower neighbour and the weight of the upper one. */
-static uint32_t source_of(uint32_t at, uint32_t in, uint32_t out, bool corners, float *fraction)
-{
-    float place;
-    if (corners)
-        place = out > 1 ? (float)at * ((float)(in - 1) / (float)(out - 1)) : 0;
-    else
-        place = ((float)at + 0.5f) * ((float)in / (float)out) - 0.5f;
-    if (place < 0)
-        place = 0;
-    uint32_t low = (uint32_t)place;
-    if (low > in - 1)
-        low = in - 1;
-    *fraction = low == in - 1 ? 0 : place - (float)low;
-    return low;
-}
-
 static void resize(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
 {
     const struct spk_nn_view *in = &job->in[0], *out = job->out;
     for (uint32_t y = job->y0; y < job->y1; y++) {
         float fy;
-        uint32_t top = source_of(y, in->height, form->height, form->flag, &fy);
+        uint32_t top = nn_source_px(y, in->height, form->height, form->flag, &fy);
         uint32_t bottom = top + 1 < in->height ? top + 1 : top;
         for (uint32_t c = 0; c < out->channels; c++) {
             const float *a = spk_nn_row(in, c, top), *b = spk_nn_row(in, c, bottom);
             float *to = spk_nn_row(out, c, y);
             for (uint32_t x = 0; x < out->width; x++) {
                 float fx;
-                uint32_t left = source_of(x, in->width, out->width, form->flag, &fx);
+                uint32_t left = nn_source_px(x, in->width, out->width, form->flag, &fx);
                 uint32_t right = left + 1 < in->width ? left + 1 : left;
-                float above = a[left] + fx * (a[right] - a[left]);
-                float below = b[left] + fx * (b[right] - b[left]);
-                to[x] = form->gain * (above + fy * (below - above));
+                to[x] = form->gain * nn_between_px(a[left], a[right], b[left], b[right], fx, fy);
             }
         }
     }
@@ -91,31 +68,19 @@ struct corners {
     float weight[4][BLOCK];
 };
 
-static float clamp(float value, float most)
-{
-    return value > 0 ? (value < most ? value : most) : 0; /* NaN becomes 0 */
-}
-
 static void find_corners(struct corners *corners, const struct spk_nn_view *flow, uint32_t x0, uint32_t y,
                          uint32_t count)
 {
     const float *ux = spk_nn_row(flow, 0, y) + x0, *uy = spk_nn_row(flow, 1, y) + x0;
     int32_t width = (int32_t)flow->width, height = (int32_t)flow->height;
     for (uint32_t i = 0; i < count; i++) {
-        float px = clamp((float)(x0 + i) - ux[i], (float)(width - 1));
-        float py = clamp((float)y - uy[i], (float)(height - 1));
-        int32_t left = (int32_t)px, top = (int32_t)py;
-        float fx = px - (float)left, fy = py - (float)top;
-        int32_t right = left + 1 < width ? 1 : 0, down = top + 1 < height ? width : 0;
-        int32_t at = top * width + left;
-        corners->at[0][i] = at;
-        corners->at[1][i] = at + right;
-        corners->at[2][i] = at + down;
-        corners->at[3][i] = at + down + right;
-        corners->weight[0][i] = (1 - fx) * (1 - fy);
-        corners->weight[1][i] = fx * (1 - fy);
-        corners->weight[2][i] = (1 - fx) * fy;
-        corners->weight[3][i] = fx * fy;
+        const struct nn_corners four = nn_corners_px(x0 + i, y, ux[i], uy[i], width, height);
+        corners->at[0][i] = four.at;
+        corners->at[1][i] = four.at + four.right;
+        corners->at[2][i] = four.at + four.down;
+        corners->at[3][i] = four.at + four.down + four.right;
+        for (unsigned k = 0; k < 4; k++)
+            corners->weight[k][i] = four.weight[k];
     }
 }
 
@@ -173,7 +138,7 @@ static void cost_block(const struct nn_rows_form *form, const struct spk_nn_rows
             if (row >= 0 && row < height && first < last)
                 correlate(to, a, b, y, (uint32_t)row, dx, x0, (uint32_t)first, (uint32_t)last);
             for (uint32_t i = 0; i < count; i++)
-                to[i] = leaky(to[i] * scale, form->slope);
+                to[i] = nn_leaky_px(to[i] * scale, form->slope);
         }
 }
 
@@ -229,45 +194,33 @@ static void deviation(const struct nn_rows_form *form, const struct spk_nn_rows_
         }
 }
 
-enum { SUM_A, SUM_B, SUM_AA, SUM_BB, SUM_AB, SUMS, REACH = 16 };
+enum { REACH = 16 };
 
 /* Sums over channels and rows y - radius .. y + radius for `count` columns from `x0` on, `level` taken out. */
-static void column_sums(float sum[SUMS][BLOCK + 2 * REACH], const struct spk_nn_view *a,
+static void column_sums(float sum[NN_SUMS][BLOCK + 2 * REACH], const struct spk_nn_view *a,
                         const struct spk_nn_view *b, uint32_t first, uint32_t last, uint32_t x0,
                         uint32_t count, float level)
 {
-    memset(sum, 0, SUMS * sizeof *sum);
+    memset(sum, 0, NN_SUMS * sizeof *sum);
     for (uint32_t c = 0; c < a->channels; c++)
         for (uint32_t y = first; y < last; y++) {
             const float *p = spk_nn_row(a, c, y) + x0, *q = spk_nn_row(b, c, y) + x0;
             for (uint32_t i = 0; i < count; i++) {
                 float u = p[i] - level, v = q[i] - level;
-                sum[SUM_A][i] += u;
-                sum[SUM_B][i] += v;
-                sum[SUM_AA][i] += u * u;
-                sum[SUM_BB][i] += v * v;
-                sum[SUM_AB][i] += u * v;
+                sum[NN_SUM_A][i] += u;
+                sum[NN_SUM_B][i] += v;
+                sum[NN_SUM_AA][i] += u * u;
+                sum[NN_SUM_BB][i] += v * v;
+                sum[NN_SUM_AB][i] += u * v;
             }
         }
-}
-
-static float correlation_of(const float window[SUMS], float count)
-{
-    float aa = window[SUM_AA] - window[SUM_A] * window[SUM_A] / count;
-    float bb = window[SUM_BB] - window[SUM_B] * window[SUM_B] / count;
-    float ab = window[SUM_AB] - window[SUM_A] * window[SUM_B] / count;
-    float power = aa * bb;
-    if (!(aa > 0) || !(power > 0))
-        return 0;
-    float value = ab / sqrtf(power);
-    return value > 1 ? 1 : value < -1 ? -1 : value;
 }
 
 static void correlation(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
 {
     const struct spk_nn_view *a = &job->in[0], *b = &job->in[1];
     uint32_t radius = form->radius, width = a->width;
-    float sum[SUMS][BLOCK + 2 * REACH];
+    float sum[NN_SUMS][BLOCK + 2 * REACH];
     for (uint32_t y = job->y0; y < job->y1; y++)
         for (uint32_t x0 = 0; x0 < width; x0 += BLOCK) {
             uint32_t top = y > radius ? y - radius : 0;
@@ -278,12 +231,12 @@ static void correlation(const struct nn_rows_form *form, const struct spk_nn_row
             for (uint32_t x = x0; x < width && x < x0 + BLOCK; x++) {
                 uint32_t from = x > radius ? x - radius : 0,
                          to = x + radius + 1 < width ? x + radius + 1 : width;
-                float window[SUMS] = {0};
-                for (unsigned k = 0; k < SUMS; k++)
+                float window[NN_SUMS] = {0};
+                for (unsigned k = 0; k < NN_SUMS; k++)
                     for (uint32_t i = from; i < to; i++)
                         window[k] += sum[k][i - left];
                 spk_nn_row(job->out, 0, y)[x] =
-                    correlation_of(window, (float)((to - from) * (bottom - top) * a->channels));
+                    nn_correlation_px(window, (float)((to - from) * (bottom - top) * a->channels));
             }
         }
 }

@@ -39,6 +39,17 @@ spk_status spk_nn_available(enum spk_nn_backend backend, enum spk_nn_precision p
                     found->name);
 }
 
+/* A backend that is asked for by its name is one of the processor's. */
+static spk_status available_there(const struct spk_nn_config *config, struct spk_error *error)
+{
+    if (config->backend != SPK_NN_AUTO)
+        return spk_fail(error, SPK_UNSUPPORTED, "%s computes on the processor only",
+                        spk_nn_backend_name(config->backend));
+    if (config->precision != SPK_NN_F32)
+        return spk_fail(error, SPK_UNSUPPORTED, "on a device convolutions multiply in float32 only");
+    return SPK_OK;
+}
+
 static spk_status take_weights(const struct spk_nn_weights *weights, struct nn_layer *layer,
                                struct spk_error *error)
 {
@@ -109,10 +120,7 @@ static spk_status prepare_chains(struct spk_nn *nn, size_t budget, struct spk_er
     size_t bytes;
     if (__builtin_mul_overflow(nn->scratch_bytes, (size_t)nn->workers, &bytes))
         return spk_fail(error, SPK_NOMEM, "%s: strips are too large", nn->name);
-    nn->scratch = aligned_alloc(64, bytes);
-    if (!nn->scratch)
-        return spk_fail(error, SPK_NOMEM, "%s: no memory for strips of %zu MB", nn->name, bytes >> 20);
-    memset(nn->scratch, 0, bytes);
+    status = nn_memory_take(nn, "strips", bytes, &nn->scratch, error);
     for (unsigned i = 0; !status && i < nn->steps; i++)
         if (nn->step[i].chain)
             status = nn_chain_bind(nn, nn->step[i].chain, error);
@@ -126,19 +134,24 @@ spk_status spk_nn_prepare(struct spk_nn *nn, const struct spk_nn_weights *weight
         return spk_fail(error, nn->error.status, "%s", nn->error.text);
     if (nn->prepared)
         return spk_fail(error, SPK_STATE, "%s: prepared already", nn->name);
-    spk_status status = spk_nn_available(config->backend, config->precision, error);
+    spk_status status = config->device ? available_there(config, error)
+                                       : spk_nn_available(config->backend, config->precision, error);
     if (status)
         return spk_fail_context(error, "%s", nn->name);
     nn->prepared = true;
     nn->team = config->team;
-    nn->workers = spk_team_size(config->team);
-    nn->backend = find_backend(config->backend);
+    nn->device = config->device;
+    nn->stream = config->stream;
+    nn->workers = nn->device ? 1 : spk_team_size(config->team);
+    nn->backend = nn->device ? &nn_backend_there : find_backend(config->backend);
     status = load_weights(nn, weights, error);
     if (!status)
-        status = nn->backend->open(&nn->context, nn->team, config->precision, error);
+        status = nn->backend->open(&nn->context, config, error);
     if (!status)
         status = nn_plan(nn, error);
-    return status ? status : prepare_chains(nn, config->memory, error);
+    if (!status)
+        status = prepare_chains(nn, config->memory, error);
+    return status || !nn->device ? status : nn_there_prepare(nn, error);
 }
 
 float *spk_nn_data(struct spk_nn *nn, int tensor)
@@ -186,6 +199,8 @@ static void run_rows(struct spk_nn *nn, const struct nn_node *node)
 
 spk_status spk_nn_run(struct spk_nn *nn, unsigned part, struct spk_error *error)
 {
+    if (nn->device)
+        return nn_there_run(nn, part, error);
     atomic_store_explicit(&nn->failed, SPK_OK, memory_order_relaxed);
     for (unsigned i = 0; i < nn->steps; i++) {
         const struct nn_step *step = &nn->step[i];

@@ -1,5 +1,6 @@
 /* The structure of ESPINNet as a list of layers. */
 #include "espinnet.h"
+#include "espinnet_px.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -60,7 +61,6 @@ static int coarse_to_fine(struct spk_nn *nn, const int first[LEVELS], const int 
     return flow;
 }
 
-/* T (mean + D (image - mean)) with the mean over channels: the reference as the sample should show it. */
 static void recompose_rows(void *context, const struct spk_nn_rows_job *job)
 {
     (void)context;
@@ -72,7 +72,7 @@ static void recompose_rows(void *context, const struct spk_nn_rows_job *job)
             const float *from = spk_nn_row(image, c, y);
             float *to = spk_nn_row(out, c, y);
             for (uint32_t x = 0; x < out->width; x++)
-                to[x] = t[x] * (mean[x] + d[x] * (from[x] - mean[x]));
+                to[x] = spk_espinnet_recompose_px(from[x], mean[x], t[x], d[x]);
         }
     }
 }
@@ -81,8 +81,10 @@ static int recompose(struct spk_nn *nn, int image, int flow, int t, int d)
 {
     struct spk_nn_shape shape = spk_nn_shape_of(nn, image);
     int warped = spk_nn_warp(nn, image, flow);
-    return spk_nn_custom(nn, (const int[]){warped, spk_nn_mean(nn, warped), t, d}, 4, &shape, recompose_rows,
-                         NULL);
+    int tensor = spk_nn_custom(nn, (const int[]){warped, spk_nn_mean(nn, warped), t, d}, 4, &shape,
+                               recompose_rows, NULL);
+    spk_nn_there(nn, tensor, "spk_espinnet_recompose_there");
+    return tensor;
 }
 
 struct sides {

@@ -19,6 +19,7 @@ static const struct spk_plugin plugin = {
     .open = open_instance,
     .close = spk_nn_stage_close,
     .stage = &spk_nn_stage,
+    .device_stage = &spk_nn_device_stage,
 };
 
 const struct spk_plugin *spk_plugin_entry(void)

@@ -58,23 +58,10 @@ static int estimate(struct spk_nn *nn, int x, const char *name, uint32_t outputs
     return spk_nn_conv(nn, x, &(struct spk_nn_layer){last, outputs, kernel, 1, 1, 1});
 }
 
-static void negate(void *context, const struct spk_nn_rows_job *job)
-{
-    (void)context;
-    for (uint32_t c = 0; c < job->out->channels; c++)
-        for (uint32_t y = job->y0; y < job->y1; y++) {
-            const float *from = spk_nn_row(&job->in[0], c, y);
-            float *to = spk_nn_row(job->out, c, y);
-            for (uint32_t x = 0; x < job->out->width; x++)
-                to[x] = -from[x];
-        }
-}
-
 /* The sample where the reference is: sample(x + flow). */
 static int warp_back(struct spk_nn *nn, int sample, int flow)
 {
-    struct spk_nn_shape shape = spk_nn_shape_of(nn, flow);
-    return spk_nn_warp(nn, sample, spk_nn_custom(nn, &flow, 1, &shape, negate, NULL));
+    return spk_nn_warp(nn, sample, spk_nn_upsample(nn, flow, 1, -1));
 }
 
 static void estimate_level(struct spk_nn *nn, const struct side *first, const struct side *second, unsigned i,

@@ -3,6 +3,11 @@
 
 #include "gpu.h"
 #include "lane_graph.h"
+#ifdef CHECK_H5
+#include "network_weights.h"
+#include "spinnet.h"
+#include <unistd.h>
+#endif
 
 #include <string.h>
 
@@ -274,6 +279,20 @@ static void check_registered(void)
     columns = 34;
 }
 
+/* A network of random weights; they keep what rounding makes of a number, 1e-4 of a map's range at most (check_networks.c). */
+static void check_network(void)
+{
+#ifdef CHECK_H5
+    char path[64], recon[128];
+    network_random = 20250214;
+    snprintf(path, sizeof path, "check_lane.%d.h5", (int)getpid());
+    write_weights(&spk_spinnet, "6-3", path);
+    snprintf(recon, sizeof recon, "bulk_shift=0,weights=%s", path);
+    check("a network", "", "recon_spinnet", recon, NULL, SPK_MODE_STACK, 1e-4);
+    unlink(path);
+#endif
+}
+
 int main(int argc, char **argv)
 {
     struct gpu gpu;
@@ -298,6 +317,7 @@ int main(int argc, char **argv)
           1e-4);
     check("wavelets", "", "recon_wxst", "levels=1,max_shift=2,fine=2", NULL, SPK_MODE_STACK, 1e-4);
     check_registered();
+    check_network();
     /* Both sides keep 16 bits as binary16, but not the same of the reference: the processor spline coefficients, a device deviations from
      * the mean too. Each value moves by 2^-12 of itself at most, ratios of two by 2^-11, and deviations, which are differences over
      * a contrast of about a half, by twice that. */

@@ -147,7 +147,7 @@ static bool scene_near(float a, float b, float tolerance)
 
 /* Both sides find the same whole shift but where two are equally good to rounding, and there the same numbers to the rounding of their
  * sums, magnified by the curvature of the peak for the displacement. `least`: share of pixels that must have a result. */
-static void scene_compare(const struct scene *s, const char *what, double least)
+static inline void scene_compare(const struct scene *s, const char *what, double least)
 {
     size_t marked = 0, moved = 0, wrong = 0, held = 0, good = 0;
     for (size_t i = 0; i < s->pixels; i++) {
@@ -188,7 +188,7 @@ static void scene_spoil(struct scene *s)
     }
 }
 
-static void scene_flatten(struct scene *s, float value)
+static inline void scene_flatten(struct scene *s, float value)
 {
     for (size_t i = 0; i < s->pixels * s->count; i++)
         s->sample.data[i] = value;

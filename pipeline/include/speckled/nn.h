@@ -18,10 +18,13 @@
  *     spk_nn_prepare(nn, weights, &config, error);          [control] or a lane's prepare
  *     fill spk_nn_data(nn, input); spk_nn_run(nn, 0, error); read spk_nn_data(nn, x)             [lane]
  *
+ * On a device (spk_nn_config.device) the same plan is queued layer by layer on its stream.
+ *
  * One caller at a time for one network. Weights may be shared by networks and threads once they are complete. */
 #ifndef SPECKLED_NN_H
 #define SPECKLED_NN_H
 
+#include <speckled/device.h>
 #include <speckled/status.h>
 #include <speckled/team.h>
 #include <stdbool.h>
@@ -122,7 +125,7 @@ struct spk_nn_view {
     uint32_t channels, first, height, width;
 };
 
-static inline float *spk_nn_row(const struct spk_nn_view *view, uint32_t channel, uint32_t y)
+SPK_HD float *spk_nn_row(const struct spk_nn_view *view, uint32_t channel, uint32_t y)
 {
     return view->data + channel * view->plane + (size_t)(y - view->first) * view->width;
 }
@@ -140,6 +143,9 @@ typedef void (*spk_nn_rows)(void *context, const struct spk_nn_rows_job *job);
 /* `context` is borrowed until destroy. */
 int spk_nn_custom(struct spk_nn *nn, const int *inputs, unsigned count, const struct spk_nn_shape *shape,
                   spk_nn_rows rows, void *context);
+/* What makes that layer on a device: an operation (device.h) whose arguments are a struct spk_nn_rows_job with addresses there.
+ * `operation` is borrowed until destroy. */
+void spk_nn_there(struct spk_nn *nn, int tensor, const char *operation);
 
 /* The tensor can be read at spk_nn_data() after its part has run, until that part runs again. */
 void spk_nn_keep(struct spk_nn *nn, int tensor);
@@ -161,19 +167,24 @@ struct spk_nn_config {
     enum spk_nn_backend backend;
     enum spk_nn_precision precision;
     struct spk_team *team; /* borrowed until destroy; NULL: the caller works alone */
-    size_t memory;         /* bytes that strips may take for all workers together; 0 = about 192 MB each */
+    size_t memory; /* bytes that strips may take for all workers together; 0 = about 192 MB each, 2 GB on
+                              a device */
+    /* NULL: the network runs on the processor. Else its tensors lie on the device, a run queues its work on `stream` and returns, and
+     * `backend` is SPK_NN_AUTO. Both are borrowed until destroy, before which the work must be over. */
+    struct spk_device *device;
+    struct spk_stream *stream;
 };
 
 /* Checks the network and its weights, plans and allocates everything. `weights` are copied into the backend's layout and may
  * be destroyed afterwards. Once for a network. SPK_INVALID: a mistake while building, a tensor that is missing or of
- * another shape; SPK_UNSUPPORTED: backend or precision; SPK_NOMEM: also when the budget is too small for one row. */
+ * another shape; SPK_UNSUPPORTED: backend or precision, a layer that the device lacks; SPK_NOMEM: also when the budget is too small for one row. */
 spk_status spk_nn_prepare(struct spk_nn *nn, const struct spk_nn_weights *weights,
                           const struct spk_nn_config *config, struct spk_error *error);
 
 /* Whether `weights` have all that the network needs, in the right shapes; prepares nothing. SPK_INVALID. */
 spk_status spk_nn_check(struct spk_nn *nn, const struct spk_nn_weights *weights, struct spk_error *error);
 
-/* Memory of a tensor that was kept or is an input, [channels][height][width]; else NULL. */
+/* Memory of a tensor that was kept or is an input, [channels][height][width], where the network runs; else NULL. */
 float *spk_nn_data(struct spk_nn *nn, int tensor);
 
 /* Runs the layers of one part. SPK_DEVICE: the backend failed. */

@@ -1,7 +1,7 @@
 /* A reconstruction by a network: what recon_espinnet and recon_spinnet have in common. They bring the structure of their network;
  * images that fit it, the bulk shift, the features of a reference, maps and the stage of a lane are made here.
  *
- * One caller at a time. Only spk_nn_recon_create() allocates. */
+ * One caller at a time. Only creating allocates. */
 #ifndef SPECKLED_NN_METHOD_H
 #define SPECKLED_NN_METHOD_H
 
@@ -58,6 +58,14 @@ spk_status spk_nn_recon_create(struct spk_nn_recon **recon, const struct spk_nn_
                                const struct spk_nn_recon_config *config, const struct spk_nn_weights *weights,
                                uint32_t count, uint32_t height, uint32_t width, struct spk_team *team,
                                struct spk_error *error);
+/* The same on a device: the data and masks of stacks, and all maps, are there; a reference and a sample are queued on `stream`, and a
+ * reference without light makes all pixels invalid instead of an error. `device` and `stream` are borrowed until destroy, before which the
+ * work must be over. Also SPK_UNSUPPORTED: the device's module lacks an operation, or the options ask for the processor. */
+spk_status spk_nn_recon_create_there(struct spk_nn_recon **recon, const struct spk_nn_method *method,
+                                     const struct spk_nn_recon_config *config,
+                                     const struct spk_nn_weights *weights, uint32_t count, uint32_t height,
+                                     uint32_t width, struct spk_device *device, struct spk_stream *stream,
+                                     struct spk_error *error);
 /* Frees everything, sets *recon to NULL. NULL is allowed. */
 void spk_nn_recon_destroy(struct spk_nn_recon **recon);
 
@@ -80,7 +88,7 @@ spk_status spk_nn_recon_process(struct spk_nn_recon *recon, const struct spk_sta
                                 const struct spk_nn_recon_maps *maps, struct spk_error *error);
 
 /* The glue of a plugin whose config structure is a struct spk_nn_recon_config: its open (called with the method), its close,
- * its stage. Opening loads the weights, warns unless they were trained in full, and fails without them. `within`: any
+ * its stages. Opening loads the weights, warns unless they were trained in full, and fails without them. `within`: any
  * address of the plugin. */
 spk_status spk_nn_stage_open(const struct spk_nn_method *method, const void *within,
                              const struct spk_host *host, const void *config, void **self,
@@ -89,7 +97,7 @@ void spk_nn_stage_close(void **self);
 /* Reports weights that are missing or of another network. As struct spk_plugin.check. */
 void spk_nn_stage_check(const struct spk_nn_method *method, const void *within, const void *config,
                         const struct spk_check *check);
-extern const struct spk_stage spk_nn_stage;
+extern const struct spk_stage spk_nn_stage, spk_nn_device_stage;
 
 /* The entries open_instance() and check_instance() of a plugin with this method and option table. */
 #define SPK_NN_STAGE_ENTRIES(method, options)                                                                \

@@ -42,9 +42,13 @@ struct spk_nn_choice {
 /* What a choice means to spk_nn_prepare(). */
 static inline struct spk_nn_config spk_nn_config_of(const struct spk_nn_choice *choice, struct spk_team *team)
 {
-    struct spk_nn_config config = {(enum spk_nn_backend)choice->backend,
-                                   (enum spk_nn_precision)choice->precision, team,
-                                   (size_t)choice->memory_mb << 20};
+    struct spk_nn_config config;
+    config.backend = (enum spk_nn_backend)choice->backend;
+    config.precision = (enum spk_nn_precision)choice->precision;
+    config.team = team;
+    config.memory = (size_t)choice->memory_mb << 20;
+    config.device = NULL;
+    config.stream = NULL;
     return config;
 }
 
