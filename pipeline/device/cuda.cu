@@ -30,6 +30,24 @@ static uint64_t lanes(int major, int minor)
     return major < 8 || (major == 8 && minor == 0) ? 64 : 128;
 }
 
+/* A kernel of which only is asked whether the device can run it. */
+__global__ void probe()
+{
+}
+
+/* The module has code for the architectures it was built for; any other device would fail at the first launch. */
+static spk_status check_code(const struct cudaDeviceProp *facts, struct spk_error *error)
+{
+    struct cudaFuncAttributes attributes;
+    cudaError_t code = cudaFuncGetAttributes(&attributes, probe);
+    if (code != cudaErrorNoKernelImageForDevice && code != cudaErrorInvalidDeviceFunction)
+        return spk_cuda_status(code, "open", error);
+    cudaGetLastError();
+    return spk_fail(error, SPK_UNSUPPORTED,
+                    "the CUDA module has no code for %.127s: build it with -DCMAKE_CUDA_ARCHITECTURES=%d%d",
+                    facts->name, facts->major, facts->minor);
+}
+
 static spk_status open_device(unsigned index, struct spk_device_info *info, struct spk_error *error)
 {
     struct cudaDeviceProp facts;
@@ -43,11 +61,12 @@ static spk_status open_device(unsigned index, struct spk_device_info *info, stru
     info->flops = 2 * 1000 * attribute(cudaDevAttrClockRate, index) * lanes(facts.major, facts.minor) *
                   attribute(cudaDevAttrMultiProcessorCount, index);
     info->shared_limit = (unsigned)attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index);
-    return SPK_OK;
+    return check_code(&facts, error);
 }
 
 static spk_status enter(unsigned index, struct spk_error *error)
 {
+    cudaGetLastError(); /* what a call whose failure counts for nothing has left, or a library */
     return spk_cuda_status(cudaSetDevice((int)index), "select", error);
 }
 
@@ -132,7 +151,10 @@ static spk_status before(void *event, void *stream, struct spk_error *error)
 static spk_status reached(void *event, struct spk_error *error)
 {
     cudaError_t code = cudaEventQuery((cudaEvent_t)event);
-    return code == cudaErrorNotReady ? SPK_AGAIN : spk_cuda_status(code, "work on the device", error);
+    if (code != cudaErrorNotReady)
+        return spk_cuda_status(code, "work on the device", error);
+    cudaGetLastError(); /* it counts as an error there */
+    return SPK_AGAIN;
 }
 
 static spk_status event_wait(void *event, struct spk_error *error)

@@ -155,18 +155,36 @@ void spk_device_release(struct spk_device *device, void **memory)
     *memory = NULL;
 }
 
+/* Whose a piece of host memory is stands before it: a driver that has broken down by then counts no devices any more. */
+enum { HOST_HEAD = 64 };
+
+static void *host_allocate_by(const struct spk_backend *backend, size_t bytes)
+{
+    char *memory = backend ? backend->host_allocate(bytes + HOST_HEAD) : NULL;
+    if (!memory)
+        return NULL;
+    memcpy(memory, &backend, sizeof backend);
+    return memory + HOST_HEAD;
+}
+
 static void *host_allocate(size_t bytes)
 {
     struct spk_error why = {0};
+    if (bytes > SIZE_MAX - 2 * HOST_HEAD)
+        return NULL;
     const struct spk_backend *backend = spk_device_count("cuda", &why) ? spk_module_backend(&why) : NULL;
-    return (backend ? backend : &spk_backend_cpu)->host_allocate(bytes);
+    void *memory = host_allocate_by(backend, bytes);
+    return memory ? memory : host_allocate_by(&spk_backend_cpu, bytes);
 }
 
 static void host_release(void *memory, size_t bytes)
 {
-    struct spk_error why = {0};
-    const struct spk_backend *backend = spk_device_count("cuda", &why) ? spk_module_backend(&why) : NULL;
-    (backend ? backend : &spk_backend_cpu)->host_release(memory, bytes);
+    if (!memory)
+        return;
+    char *begin = (char *)memory - HOST_HEAD;
+    const struct spk_backend *backend;
+    memcpy(&backend, begin, sizeof backend);
+    backend->host_release(begin, bytes + HOST_HEAD);
 }
 
 const struct spk_allocator *spk_device_host_memory(void)

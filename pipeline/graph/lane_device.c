@@ -68,6 +68,14 @@ void lane_device_close(struct lane *lane)
     lane->host.stream = NULL;
 }
 
+static bool too_large(const struct spk_format *in, struct spk_error *why)
+{
+    if (in->height <= SPK_DEVICE_HEIGHT_MAX && (uint64_t)in->height * in->width <= SPK_DEVICE_PIXELS_MAX)
+        return false;
+    spk_fail(why, SPK_UNSUPPORTED, "%u x %u pixels are more than a device takes", in->height, in->width);
+    return true;
+}
+
 spk_status lane_device_prepare(struct lane *lane, uint32_t i, const struct spk_format *in,
                                struct spk_format *out, struct spk_error *error)
 {
@@ -76,7 +84,8 @@ spk_status lane_device_prepare(struct lane *lane, uint32_t i, const struct spk_f
     spk_status status = SPK_UNSUPPORTED;
     struct spk_error why = {0};
     if (d && plugin->device_stage)
-        status = plugin->device_stage->prepare(lane->stage[i], in, out, &why);
+        status = too_large(in, &why) ? SPK_UNSUPPORTED
+                                     : plugin->device_stage->prepare(lane->stage[i], in, out, &why);
     if (status && status != SPK_UNSUPPORTED) {
         plugin->device_stage->release(lane->stage[i]);
         return spk_fail(error, status, "%s", why.text);

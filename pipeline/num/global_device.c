@@ -158,9 +158,9 @@ spk_status spk_global_device_create(struct spk_global_device **out, unsigned hei
     *out = NULL;
     if (!height || !width || width > 1u << 20)
         return spk_fail(error, SPK_INVALID, "global refinement: %u x %u pixels are no map", height, width);
-    if (height > GLOBAL_HEIGHT_MAX)
+    if (height > SPK_DEVICE_HEIGHT_MAX)
         return spk_fail(error, SPK_UNSUPPORTED, "global refinement: a device takes at most %d rows, not %u",
-                        (int)GLOBAL_HEIGHT_MAX, height);
+                        (int)SPK_DEVICE_HEIGHT_MAX, height);
     struct spk_global_device *g = calloc(1, sizeof *g);
     if (!g)
         return spk_fail(error, SPK_NOMEM, "global refinement: no memory");

@@ -61,8 +61,6 @@ enum {
     GLOBAL_WINDOWS
 };
 
-enum { GLOBAL_HEIGHT_MAX = 8 * 65535 }; /* a launch has so many blocks down, of 8 rows */
-
 /* Arguments of an operation. */
 struct global_there_call {
     struct global_there g;

@@ -191,7 +191,8 @@ static spk_status send_constants(struct spk_umpa_device *d, const struct spk_ump
     for (size_t i = 0; i < sizeof copy / sizeof copy[0] && !status; i++)
         status =
             spk_stream_copy(d->stream, (void *)(uintptr_t)copy[i].to, copy[i].from, copy[i].bytes, error);
-    return status ? status : spk_stream_wait(d->stream, error);
+    spk_status waited = spk_stream_wait(d->stream, status ? NULL : error); /* `host` must stay as long */
+    return status ? status : waited;
 }
 
 static spk_status create_global(struct spk_umpa_device *d, struct spk_error *error)
@@ -219,9 +220,9 @@ spk_status spk_umpa_device_create(struct spk_umpa_device **out, const struct spk
                                   struct spk_error *error)
 {
     *out = NULL;
-    if (height > UMPA_THERE_HEIGHT_MAX)
+    if (height > SPK_DEVICE_HEIGHT_MAX)
         return spk_fail(error, SPK_UNSUPPORTED, "maps of %u rows: a device takes at most %d", height,
-                        (int)UMPA_THERE_HEIGHT_MAX);
+                        (int)SPK_DEVICE_HEIGHT_MAX);
     struct spk_umpa_device *d = calloc(1, sizeof *d);
     if (!d)
         return spk_fail(error, SPK_NOMEM, "no memory");

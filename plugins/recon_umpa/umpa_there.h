@@ -9,7 +9,6 @@
 
 enum {
     UMPA_THERE_RADIUS_MAX = 16,        /* of the search window, and of the fixed one */
-    UMPA_THERE_HEIGHT_MAX = 8 * 65535, /* a launch has so many blocks down, of 8 rows at least */
     UMPA_THERE_MARGIN = 2,             /* mirrored pixels round spline coefficients */
     UMPA_THERE_BLOCKS = 256,           /* noise blocks a frame */
     UMPA_THERE_BAND = 16,              /* rows of a band whose mean is taken */

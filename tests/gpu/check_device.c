@@ -142,7 +142,10 @@ static void check_rolling_masks(struct gpu *gpu)
     unsigned char *position = gpu_memory(gpu, host, sizeof host), *there = gpu_memory(gpu, mask, BYTES);
     uint8_t *given = gpu_memory(gpu, mask, BYTES);
     uint16_t *masked = gpu_memory(gpu, NULL, BYTES * sizeof *masked);
-    REQUIRE(!spk_stream_fill(gpu->stream, masked, 0, BYTES * sizeof *masked, &error), "%s", error.text);
+    struct spk_event *filled;
+    REQUIRE(!spk_event_create(gpu->device, &filled, &error) &&
+                !spk_stream_fill(gpu->stream, masked, 0, BYTES * sizeof *masked, &error),
+            "%s", error.text);
     for (unsigned step = 0; step < STEPS; step++) {
         const unsigned at = (step * 7 + step / 5) % POSITIONS;
         for (size_t i = 0; i < BYTES; i++) {
@@ -151,14 +154,19 @@ static void check_rolling_masks(struct gpu *gpu)
         }
         const struct spk_lane_rolling arguments = {position + at * BYTES, there, given, masked, BYTES};
         REQUIRE(!spk_stream_copy(gpu->stream, given, fresh, BYTES, &error) &&
-                    !spk_stream_run(gpu->stream, replace, &arguments, &error),
+                    !spk_event_mark(filled, gpu->stream, &error),
                 "%s", error.text);
+        spk_status reached = spk_event_reached(filled, &error);
+        CHECK(reached == SPK_OK || reached == SPK_AGAIN, "%s", error.text);
+        /* that an event is not reached yet is no failure of what comes next */
+        REQUIRE(!spk_stream_run(gpu->stream, replace, &arguments, &error), "%s", error.text);
         gpu_read(gpu, mask, there, BYTES);
         size_t wrong = 0;
         for (size_t i = 0; i < BYTES; i++)
             wrong += mask[i] != (host[0][i] & host[1][i] & host[2][i]);
         CHECK(wrong == 0, "step %u: %zu pixels", step, wrong);
     }
+    spk_event_destroy(&filled);
     spk_device_release(gpu->device, (void **)&position);
     spk_device_release(gpu->device, (void **)&there);
     spk_device_release(gpu->device, (void **)&given);

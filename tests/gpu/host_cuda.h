@@ -264,8 +264,20 @@ enum cudaError_t {
     cudaErrorMemoryAllocation,
     cudaErrorInvalidConfiguration,
     cudaErrorNotReady,
-    cudaErrorNoDevice
+    cudaErrorNoDevice,
+    cudaErrorNoKernelImageForDevice,
+    cudaErrorInvalidDeviceFunction
 };
+
+namespace host_cuda
+{
+/* A failure stays until somebody asks for it, "not ready" as well. */
+inline cudaError_t failed(cudaError_t code)
+{
+    last_error = code;
+    return code;
+}
+} // namespace host_cuda
 
 namespace host_cuda
 {

@@ -22,8 +22,9 @@ struct cudaDeviceProp {
 
 inline const char *cudaGetErrorString(cudaError_t code)
 {
-    static const char *const text[] = {"no error", "out of memory", "invalid configuration argument",
-                                       "not ready", "no device"};
+    static const char *const text[] = {
+        "no error",  "out of memory",   "invalid configuration argument", "not ready",
+        "no device", "no kernel image", "invalid device function"};
     return text[code];
 }
 
@@ -57,6 +58,16 @@ inline cudaError_t cudaSetDevice(int)
     return cudaSuccess;
 }
 
+struct cudaFuncAttributes {
+    int binaryVersion;
+};
+
+template <typename T> inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, T)
+{
+    attributes->binaryVersion = 0;
+    return cudaSuccess;
+}
+
 template <typename T> inline cudaError_t cudaFuncSetAttribute(T, cudaFuncAttribute, int)
 {
     return cudaSuccess;
@@ -67,7 +78,7 @@ inline cudaError_t cudaMalloc(void **memory, size_t bytes)
     *memory = malloc(bytes);
     if (*memory)
         memset(*memory, 0xff, bytes);
-    return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
+    return *memory ? cudaSuccess : host_cuda::failed(cudaErrorMemoryAllocation);
 }
 
 inline cudaError_t cudaFree(void *memory)
@@ -79,7 +90,7 @@ inline cudaError_t cudaFree(void *memory)
 inline cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned)
 {
     *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
+    return *memory ? cudaSuccess : host_cuda::failed(cudaErrorMemoryAllocation);
 }
 
 inline cudaError_t cudaFreeHost(void *memory)
@@ -192,9 +203,12 @@ inline cudaError_t cudaEventSynchronize(cudaEvent_t event)
     return cudaSuccess;
 }
 
+/* Goes on by one piece of work, so that who asks again and again gets there. */
 inline cudaError_t cudaEventQuery(cudaEvent_t event)
 {
-    return cudaEventSynchronize(event);
+    if (event->on && event->on->done < event->place)
+        host_cuda::run_until(event->on, event->on->done + 1);
+    return event->on && event->on->done < event->place ? host_cuda::failed(cudaErrorNotReady) : cudaSuccess;
 }
 
 inline cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t first, cudaEvent_t second)

@@ -18,6 +18,9 @@ struct spk_stream;
 struct spk_event;
 struct spk_graph;
 
+/* Rows of an image at most: a launch has 65535 blocks down, of 8 rows at least; pixels are counted in 31 bits. */
+enum { SPK_DEVICE_HEIGHT_MAX = 8 * 65535, SPK_DEVICE_PIXELS_MAX = INT32_MAX };
+
 struct spk_device_info {
     char name[128];     /* for people: "NVIDIA H100 80GB HBM3" */
     char backend[16];   /* "cpu", "cuda" */
@@ -53,7 +56,7 @@ struct spk_device_part {
 SPK_API spk_status spk_device_allocate_parts(struct spk_device *device, const struct spk_device_part *parts,
                                              size_t count, void **memory, struct spk_error *error);
 /* Host memory that copies to and from every device reach without a stop in between (pinned), 64-byte aligned; ordinary
- * memory where there is no CUDA device. Valid for good. Any thread. */
+ * memory where there is no CUDA device, or none to be pinned. Valid for good. Any thread. */
 SPK_API const struct spk_allocator *spk_device_host_memory(void);
 
 SPK_API spk_status spk_stream_create(struct spk_device *device, struct spk_stream **stream,

@@ -24,11 +24,13 @@
 #endif
 
 #if defined(__CUDACC__) || defined(SPK_HOST_CUDA)
-/* The one place where CUDA's codes become ours; `what` was being done. */
+/* The one place where CUDA's codes become ours; `what` was being done. CUDA keeps a failed call's code until somebody asks for it:
+ * taken here, so that spk_cuda_launched() does not find it once more. */
 static inline spk_status spk_cuda_status(cudaError_t code, const char *what, struct spk_error *error)
 {
     if (code == cudaSuccess)
         return SPK_OK;
+    cudaGetLastError();
     return spk_fail(error, code == cudaErrorMemoryAllocation ? SPK_NOMEM : SPK_DEVICE, "cuda: %s: %s", what,
                     cudaGetErrorString(code));
 }
