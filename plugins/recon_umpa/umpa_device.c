@@ -144,7 +144,8 @@ static spk_status take_options(struct spk_umpa_device *d, const struct spk_umpa_
     t->guess_x = u->guess_x;
     t->guess_y = u->guess_y;
     t->radius = (int)u->search_radius;
-    memcpy(t->search_weight, u->search_weight, sizeof t->search_weight);
+    memcpy(t->search_weight + UMPA_THERE_RADIUS_MAX - t->radius, u->search_weight,
+           (2 * u->search_radius + 1) * sizeof *t->search_weight);
     spk_umpa_destroy(&u);
     if (t->window > 0)
         spk_window_hamming(t->window_weight, (unsigned)t->window);
@@ -178,7 +179,8 @@ static spk_status send_constants(struct spk_umpa_device *d, const struct spk_ump
         size_t bytes;
     } copy[] = {
         {t->mean_taps, host.mean, (2 * (size_t)t->mean_radius + 1) * sizeof(float)},
-        {t->search_taps, t->search_weight, (2 * (size_t)t->radius + 1) * sizeof(float)},
+        {t->search_taps, t->search_weight + UMPA_THERE_RADIUS_MAX - t->radius,
+         (2 * (size_t)t->radius + 1) * sizeof(float)},
         {t->spline_taps, host.spline, sizeof host.spline},
         {t->spline, &host.noise, sizeof host.noise},
         {t->offset_x, d->offset, offsets},

@@ -221,13 +221,18 @@ static __device__ inline int clamp_index(int i, int end)
     return i < 0 ? 0 : i < end ? i : end - 1;
 }
 
-/* Column x of a row that is stretched `times` times by two: 3/4 of what lies under it, 1/4 of its neighbour. */
-static __device__ float stretched(const float *row, int width, int x, int times)
+/* Column x of a row that is stretched by two: 3/4 of what lies under it, 1/4 of its neighbour. */
+static __device__ inline float stretched(const float *row, int width, int x)
 {
     const int near = x >> 1, far = near + (x & 1 ? 1 : -1);
-    if (times == 1)
-        return 0.75f * row[clamp_index(near, width)] + 0.25f * row[clamp_index(far, width)];
-    return 0.75f * stretched(row, width, near, 1) + 0.25f * stretched(row, width, far, 1);
+    return 0.75f * row[clamp_index(near, width)] + 0.25f * row[clamp_index(far, width)];
+}
+
+/* The same, stretched once more. */
+static __device__ inline float stretched_twice(const float *row, int width, int x)
+{
+    const int near = x >> 1, far = near + (x & 1 ? 1 : -1);
+    return 0.75f * stretched(row, width, near) + 0.25f * stretched(row, width, far);
 }
 
 /* A quantity of a coarser level at pixel (x, y) of the finest. */
@@ -236,7 +241,9 @@ static __device__ float coarse_value(const float *plane, struct extent e, int le
     const float at = ((float)y + 0.5f) / (float)(1 << level) - 0.5f, above = floorf(at), share = at - above;
     const float *a = plane + (size_t)clamp_index((int)above, e.height) * (size_t)e.width;
     const float *b = plane + (size_t)clamp_index((int)above + 1, e.height) * (size_t)e.width;
-    const float first = stretched(a, e.width, x, level), second = stretched(b, e.width, x, level);
+    static_assert(UMPA_LEVELS == 3, "coarser levels are stretched once or twice");
+    const float first = level == 1 ? stretched(a, e.width, x) : stretched_twice(a, e.width, x);
+    const float second = level == 1 ? stretched(b, e.width, x) : stretched_twice(b, e.width, x);
     return first + share * (second - first);
 }
 

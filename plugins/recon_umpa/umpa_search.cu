@@ -10,7 +10,14 @@
 #include "umpa_planes.h"
 #include "umpa_px.h"
 
-enum { PIXELS = 8, COLUMNS = 64, STAGED = 4 };
+enum { PIXELS = 8, COLUMNS = 64 };
+
+/* Where column x of a row in shared memory stands: four empty places behind every eight values, so that the eight threads of a row,
+ * which read eight values apart and four at a time, meet 32 different banks. */
+static constexpr __host__ __device__ int spaced(int x)
+{
+    return x + x / 8 * 4;
+}
 
 /* Planes of the equations' memory while the search has it: scores of the row of shifts before, then those beside the best. */
 enum { SCORE_ABOVE, SCORE_LEFT = UMPA_THERE_STRIP, SCORE_RIGHT, SCORE_UP, SCORE_DOWN, SCORES };
@@ -29,18 +36,23 @@ enum kind { WHOLE, MASKED, STEPPED };
 /* What a tile looks like for windows up to a radius. PARITY: UMPA's window means. */
 template <int RADIUS, enum kind KIND, bool PARITY>
 struct tile {
-    enum {ROWS = RADIUS > 8 ? 48 : 32, /* of the region under the windows */
-          THREADS = COLUMNS / PIXELS *ROWS,
-          SHIFTS = KIND != WHOLE &&PARITY    ? 2
-                   : KIND != WHOLE || PARITY ? 5
-                                             : UMPA_THERE_STRIP,  /* columns of shifts at once */
-          DOWN = RADIUS <= 8 && KIND == WHOLE && !PARITY ? 2 : 1, /* rows of shifts at once */
-          OUT_WIDTH = COLUMNS - 2 * RADIUS, OUT_HEIGHT = ROWS - 2 * RADIUS, RUNS = THREADS / OUT_WIDTH,
-          RUN = (OUT_HEIGHT + RUNS - 1) / RUNS, /* outputs of a thread, in one column */
-          STAGE_ROWS = ROWS + DOWN - 1, STAGE_PITCH = COLUMNS + SHIFTS - 1,
-          REGION_PITCH = COLUMNS + 2 * RADIUS + 4 - (2 * RADIUS) % 4, STAGE = STAGED *STAGE_ROWS *STAGE_PITCH,
-          SHARED =
-              (STAGE + ROWS * REGION_PITCH + ROWS * COLUMNS) * 4 + RUN *THREADS *(int)sizeof(struct best)};
+    enum {
+        ROWS = RADIUS > 8 ? 48 : 32,                                   /* of the region under the windows */
+        THREADS = COLUMNS / PIXELS *ROWS, STAGED = RADIUS > 8 ? 2 : 4, /* frames */
+        SHIFTS = KIND != WHOLE &&PARITY    ? 2
+                 : KIND != WHOLE || PARITY ? (RADIUS > 8 ? 4 : 5)
+                                           : UMPA_THERE_STRIP, /* columns of shifts at once */
+        OUT_WIDTH = COLUMNS - 2 * RADIUS, OUT_HEIGHT = ROWS - 2 * RADIUS, RUNS = THREADS / OUT_WIDTH,
+        RUN = (OUT_HEIGHT + RUNS - 1) / RUNS, /* outputs of a thread, in one column */
+        STAGE_WIDTH = COLUMNS + SHIFTS - 1, STAGE_PITCH = spaced(STAGE_WIDTH + 3) / 4 * 4,
+        UNROLLED = RADIUS <= 8, /* the window has 2 RADIUS + 1 taps, some of them 0 */
+        /* multiples of four for reading four values at a time; else the four rows of a warp in different banks */
+        REGION_PITCH = spaced(COLUMNS + 2 * RADIUS + 3) / 4 * 4 + (UNROLLED ? 0 : 1),
+        LINES = RUNS *RUN + 2 * RADIUS, /* rows that the last threads' outputs read, if only to no end */
+        HELD = KIND == WHOLE ? 2 : (int)UMPA_SUMS + (PARITY ? 2 : 0), /* sums of an output */
+        FRAMES = STAGED *ROWS *STAGE_PITCH, STAGE = FRAMES > HELD *RUN *THREADS ? FRAMES : HELD *RUN *THREADS,
+        REGION = (ROWS * REGION_PITCH + 3) / 4 * 4,
+        SHARED = (STAGE + REGION + LINES * COLUMNS) * 4 + RUN *THREADS *(int)sizeof(struct best)};
 };
 
 /* A thread's place: its pixels of the region and its outputs. */
@@ -63,9 +75,10 @@ static __device__ inline bool inside(const struct umpa_there &u, int x, int y)
     return x >= 0 && y >= 0 && x < u.width && y < u.height;
 }
 
-static __device__ inline size_t pixel(const struct umpa_there &u, int x, int y)
+/* 31 bits hold it (SPK_DEVICE_PIXELS_MAX), and half the registers. */
+static __device__ inline int pixel(const struct umpa_there &u, int x, int y)
 {
-    return (size_t)y * (size_t)u.width + (size_t)x;
+    return y * u.width + x;
 }
 
 /* The place of the reference that a pixel meets at shift number (row, column) of the range. */
@@ -105,9 +118,16 @@ template <typename T>
 static __device__ void stage(const struct umpa_there &u, float *to, const struct umpa_planes &planes,
                              size_t start, int x, int y, float beyond)
 {
-    for (int i = (int)threadIdx.x; i < T::STAGE_ROWS * T::STAGE_PITCH; i += (int)blockDim.x) {
-        int at_x = x + i % T::STAGE_PITCH, at_y = y + i / T::STAGE_PITCH;
-        to[i] = inside(u, at_x, at_y) ? umpa_value(planes, start + pixel(u, at_x, at_y)) : beyond;
+    enum { WARP = 32 };
+    for (int row = (int)threadIdx.x / WARP; row < T::ROWS; row += T::THREADS / WARP) {
+        const bool there = y + row >= 0 && y + row < u.height;
+        const size_t line = start + (size_t)pixel(u, x, y + row);
+        float *out = to + row * T::STAGE_PITCH;
+#pragma unroll
+        for (int column = (int)threadIdx.x % WARP; column < T::STAGE_WIDTH; column += WARP) {
+            const bool in = there && x + column >= 0 && x + column < u.width;
+            out[spaced(column)] = in ? umpa_value(planes, line + (size_t)column) : beyond;
+        }
     }
 }
 
@@ -116,15 +136,15 @@ static __device__ inline void load(const struct umpa_there &u, const struct plac
                                    const struct umpa_planes &planes, size_t start, float scale, float level,
                                    float (&s)[PIXELS])
 {
-    const size_t at = start + pixel(u, p.x, p.y); /* looked at where a pixel counts */
+    const size_t at = start + (size_t)pixel(u, p.x, p.y); /* looked at where a pixel counts */
     if (planes.half) {
 #pragma unroll
         for (int i = 0; i < PIXELS; i++)
-            s[i] = p.good >> i & 1 ? spk_widen(planes.half[at + i]) * scale - level : 0;
+            s[i] = p.good >> i & 1 ? spk_widen(planes.half[at + (size_t)i]) * scale - level : 0;
     } else {
 #pragma unroll
         for (int i = 0; i < PIXELS; i++)
-            s[i] = p.good >> i & 1 ? planes.data[at + i] * scale - level : 0;
+            s[i] = p.good >> i & 1 ? planes.data[at + (size_t)i] * scale - level : 0;
     }
 }
 
@@ -137,45 +157,40 @@ static __device__ inline size_t frame_start(const struct umpa_there &u, int fram
 
 /* Products of sample (value * scale - level) and reference planes, summed over frames, at shifts from (row, column). `moved`: the
  * sample's planes are frames, which the sample may have moved in. */
-template <typename T, int DOWN>
+template <typename T>
 static __device__ void cross(const struct umpa_there &u, const struct place &p,
                              const struct umpa_planes &sample, bool moved, float scale, float level,
                              const struct umpa_planes &reference, int x0, int y0, int row, int column,
-                             float *staged, float (&sum)[DOWN][T::SHIFTS][PIXELS])
+                             float *staged, float (&sum)[T::SHIFTS][PIXELS])
 {
-    enum { SHIFTS = T::SHIFTS, STAGE_PITCH = T::STAGE_PITCH };
+    enum { SHIFTS = T::SHIFTS, FRAME = T::ROWS * T::STAGE_PITCH };
     const size_t plane = (size_t)u.height * (size_t)u.width;
 #pragma unroll
-    for (int d = 0; d < DOWN; d++)
+    for (int j = 0; j < SHIFTS; j++)
 #pragma unroll
-        for (int j = 0; j < SHIFTS; j++)
-#pragma unroll
-            for (int i = 0; i < PIXELS; i++)
-                sum[d][j][i] = 0;
-    for (int first = 0; first < u.used_count; first += STAGED) {
-        const int frames = u.used_count - first < STAGED ? u.used_count - first : STAGED;
+        for (int i = 0; i < PIXELS; i++)
+            sum[j][i] = 0;
+    for (int first = 0; first < u.used_count; first += T::STAGED) {
+        const int frames = u.used_count - first < T::STAGED ? u.used_count - first : (int)T::STAGED;
         __syncthreads();
         for (int f = 0; f < frames; f++)
-            stage<T>(u, staged + f * T::STAGE_ROWS * STAGE_PITCH, reference,
-                     (size_t)u.used[first + f] * plane, there_x(u, x0, column), there_y(u, y0, row), 0);
+            stage<T>(u, staged + f * FRAME, reference, (size_t)u.used[first + f] * plane,
+                     there_x(u, x0, column), there_y(u, y0, row), 0);
         __syncthreads();
+#pragma unroll 1
         for (int f = 0; f < frames; f++) {
-            float s[PIXELS];
+            const float *line = staged + f * FRAME + p.row * T::STAGE_PITCH + spaced(p.column);
+            float s[PIXELS], r[PIXELS + SHIFTS - 1];
             const int frame = u.used[first + f];
             load(u, p, sample, moved ? frame_start(u, frame) : (size_t)frame * plane, scale, level, s);
 #pragma unroll
-            for (int d = 0; d < DOWN; d++) {
-                const float *line = staged + (f * T::STAGE_ROWS + p.row + d) * STAGE_PITCH + p.column;
-                float r[PIXELS + SHIFTS - 1];
+            for (int i = 0; i < PIXELS + SHIFTS - 1; i++)
+                r[i] = line[spaced(i)];
 #pragma unroll
-                for (int i = 0; i < PIXELS + SHIFTS - 1; i++)
-                    r[i] = line[i];
+            for (int j = 0; j < SHIFTS; j++)
 #pragma unroll
-                for (int j = 0; j < SHIFTS; j++)
-#pragma unroll
-                    for (int i = 0; i < PIXELS; i++)
-                        sum[d][j][i] = fmaf(s[i], r[i + j], sum[d][j][i]);
-            }
+                for (int i = 0; i < PIXELS; i++)
+                    sum[j][i] = fmaf(s[i], r[i + j], sum[j][i]);
         }
     }
 }
@@ -197,7 +212,7 @@ static __device__ void cross_frames(const struct umpa_there &u, const struct pla
         stage<T>(u, staged, u.packed, (size_t)u.used[k] * plane, there_x(u, x0, column), there_y(u, y0, row),
                  NAN);
         __syncthreads();
-        const float *line = staged + p.row * T::STAGE_PITCH + p.column;
+        const float *line = staged + p.row * T::STAGE_PITCH + spaced(p.column);
 #pragma unroll
         for (int i = 0; i < PIXELS; i++) {
             float s = 0, r = line[i];
@@ -215,64 +230,95 @@ static __device__ void cross_frames(const struct umpa_there &u, const struct pla
 }
 
 /* Registers cannot be indexed: picks the products of one shift by comparing. */
-template <int DOWN, int SHIFTS>
-static __device__ inline void pick(const float (&sum)[DOWN][SHIFTS][PIXELS], int down, int shift,
-                                   float value[PIXELS])
+template <int SHIFTS>
+static __device__ inline void pick(const float (&sum)[SHIFTS][PIXELS], int shift, float value[PIXELS])
 {
 #pragma unroll
-    for (int d = 0; d < DOWN; d++)
+    for (int j = 0; j < SHIFTS; j++)
 #pragma unroll
-        for (int j = 0; j < SHIFTS; j++)
-            if (d == down && j == shift)
-                for (int i = 0; i < PIXELS; i++)
-                    value[i] = sum[d][j][i];
+        for (int i = 0; i < PIXELS; i++)
+            value[i] = j == shift ? sum[j][i] : value[i];
 }
 
-/* The window over a plane of which every thread brings its pixels: out[v] at its outputs. All threads must call it. */
-template <typename T, int RADIUS>
-static __device__ void window(const struct umpa_there &u, const struct place &p, const float value[PIXELS],
-                              float *region, float *rows, float out[T::RUN])
+/* Every thread brings its pixels of a plane into shared memory. All threads must call it. */
+template <typename T>
+static __device__ inline void bring(const struct place &p, const float value[PIXELS], float *region)
 {
     for (int i = 0; i < PIXELS; i++)
-        region[p.row * T::REGION_PITCH + p.column + i] = value[i];
+        region[p.row * T::REGION_PITCH + spaced(p.column) + i] = value[i];
     __syncthreads();
-    const float *line = region + p.row * T::REGION_PITCH + p.column + RADIUS - u.radius;
-    float sum[PIXELS] = {0};
-    for (int j = 0; j <= 2 * u.radius; j++)
-        for (int i = 0; i < PIXELS; i++)
-            sum[i] = fmaf(u.search_weight[j], line[i + j], sum[i]);
-    for (int i = 0; i < PIXELS; i++)
-        rows[p.row * COLUMNS + p.column + i] = sum[i];
-    __syncthreads();
+}
+
+/* The taps at COUNT neighbouring places, value(i) being what lies i after the first tap of the first. */
+template <typename T, int RADIUS, int COUNT, typename VALUE>
+static __device__ inline void taps(const struct umpa_there &u, VALUE value, float (&sum)[COUNT])
+{
 #pragma unroll
-    for (int v = 0; v < T::RUN; v++) {
-        const int row = p.out_row + v < T::OUT_HEIGHT ? p.out_row + v : T::OUT_HEIGHT - 1;
-        const float *column = rows + (row + RADIUS - u.radius) * COLUMNS + p.out_column;
-        out[v] = 0;
-        for (int j = 0; j <= 2 * u.radius; j++)
-            out[v] = fmaf(u.search_weight[j], column[j * COLUMNS], out[v]);
+    for (int i = 0; i < COUNT; i++)
+        sum[i] = 0;
+    if (T::UNROLLED) { /* each value is read once and stays in a register */
+        float v[COUNT + 2 * RADIUS];
+#pragma unroll
+        for (int i = 0; i < COUNT + 2 * RADIUS; i++)
+            v[i] = value(i);
+#pragma unroll
+        for (int j = 0; j <= 2 * RADIUS; j++)
+#pragma unroll
+            for (int i = 0; i < COUNT; i++)
+                sum[i] = fmaf(u.search_weight[UMPA_THERE_RADIUS_MAX - RADIUS + j], v[i + j], sum[i]);
+    } else {
+        for (int j = RADIUS - u.radius; j <= RADIUS + u.radius; j++)
+#pragma unroll
+            for (int i = 0; i < COUNT; i++)
+                sum[i] = fmaf(u.search_weight[UMPA_THERE_RADIUS_MAX - RADIUS + j], value(i + j), sum[i]);
     }
+}
+
+/* Places of a block's shared memory. A thread's outputs are held where frames were staged: in registers they, with their addresses,
+ * would take the room of the products. They lie T::THREADS apart, sums T::RUN * T::THREADS. */
+struct room {
+    float *staged, *region, *rows, *held;
+    struct best *best; /* as `held` */
+};
+
+/* The window over a plane of which every thread brings its pixels, held at its outputs. All threads must call it. */
+template <typename T, int RADIUS>
+static __device__ void window(const struct umpa_there &u, const struct place &p, const struct room &room,
+                              const float value[PIXELS], float *held)
+{
+    bring<T>(p, value, room.region);
+    const float *line = room.region + p.row * T::REGION_PITCH + spaced(p.column);
+    float sum[PIXELS], out[T::RUN];
+    taps<T, RADIUS>(
+        u, [=](int i) { return line[spaced(i)]; }, sum);
+    for (int i = 0; i < PIXELS; i++)
+        room.rows[p.row * COLUMNS + p.column + i] = sum[i];
+    __syncthreads();
+    const float *column = room.rows + p.out_row * COLUMNS + p.out_column;
+    taps<T, RADIUS>(
+        u, [=](int i) { return column[i * COLUMNS]; }, out);
+#pragma unroll
+    for (int v = 0; v < T::RUN; v++)
+        held[v * T::THREADS] = out[v];
     /* `region` is free for all, and `rows` is free behind the next call's first barrier */
 }
 
-/* A plane of which every thread brings its pixels, at its outputs. All threads must call it. */
+/* A plane of which every thread brings its pixels, held at its outputs. All threads must call it. */
 template <typename T, int RADIUS>
-static __device__ void centre(const struct place &p, const float value[PIXELS], float *region,
-                              float out[T::RUN])
+static __device__ void centre(const struct place &p, const struct room &room, const float value[PIXELS],
+                              float *held)
 {
-    for (int i = 0; i < PIXELS; i++)
-        region[p.row * T::REGION_PITCH + p.column + i] = value[i];
-    __syncthreads();
-#pragma unroll
+    bring<T>(p, value, room.region);
+#pragma unroll 1
     for (int v = 0; v < T::RUN; v++) {
         int row = p.out_row + v < T::OUT_HEIGHT ? p.out_row + v : T::OUT_HEIGHT - 1;
-        out[v] = region[(row + RADIUS) * T::REGION_PITCH + p.out_column + RADIUS];
+        held[v * T::THREADS] = room.region[(row + RADIUS) * T::REGION_PITCH + spaced(p.out_column + RADIUS)];
     }
     __syncthreads();
 }
 
 /* Compares an output's score at one shift with its best so far, and remembers the scores beside that. `out` is the output. */
-static __device__ inline void track(const struct umpa_there &u, const struct trial &trial, size_t out,
+static __device__ inline void track(const struct umpa_there &u, const struct trial &trial, int out,
                                     float score, const struct spk_match_fit &fit, struct best *best)
 {
     const int span = 2 * u.shift + 1, number = trial.row * span + trial.column, j = trial.strip_column;
@@ -301,7 +347,7 @@ static __device__ inline void track(const struct umpa_there &u, const struct tri
 }
 
 /* The fit where the window is whole, by the factors of the reference. `out` is the output, `at` its place in the reference. */
-static __device__ inline void score(const struct umpa_there &u, size_t out, size_t at, float ms, float qs,
+static __device__ inline void score(const struct umpa_there &u, int out, int at, float ms, float qs,
                                     const struct trial &trial, struct best *best)
 {
     const struct spk_match_factors f = {u.factor[0][at], u.factor[1][at], u.factor[2][at]};
@@ -313,37 +359,38 @@ static __device__ inline void score(const struct umpa_there &u, size_t out, size
 
 /* One shift of a tile in which every pixel counts. */
 template <typename T, int RADIUS, bool PARITY>
-static __device__ void shift_whole(const struct umpa_there &u, const struct place &p, int x0, int y0,
-                                   const struct trial &trial, const float products[PIXELS],
-                                   const float means[PIXELS], float *region, float *rows, struct best *best)
+static __device__ void shift_whole(const struct umpa_there &u, const struct place &p, const struct room &room,
+                                   int x0, int y0, const struct trial &trial, const float products[PIXELS],
+                                   const float means[PIXELS])
 {
     const int row = trial.row, column = trial.column;
     const float level = u.numbers->level, frames = (float)u.used_count;
-    float qs[T::RUN], ms[T::RUN], value[PIXELS];
-    window<T, RADIUS>(u, p, products, region, rows, qs);
+    float *held_q = room.held, *held_m = held_q + T::RUN * T::THREADS, value[PIXELS];
+    window<T, RADIUS>(u, p, room, products, held_q);
     if (PARITY) {
-        centre<T, RADIUS>(p, means, region, ms);
+        centre<T, RADIUS>(p, room, means, held_m);
     } else if (u.refine == 0) { /* a start may as well have the mean, which is smooth, outside the window */
         for (int i = 0; i < PIXELS; i++) {
-            size_t at = pixel(u, clamped(there_x(u, p.x + i, column), u.width),
-                              clamped(there_y(u, p.y, row), u.height));
+            const int at = pixel(u, clamped(there_x(u, p.x + i, column), u.width),
+                                 clamped(there_y(u, p.y, row), u.height));
             value[i] = p.good >> i & 1 ? u.mean[at] * (u.s1[pixel(u, p.x + i, p.y)] + frames * level) : 0;
         }
-        window<T, RADIUS>(u, p, value, region, rows, ms);
+        window<T, RADIUS>(u, p, room, value, held_m);
     }
-#pragma unroll
+#pragma unroll 1
     for (int v = 0; v < T::RUN; v++) {
         int x = x0 + RADIUS + p.out_column, y = y0 + RADIUS + p.out_row + v;
         if (!p.owns || p.out_row + v >= T::OUT_HEIGHT || !inside(u, x, y))
             continue;
-        size_t out = pixel(u, x, y), at = pixel(u, there_x(u, x, column), there_y(u, y, row));
+        const int out = pixel(u, x, y), at = pixel(u, there_x(u, x, column), there_y(u, y, row));
+        float qs = held_q[v * T::THREADS], ms = PARITY || u.refine == 0 ? held_m[v * T::THREADS] : 0;
         if (PARITY) {
-            spk_match_centre_px(ms[v], u.window_s[out], u.window_r[at], level, frames, &qs[v], &ms[v]);
+            spk_match_centre_px(ms, u.window_s[out], u.window_r[at], level, frames, &qs, &ms);
         } else {
-            qs[v] += level * u.window_r[at];
-            ms[v] = u.refine == 0 ? ms[v] : u.mean[at] * (u.window_s[out] + frames * level);
+            qs += level * u.window_r[at];
+            ms = u.refine == 0 ? ms : u.mean[at] * (u.window_s[out] + frames * level);
         }
-        score(u, out, at, ms[v], qs[v], trial, &best[v * T::THREADS]);
+        score(u, out, at, ms, qs, trial, &room.best[v * T::THREADS]);
     }
 }
 
@@ -354,9 +401,9 @@ static __device__ inline void joint(const struct umpa_there &u, const struct pla
                                     float sum[UMPA_SUMS])
 {
     const int x = there_x(u, p.x + i, column), y = there_y(u, p.y, row);
-    const size_t near = pixel(u, clamped(x, u.width), clamped(y, u.height));
+    const int near = pixel(u, clamped(x, u.width), clamped(y, u.height));
     const bool there = inside(u, x, y) && u.reference_usable[near], here = p.good >> i & 1;
-    const size_t at = here ? pixel(u, p.x + i, p.y) : 0;
+    const int at = here ? pixel(u, p.x + i, p.y) : 0;
     if (KIND == STEPPED) {
         for (int q = 0; q < UMPA_SUM_MM; q++)
             sum[q] = products[q][i];
@@ -376,13 +423,13 @@ static __device__ inline void joint(const struct umpa_there &u, const struct pla
 
 /* One shift of a tile in which some pixels do not count. */
 template <typename T, int RADIUS, enum kind KIND, bool PARITY>
-static __device__ void shift_masked(const struct umpa_there &u, const struct place &p, int x0, int y0,
-                                    const struct trial &trial, const float (&products)[UMPA_SUM_MM][PIXELS],
-                                    const float means[PIXELS], float *region, float *rows, struct best *best)
+static __device__ void shift_masked(const struct umpa_there &u, const struct place &p,
+                                    const struct room &room, int x0, int y0, const struct trial &trial,
+                                    const float (&products)[UMPA_SUM_MM][PIXELS], const float means[PIXELS])
 {
+    enum { PLANE = T::RUN * T::THREADS };
     const int row = trial.row, column = trial.column;
     const float level = u.numbers->level, frames = (float)u.used_count;
-    float sum[UMPA_SUMS][T::RUN], raw[T::RUN] = {}, mean[T::RUN] = {};
     /* made again for each sum: keeping all of them takes more registers than there are */
 #pragma unroll
     for (int q = 0; q < UMPA_SUMS; q++) {
@@ -392,32 +439,35 @@ static __device__ void shift_masked(const struct umpa_there &u, const struct pla
             joint<KIND>(u, p, i, row, column, products, term);
             value[i] = term[q];
         }
-        window<T, RADIUS>(u, p, value, region, rows, sum[q]);
+        window<T, RADIUS>(u, p, room, value, room.held + q * PLANE);
     }
+    float *held_raw = room.held + UMPA_SUMS * PLANE, *held_mean = held_raw + PLANE;
     if (PARITY) {
-        window<T, RADIUS>(u, p, products[UMPA_SUM_QS], region, rows, raw);
-        centre<T, RADIUS>(p, means, region, mean);
+        window<T, RADIUS>(u, p, room, products[UMPA_SUM_QS], held_raw);
+        centre<T, RADIUS>(p, room, means, held_mean);
     }
-#pragma unroll
+#pragma unroll 1
     for (int v = 0; v < T::RUN; v++) {
         int x = x0 + RADIUS + p.out_column, y = y0 + RADIUS + p.out_row + v;
-        float weight = sum[UMPA_SUM_WEIGHT][v], one[UMPA_SUMS];
         if (!p.owns || p.out_row + v >= T::OUT_HEIGHT || !inside(u, x, y))
             continue;
-        const bool enough = weight >= UMPA_WEIGHT_MIN * frames;
-        size_t out = pixel(u, x, y);
+        const float *sum = room.held + v * T::THREADS;
+        const float weight = sum[UMPA_SUM_WEIGHT * PLANE];
+        struct best *best = &room.best[v * T::THREADS];
+        const int out = pixel(u, x, y);
         if (PARITY && weight >= UMPA_WEIGHT_WHOLE * frames) {
-            size_t at = pixel(u, there_x(u, x, column), there_y(u, y, row));
-            spk_match_centre_px(mean[v], u.window_s[out], u.window_r[at], level, frames, &raw[v], &mean[v]);
-            score(u, out, at, mean[v], raw[v], trial, &best[v * T::THREADS]);
+            const int at = pixel(u, there_x(u, x, column), there_y(u, y, row));
+            float qs = held_raw[v * T::THREADS], ms;
+            spk_match_centre_px(held_mean[v * T::THREADS], u.window_s[out], u.window_r[at], level, frames,
+                                &qs, &ms);
+            score(u, out, at, ms, qs, trial, best);
             continue;
         }
-        for (int q = 0; q < UMPA_SUMS; q++)
-            one[q] = sum[q][v];
-        struct spk_match_fit fit = spk_match_fit_px(one[UMPA_SUM_MM], one[UMPA_SUM_MQ], one[UMPA_SUM_QQ],
-                                                    one[UMPA_SUM_MS], one[UMPA_SUM_QS], u.dark_field);
-        track(u, trial, out, enough ? (fit.explained - one[UMPA_SUM_SS]) / weight : -INFINITY, fit,
-              &best[v * T::THREADS]);
+        struct spk_match_fit fit =
+            spk_match_fit_px(sum[UMPA_SUM_MM * PLANE], sum[UMPA_SUM_MQ * PLANE], sum[UMPA_SUM_QQ * PLANE],
+                             sum[UMPA_SUM_MS * PLANE], sum[UMPA_SUM_QS * PLANE], u.dark_field);
+        const float score = (fit.explained - sum[UMPA_SUM_SS * PLANE]) / weight;
+        track(u, trial, out, weight >= UMPA_WEIGHT_MIN * frames ? score : -INFINITY, fit, best);
     }
 }
 
@@ -432,12 +482,13 @@ static __device__ void store(const struct umpa_there &u, const struct place &p, 
                              const struct best *best)
 {
     const int span = 2 * u.shift + 1;
-#pragma unroll
+#pragma unroll 1
     for (int v = 0; v < T::RUN; v++) {
         int x = x0 + RADIUS + p.out_column, y = y0 + RADIUS + p.out_row + v;
         if (!p.owns || p.out_row + v >= T::OUT_HEIGHT || !inside(u, x, y))
             continue;
-        const size_t at = pixel(u, x, y), plane = (size_t)u.height * (size_t)u.width;
+        const int at = pixel(u, x, y);
+        const size_t plane = (size_t)u.height * (size_t)u.width;
         const bool found = best[v * T::THREADS].number >= 0;
         const float *kept = u.normal[0] + at;
         float ux = (float)(u.guess_x + (found ? u.shift - best[v * T::THREADS].number % span : 0));
@@ -458,8 +509,13 @@ template <int RADIUS, enum kind KIND, bool PARITY>
 __global__ void __launch_bounds__(tile<RADIUS, KIND, PARITY>::THREADS) search(struct umpa_there u)
 {
     typedef tile<RADIUS, KIND, PARITY> T;
-    SPK_SHARED(float, staged);
-    float *region = staged + T::STAGE, *rows = region + T::ROWS * T::REGION_PITCH;
+    SPK_SHARED(float, memory);
+    struct room room;
+    room.staged = memory;
+    room.region = memory + T::STAGE;
+    room.rows = room.region + T::REGION;
+    room.held = memory + threadIdx.x;
+    room.best = (struct best *)(room.rows + T::LINES * COLUMNS) + threadIdx.x;
     const int x0 = (int)blockIdx.x * T::OUT_WIDTH - RADIUS, y0 = (int)blockIdx.y * T::OUT_HEIGHT - RADIUS;
     if (all_count(u, x0, y0, COLUMNS, T::ROWS) != (KIND == WHOLE))
         return;
@@ -475,47 +531,43 @@ __global__ void __launch_bounds__(tile<RADIUS, KIND, PARITY>::THREADS) search(st
         if (inside(u, p.x + i, p.y) && u.usable[pixel(u, p.x + i, p.y)])
             p.good |= 1u << i;
     p.out_column = thread % T::OUT_WIDTH;
-    p.out_row = thread / T::OUT_WIDTH * T::RUN;
-    p.owns = p.out_row < T::OUT_HEIGHT;
+    p.owns = thread / T::OUT_WIDTH < T::RUNS && thread / T::OUT_WIDTH * T::RUN < T::OUT_HEIGHT;
+    p.out_row = p.owns ? thread / T::OUT_WIDTH * T::RUN : 0;
     /* what the windows of the last columns read beyond the region */
-    for (int i = thread; i < T::ROWS * (T::REGION_PITCH - COLUMNS); i += T::THREADS)
-        region[i / (T::REGION_PITCH - COLUMNS) * T::REGION_PITCH + COLUMNS +
-               i % (T::REGION_PITCH - COLUMNS)] = 0;
+    for (int i = thread; i < T::ROWS * 2 * RADIUS; i += T::THREADS)
+        room.region[i / (2 * RADIUS) * T::REGION_PITCH + spaced(COLUMNS + i % (2 * RADIUS))] = 0;
 
-    struct best *best = (struct best *)(rows + T::ROWS * COLUMNS) + thread;
     for (int v = 0; v < T::RUN; v++)
-        best[v * T::THREADS] = {-INFINITY, -1};
+        room.best[v * T::THREADS] = {-INFINITY, -1};
     const int turn = u.refine > 0 ? (int)T::SHIFTS - 2 : (int)T::SHIFTS;
     for (int column = 0; column == 0 || column + (int)T::SHIFTS - turn < span; column += turn)
-        for (int row = 0; row < span; row += T::DOWN) {
-            float sum[T::DOWN][T::SHIFTS][PIXELS], mean[1][T::SHIFTS][PIXELS];
+        for (int row = 0; row < span; row++) {
+            float sum[T::SHIFTS][PIXELS], mean[T::SHIFTS][PIXELS];
             float products[UMPA_SUM_MM][PIXELS] = {}, means[PIXELS] = {};
             if (KIND != STEPPED)
-                cross<T, T::DOWN>(u, p, u.sample, true, u.numbers->scale, u.numbers->level, u.packed, x0, y0,
-                                  row, column, staged, sum);
+                cross<T>(u, p, u.sample, true, u.numbers->scale, u.numbers->level, u.packed, x0, y0, row,
+                         column, room.staged, sum);
             if (PARITY)
-                cross<T, 1>(u, p, umpa_planes{u.sample_mean, nullptr}, false, 1, 0,
-                            umpa_planes{u.frame_mean, nullptr}, x0, y0, row, column, staged, mean);
-            for (int d = 0; d < T::DOWN && row + d < span; d++)
-                for (int j = 0; j < T::SHIFTS && column + j < span; j++) {
-                    const bool begun = j > 0 || column == 0,
-                               ended = j + 1 == T::SHIFTS && column + T::SHIFTS < span;
-                    const struct trial trial = {row + d, column + j, j, u.refine == 0 || (begun && !ended)};
-                    if (KIND == STEPPED)
-                        cross_frames<T>(u, p, x0, y0, row + d, column + j, staged, products);
-                    else
-                        pick(sum, d, j, products[UMPA_SUM_QS]);
-                    if (PARITY)
-                        pick(mean, 0, j, means);
-                    if (KIND == WHOLE)
-                        shift_whole<T, RADIUS, PARITY>(u, p, x0, y0, trial, products[UMPA_SUM_QS], means,
-                                                       region, rows, best);
-                    else
-                        shift_masked<T, RADIUS, KIND, PARITY>(u, p, x0, y0, trial, products, means, region,
-                                                              rows, best);
-                }
+                cross<T>(u, p, umpa_planes{u.sample_mean, nullptr}, false, 1, 0,
+                         umpa_planes{u.frame_mean, nullptr}, x0, y0, row, column, room.staged, mean);
+#pragma unroll 1
+            for (int j = 0; j < T::SHIFTS && column + j < span; j++) {
+                const bool begun = j > 0 || column == 0,
+                           ended = j + 1 == T::SHIFTS && column + T::SHIFTS < span;
+                const struct trial trial = {row, column + j, j, u.refine == 0 || (begun && !ended)};
+                if (KIND == STEPPED)
+                    cross_frames<T>(u, p, x0, y0, row, column + j, room.staged, products);
+                else
+                    pick(sum, j, products[UMPA_SUM_QS]);
+                if (PARITY)
+                    pick(mean, j, means);
+                if (KIND == WHOLE)
+                    shift_whole<T, RADIUS, PARITY>(u, p, room, x0, y0, trial, products[UMPA_SUM_QS], means);
+                else
+                    shift_masked<T, RADIUS, KIND, PARITY>(u, p, room, x0, y0, trial, products, means);
+            }
         }
-    store<T, RADIUS>(u, p, x0, y0, best);
+    store<T, RADIUS>(u, p, x0, y0, room.best);
 }
 
 template <int RADIUS, enum kind KIND, bool PARITY>

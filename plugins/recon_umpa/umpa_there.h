@@ -8,12 +8,12 @@
 #include <stdbool.h>
 
 enum {
-    UMPA_THERE_RADIUS_MAX = 16,        /* of the search window, and of the fixed one */
-    UMPA_THERE_MARGIN = 2,             /* mirrored pixels round spline coefficients */
-    UMPA_THERE_BLOCKS = 256,           /* noise blocks a frame */
-    UMPA_THERE_BAND = 16,              /* rows of a band whose mean is taken */
-    UMPA_THERE_SPLINE = 16,            /* reach of the taps that make spline coefficients */
-    UMPA_THERE_STRIP = 9,              /* columns of shifts that the search takes at once, at most */
+    UMPA_THERE_RADIUS_MAX = 16, /* of the search window, and of the fixed one */
+    UMPA_THERE_MARGIN = 2,      /* mirrored pixels round spline coefficients */
+    UMPA_THERE_BLOCKS = 256,    /* noise blocks a frame */
+    UMPA_THERE_BAND = 16,       /* rows of a band whose mean is taken */
+    UMPA_THERE_SPLINE = 16,     /* reach of the taps that make spline coefficients */
+    UMPA_THERE_STRIP = 9,       /* columns of shifts that the search takes at once, at most */
 };
 
 /* Numbers of the stacks, made on the device and read there. */
@@ -36,7 +36,8 @@ struct umpa_there {
     bool stepping; /* the sample is elsewhere in each frame; the maps show it where it would be without */
     bool dark_field,
         parity; /* parity: window means of each frame, as UMPA's; of a fixed window without refinement */
-    float search_weight[2 * UMPA_THERE_RADIUS_MAX + 1]; /* of the integer search */
+    float search_weight[2 * UMPA_THERE_RADIUS_MAX +
+                        1]; /* of the integer search; the middle one in the middle */
     float window_weight[2 * UMPA_THERE_RADIUS_MAX + 1]; /* of the refinement, where it is fixed */
 
     struct umpa_planes reference, sample; /* not written to */
@@ -45,7 +46,7 @@ struct umpa_there {
     const int *offset_x,
         *offset_y;            /* [count] px: where the sample is in each frame; looked at where `stepping` */
     const float *mean_taps;   /* [2 mean_radius + 1] of the local mean */
-    const float *search_taps; /* [2 radius + 1] as search_weight */
+    const float *search_taps; /* [2 radius + 1] of search_weight */
     const float *spline_taps; /* [2 UMPA_THERE_SPLINE + 1] that make spline coefficients of values */
     const struct spk_spline_noise *spline;
 

@@ -18,8 +18,9 @@ struct spk_stream;
 struct spk_event;
 struct spk_graph;
 
-/* Rows of an image at most: a launch has 65535 blocks down, of 8 rows at least; pixels are counted in 31 bits. */
-enum { SPK_DEVICE_HEIGHT_MAX = 8 * 65535, SPK_DEVICE_PIXELS_MAX = INT32_MAX };
+/* Largest images: a launch has 65535 blocks down, of 8 rows at least, and pixels, those beside the image included, are numbered in 31
+ * bits. */
+enum { SPK_DEVICE_HEIGHT_MAX = 8 * 65535, SPK_DEVICE_PIXELS_MAX = 1 << 30 };
 
 struct spk_device_info {
     char name[128];     /* for people: "NVIDIA H100 80GB HBM3" */
