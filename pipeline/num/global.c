@@ -140,8 +140,8 @@ static void step_band(void *context, unsigned band, unsigned worker)
         float *t = p->param[SPK_GLOBAL_T] + y * p->pitch, *k = p->param[SPK_GLOBAL_K] + y * p->pitch,
               line = 0;
         for (unsigned x = 0; x < g->width; x++) {
-            t[x] = global_limit_px(t[x] + step[x], 0.02f, 3);
-            k[x] = p->dark_field ? global_limit_px(k[x] + step[grid->plane + x], -0.2f, 3) : t[x];
+            t[x] = spk_match_limit_t_px(t[x] + step[x]);
+            k[x] = p->dark_field ? spk_match_limit_k_px(k[x] + step[grid->plane + x]) : t[x];
         }
         for (unsigned c = SPK_GLOBAL_X; c <= SPK_GLOBAL_Y; c++) {
             float *u = p->param[c] + y * p->pitch;
@@ -149,7 +149,7 @@ static void step_band(void *context, unsigned band, unsigned worker)
                         high = p->origin[c] + p->range;
             for (unsigned x = 0; x < g->width; x++) {
                 float most = doubt[x] > 0 ? GLOBAL_FIRST_STEP_PX : GLOBAL_STEP_PX, before = u[x];
-                u[x] = global_limit_px(before + global_limit_px(s[x], -most, most), low, high);
+                u[x] = spk_match_limit_px(before + spk_match_limit_px(s[x], -most, most), low, high);
                 line += (u[x] - before) * (u[x] - before);
             }
         }

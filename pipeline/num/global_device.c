@@ -216,6 +216,10 @@ spk_status spk_global_device_settle(struct spk_global_device *g, float *normal, 
     return record_step(g, error);
 }
 
+/* All steps are queued, though fewer may be wanted: the kernels of the others look at one number and return. At 2048 x 2048 a step has
+ * 18 kernels and an iteration up to 12 steps; at the 1 to 2 us that an empty node of a graph is said to cost, an iteration behind
+ * convergence is below 1 ms of the 60 that a refinement may take. Conditional nodes (CUDA 12.4) would save it, but tie the list to a
+ * handle that a kernel sets, which neither older toolkits nor the other backends have. */
 static spk_status solve(struct spk_global_device *g, unsigned steps, struct spk_error *error)
 {
     spk_status status = run(g, PRECONDITION, error);

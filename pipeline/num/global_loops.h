@@ -57,7 +57,7 @@ static void along_x(float *xx, const float *in, const float *s, unsigned width)
 {
     ROW_LOOP
     for (unsigned x = 0; x < width; x++)
-        xx[x] = s[x] * (in[(ptrdiff_t)x - 1] - 2 * in[x] + in[x + 1]);
+        xx[x] = s[x] * global_second_px(in[(ptrdiff_t)x - 1], in[x], in[x + 1]);
     xx[0] = xx[width - 1] = 0;
 }
 
@@ -66,14 +66,14 @@ static void along_y(float *yy, const float *in, const float *up, const float *do
 {
     ROW_LOOP
     for (unsigned x = 0; x < width; x++)
-        yy[x] = s[x] * (up[x] - 2 * in[x] + down[x]);
+        yy[x] = s[x] * global_second_px(up[x], in[x], down[x]);
 }
 
 static void across(float *xy, const float *in, const float *down, const float *s, unsigned width)
 {
     ROW_LOOP
     for (unsigned x = 0; x < width; x++)
-        xy[x] = 2 * s[x] * (in[x] - in[x + 1] - down[x] + down[x + 1]);
+        xy[x] = 2 * s[x] * global_twist_px(in[x], in[x + 1], down[x], down[x + 1]);
     xy[width - 1] = 0;
 }
 
@@ -81,8 +81,10 @@ static void curl_row(float *out, const float *u, const float *v, size_t pitch, f
 {
     const float *u1 = u + pitch, *v1 = v + pitch, half = 0.5f * gamma;
     ROW_LOOP
-    for (unsigned x = 0; x < width; x++)
-        out[x] = half * ((v[x + 1] - v[x] + v1[x + 1] - v1[x]) - (u1[x] - u[x] + u1[x + 1] - u[x + 1]));
+    for (unsigned x = 0; x < width; x++) {
+        const float one[4] = {u[x], u[x + 1], u1[x], u1[x + 1]}, two[4] = {v[x], v[x + 1], v1[x], v1[x + 1]};
+        out[x] = half * global_curl_px(one, two);
+    }
     out[width - 1] = 0;
 }
 
@@ -154,8 +156,7 @@ static void gather_curl(float *u, float *v, const float *above, const float *her
     ROW_LOOP
     for (unsigned x = 0; x < width; x++) {
         float a = above[(ptrdiff_t)x - 1], b = above[x], c = here[(ptrdiff_t)x - 1], d = here[x];
-        v[x] += 0.5f * (a - b + c - d);
-        u[x] -= 0.5f * (a + b - c - d);
+        global_uncurl_px(a, b, c, d, &u[x], &v[x]);
     }
 }
 
@@ -163,12 +164,13 @@ static void matrix_row(const float *m, size_t p, const float *in, float *out, si
 {
     ROW_LOOP
     for (unsigned x = 0; x < width; x++) {
-        float a = in[x], b = in[plane + x], c = in[2 * plane + x], d = in[3 * plane + x];
-        const float *g = m + x;
-        out[x] += g[0] * a + g[p] * b + g[2 * p] * c + g[3 * p] * d;
-        out[plane + x] += g[p] * a + g[4 * p] * b + g[5 * p] * c + g[6 * p] * d;
-        out[2 * plane + x] += g[2 * p] * a + g[5 * p] * b + g[7 * p] * c + g[8 * p] * d;
-        out[3 * plane + x] += g[3 * p] * a + g[6 * p] * b + g[8 * p] * c + g[9 * p] * d;
+        const float here[4] = {in[x], in[plane + x], in[2 * plane + x], in[3 * plane + x]};
+        float matrix[GLOBAL_MATRIX], sum[4];
+        for (unsigned i = 0; i < GLOBAL_MATRIX; i++)
+            matrix[i] = m[i * p + x];
+        global_block_px(matrix, here, sum);
+        for (unsigned c = 0; c < 4; c++)
+            out[c * plane + x] += sum[c];
     }
 }
 

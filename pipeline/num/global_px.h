@@ -3,6 +3,7 @@
 #define SPECKLED_GLOBAL_PX_H
 
 #include <speckled/num_global.h>
+#include <speckled/num_match_px.h>
 
 #include <math.h>
 
@@ -58,11 +59,6 @@ SPK_HD unsigned global_inner_steps(unsigned frames)
     return frames >= 5 ? 12 : frames >= 2 ? 25 : 40;
 }
 
-SPK_HD float global_limit_px(float value, float low, float high)
-{
-    return value < low ? low : value > high ? high : value;
-}
-
 SPK_HD float global_second_px(float before, float here, float after)
 {
     return before - 2 * here + after;
@@ -78,6 +74,13 @@ SPK_HD float global_twist_px(float here, float right, float below, float corner)
 SPK_HD float global_curl_px(const float u[4], const float v[4])
 {
     return v[1] - v[0] + v[3] - v[2] - (u[2] - u[0] + u[3] - u[1]);
+}
+
+/* The transpose of that: what the weighted curls of the four squares round a pixel, a and b above, c and d below, bring to (u, v). */
+SPK_HD void global_uncurl_px(float a, float b, float c, float d, float *u, float *v)
+{
+    *v += 0.5f * (a - b + c - d);
+    *u -= 0.5f * (a + b - c - d);
 }
 
 /* One register of random bits a pixel (Wellons' lowbias32, a bijection of 32 bits without visible bias). */
@@ -188,9 +191,9 @@ SPK_HD float global_precision_px(float error, bool inside)
 SPK_HD float global_bounded_px(unsigned c, float value, float origin, float range)
 {
     if (c == SPK_GLOBAL_T)
-        return global_limit_px(value, 0.02f, 3);
-    return c == SPK_GLOBAL_K ? global_limit_px(value, -0.2f, 3)
-                             : global_limit_px(value, origin - range, origin + range);
+        return spk_match_limit_t_px(value);
+    return c == SPK_GLOBAL_K ? spk_match_limit_k_px(value)
+                             : spk_match_limit_px(value, origin - range, origin + range);
 }
 
 #endif

@@ -67,13 +67,6 @@ static __device__ inline float curl(const struct field &u, const struct field &v
     return whole(u.x + dx, u.y + dy, u.width, u.height) ? 0.5f * GLOBAL_GAMMA * global_curl_px(one, two) : 0;
 }
 
-/* What the curls of the four squares round a pixel bring to ux and uy. */
-static __device__ inline void gather_curl(float a, float b, float c, float d, float *u, float *v)
-{
-    *u -= 0.5f * (a + b - c - d);
-    *v += 0.5f * (a - b + c - d);
-}
-
 /* The fields and weights under the block. All threads must call it. */
 static __device__ void load_tiles(const struct global_there_level &g, const float *in, float *value,
                                   float *weight)
@@ -130,8 +123,8 @@ __global__ void apply(struct global_there t, const float *in, bool solving)
         global_block_px(m, here, out);
         for (int c = 0; c < SPK_GLOBAL_PARAMS; c++)
             out[c] += bent(f[c]);
-        gather_curl(curl(f[2], f[3], -1, -1), curl(f[2], f[3], 0, -1), curl(f[2], f[3], -1, 0),
-                    curl(f[2], f[3], 0, 0), &out[2], &out[3]);
+        global_uncurl_px(curl(f[2], f[3], -1, -1), curl(f[2], f[3], 0, -1), curl(f[2], f[3], -1, 0),
+                         curl(f[2], f[3], 0, 0), &out[2], &out[3]);
         for (int c = 0; c < SPK_GLOBAL_PARAMS; c++) {
             g.next[(size_t)c * plane + at] = out[c];
             sum += here[c] * out[c];
@@ -198,8 +191,8 @@ __global__ void noise(struct global_there t, uint32_t seed)
         out[c] += random_x(d, c, -1) - 2 * random_x(d, c, 0) + random_x(d, c, 1) + random_y(d, c, -1) -
                   2 * random_y(d, c, 0) + random_y(d, c, 1) + random_twist(d, c, 0, 0) -
                   random_twist(d, c, -1, 0) - random_twist(d, c, 0, -1) + random_twist(d, c, -1, -1);
-    gather_curl(random_curl(d, -1, -1), random_curl(d, 0, -1), random_curl(d, -1, 0), random_curl(d, 0, 0),
-                &out[2], &out[3]);
+    global_uncurl_px(random_curl(d, -1, -1), random_curl(d, 0, -1), random_curl(d, -1, 0),
+                     random_curl(d, 0, 0), &out[2], &out[3]);
     for (int c = 0; c < SPK_GLOBAL_PARAMS; c++)
         g.residual[(size_t)c * plane + at] = out[c] - g.next[(size_t)c * plane + at];
 }

@@ -59,22 +59,6 @@ static void run_smooth(void *stream, const struct global_there *t, float *out, c
                (const struct global_there_state *)t->state);
 }
 
-/* Order of floats as order of unsigned numbers. */
-static __device__ inline uint32_t rank_key(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits ^ (bits >> 31 ? 0xffffffffu : 0x80000000u);
-}
-
-static __device__ inline float key_value(uint32_t key)
-{
-    uint32_t bits = key ^ (key >> 31 ? 0x80000000u : 0xffffffffu);
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 /* The 60th percentile of a plane (one block), 8 bits of it at a time: of every n-th value the median, once a fifth as many of the
  * largest have joined. */
 __global__ void typical(struct global_there t, const float *plane, enum evidence which)
@@ -91,7 +75,7 @@ __global__ void typical(struct global_there t, const float *plane, enum evidence
         histogram[threadIdx.x] = 0;
         __syncthreads();
         for (unsigned i = threadIdx.x; i < count; i += THREADS) {
-            const uint32_t key = rank_key(plane[i * step]);
+            const uint32_t key = spk_rank_key(plane[i * step]);
             if (shift == 24 || key >> (shift + 8) == prefix)
                 atomicAdd(&histogram[key >> shift & 255], 1u);
         }
@@ -107,7 +91,7 @@ __global__ void typical(struct global_there t, const float *plane, enum evidence
     }
     if (threadIdx.x != 0)
         return;
-    const float value = key_value(prefix);
+    const float value = spk_key_value(prefix);
     if (which == EVIDENCE_CHI2)
         t.state->chi2_typical = fmaxf((float)t.frames, value);
     else
@@ -279,7 +263,7 @@ __global__ void take_step(struct global_there t)
         const float most = t.doubt[at] > 0 ? GLOBAL_FIRST_STEP_PX : GLOBAL_STEP_PX;
         for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++) {
             const float before = t.param[c][at], step = t.step[c * plane + at];
-            const float bounded = c < SPK_GLOBAL_X ? step : global_limit_px(step, -most, most);
+            const float bounded = c < SPK_GLOBAL_X ? step : spk_match_limit_px(step, -most, most);
             const float value = global_bounded_px(c, before + bounded, t.origin[c], t.range);
             const bool tied = c == SPK_GLOBAL_K && !t.dark_field;
             t.param[c][at] = tied ? t.param[SPK_GLOBAL_T][at] : value;

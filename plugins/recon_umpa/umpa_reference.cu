@@ -166,22 +166,6 @@ __global__ void slope_block(struct umpa_there u, struct umpa_planes data, const 
         *to = count >= SIDE ? (float)(square / count) : NAN;
 }
 
-/* Order of floats as order of unsigned numbers. */
-static __device__ inline uint32_t rank_key(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits ^ (bits >> 31 ? 0xffffffffu : 0x80000000u);
-}
-
-static __device__ inline float key_value(uint32_t key)
-{
-    uint32_t bits = key ^ (key >> 31 ? 0x80000000u : 0xffffffffu);
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 enum number { SCALE, NOISE_REFERENCE, SLOPE_REFERENCE, LEVEL, NOISE_SAMPLE };
 
 static __device__ void take_number(const struct umpa_there &u, enum number which, float median)
@@ -208,7 +192,7 @@ __global__ void median(struct umpa_there u, int count, enum number which)
         histogram[threadIdx.x] = 0;
         __syncthreads();
         for (int i = (int)threadIdx.x; i < count; i += THREADS) {
-            uint32_t key = rank_key(u.values[i]);
+            uint32_t key = spk_rank_key(u.values[i]);
             if (isfinite(u.values[i]) && (shift == 24 || key >> (shift + 8) == prefix))
                 atomicAdd(&histogram[key >> shift & 255], 1u);
         }
@@ -227,7 +211,7 @@ __global__ void median(struct umpa_there u, int count, enum number which)
         prefix = prefix << 8 | histogram[256];
     }
     if (threadIdx.x == 0)
-        take_number(u, which, histogram[257] ? key_value(prefix) : 0);
+        take_number(u, which, histogram[257] ? spk_key_value(prefix) : 0);
 }
 
 /* Taps along one axis: out[y][x] = sum of taps * in, beyond the image 0 or mirrored. `margin` more pixels of output on

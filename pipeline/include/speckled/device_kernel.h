@@ -8,6 +8,7 @@
 #include <speckled/status.h>
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #if defined(__CUDACC__)
 #include <cuda_fp16.h>
@@ -99,6 +100,22 @@ static __device__ inline void spk_widen_four(const uint16_t *from, float to[4])
     to[1] = spk_widen((uint16_t)(low >> 16));
     to[2] = spk_widen((uint16_t)high);
     to[3] = spk_widen((uint16_t)(high >> 16));
+}
+
+/* Order of floats as order of unsigned numbers, and back. */
+static __device__ inline uint32_t spk_rank_key(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits ^ (bits >> 31 ? 0xffffffffu : 0x80000000u);
+}
+
+static __device__ inline float spk_key_value(uint32_t key)
+{
+    uint32_t bits = key ^ (key >> 31 ? 0x80000000u : 0xffffffffu);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
 }
 
 static inline unsigned spk_blocks(unsigned count, unsigned size)
