@@ -43,6 +43,51 @@ SPK_HD struct affine fit_affine(const double weight[SUMS], const double u[3], co
     return affine;
 }
 
+/* Moves `part` out of `whole`. */
+SPK_HD void take_affine(struct affine *whole, const struct affine *part)
+{
+    whole->a -= part->a;
+    whole->b -= part->b;
+    whole->c -= part->c;
+    whole->d -= part->d;
+    whole->f -= part->f;
+}
+
+/* Sums along two opposite edges over the component that points out of them. */
+struct edge_sums {
+    double mean, difference, along, square;
+};
+
+SPK_HD void add_edges(struct edge_sums *sums, double first, double second, double position)
+{
+    sums->mean += 0.5 * (first + second);
+    sums->difference += second - first;
+    sums->along += 0.5 * (first + second) * position;
+    sums->square += position * position;
+}
+
+/* Mean, difference per pixel and slope along the edges, `count` pixels long and `apart` from one another. */
+SPK_HD void fit_edges(const struct edge_sums *sums, int count, int apart, double plane[3])
+{
+    plane[0] = sums->mean / count;
+    plane[1] = apart ? sums->difference / count / apart : 0;
+    plane[2] = sums->square > 0 ? sums->along / sums->square : 0;
+}
+
+/* What makes slopes across the edges of a box vanish on average when it is added; `u` and `v` of fit_edges(), (x, y) the middle
+ * of the box. */
+SPK_HD struct affine flat_affine(const double u[3], const double v[3], double x, double y)
+{
+    const double cross = 0.5 * (u[2] + v[2]);
+    struct affine part;
+    part.a = -(u[0] - u[1] * x - cross * y);
+    part.b = -u[1];
+    part.c = -cross;
+    part.d = -(v[0] - v[1] * y - cross * x);
+    part.f = -v[1];
+    return part;
+}
+
 /* The closed integral at (x, y). */
 SPK_HD double closed_integral(const struct affine *p, double x, double y)
 {

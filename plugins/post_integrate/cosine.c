@@ -1,8 +1,8 @@
 /* The antisymmetric extension makes the potential even, so that it is a series of cosines phi = sum a cos(wx (x + 1/2)) cos(wy (y + 1/2)),
  * its slopes are series of sines and cosines, and transforms of the map itself replace Fourier transforms of four times its size. */
 #include "internal.h"
+#include "potential_px.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 spk_status cosine_create(struct cosine *cosine, struct slopes *slopes, struct spk_error *error)
@@ -66,13 +66,11 @@ static void scatter(const struct slopes *s, const float *block, uint32_t column,
             map[y * s->stride + column + i] = block[i * line + y];
 }
 
-/* a = -(wx Sx + wy Sy) / (wx^2 + wy^2) for the column of wave number wx; into `gx`. */
-static void potential(uint32_t height, double wx, float *gx, const float *gy)
+/* Coefficients of the potential for column `k` of the two series of sines; into `gx`. */
+static void potential(const struct slopes *s, uint32_t k, float *gx, const float *gy)
 {
-    for (uint32_t y = 0; y < height; y++) {
-        double wy = M_PI * y / height, square = wx * wx + wy * wy;
-        gx[y] = square > 0 ? (float)(-(wx * gx[y] + wy * gy[y]) / square) : 0;
-    }
+    for (uint32_t l = 0; l < s->height; l++)
+        gx[l] = cosine_potential(k, s->width, l, s->height, gx[l], gy[l]);
 }
 
 static void columns_block(void *context, unsigned block, unsigned worker)
@@ -90,9 +88,9 @@ static void columns_block(void *context, unsigned block, unsigned worker)
         size_t first = i * line, second = i + 1 < count ? first + line : first;
         dct_forward(&c->columns, false, x + first, x + second, x + first, x + second, scratch);
         dct_forward(&c->columns, true, y + first, y + second, y + first, y + second, scratch);
-        potential(s->height, M_PI * (column + i) / s->width, x + first, y + first);
+        potential(s, column + i, x + first, y + first);
         if (second != first)
-            potential(s->height, M_PI * (column + i + 1) / s->width, x + second, y + second);
+            potential(s, column + i + 1, x + second, y + second);
         dct_inverse(&c->columns, x + first, x + second, x + first, x + second, scratch);
     }
     scatter(s, x, column, count, line, job->phi);

@@ -1,7 +1,6 @@
 /* How far the measured slopes are from being a gradient field. */
 #include "internal.h"
-
-#include <math.h>
+#include "potential_px.h"
 
 struct curl_job {
     const struct slopes *slopes;
@@ -37,5 +36,5 @@ double curl_residual(const struct slopes *slopes, double (*band)[2])
         squares += band[i][0];
         number += band[i][1];
     }
-    return number > 0 ? 0.5 * sqrt(squares / number) : (double)NAN;
+    return curl_of(squares, number);
 }

@@ -1,6 +1,7 @@
 /* Phi = -i (wx Gx + wy Gy) / (wx^2 + wy^2). Both slopes travel in one complex map gx + i gy; column k and its mirror image W - k together
  * hold the spectra of the two, which are Hermitian. */
 #include "internal.h"
+#include "potential_px.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -63,23 +64,16 @@ static void copy_value(const fftwf_complex from, fftwf_complex to)
     to[1] = from[1];
 }
 
-static double wave_number(uint32_t k, uint32_t length)
-{
-    return 2 * M_PI * (2 * k <= length ? (double)k : (double)k - length) / length;
-}
-
 /* The potential's spectrum in column `k` from the spectra of the field in it and in its mirror image. */
 static void potential(const struct slopes *s, uint32_t k, const fftwf_complex *column,
                       const fftwf_complex *mirror, fftwf_complex *to)
 {
     uint32_t height = s->height;
-    double wx = wave_number(k, s->width);
-    /* an odd function has no term at the Nyquist frequency */
-    double nx = 2 * k == s->width ? 0 : wx, share = 0.5 / ((double)height * s->width);
+    double share = 0.5 / ((double)height * s->width);
     for (uint32_t l = 0; l < height; l++) {
         const float *a = column[l], *b = mirror[l ? height - l : 0];
-        double wy = wave_number(l, height), ny = 2 * l == height ? 0 : wy, square = wx * wx + wy * wy;
-        double factor = square > 0 ? share / square : 0;
+        const struct wave wave = periodic_wave(k, s->width, l, height);
+        double factor = share * wave.factor, nx = wave.x, ny = wave.y;
         double gx_real = a[0] + b[0], gx_imaginary = a[1] - b[1];
         double gy_real = a[1] + b[1], gy_imaginary = b[0] - a[0];
         to[l][0] = (float)(factor * (nx * gx_imaginary + ny * gy_imaginary));

@@ -11,6 +11,7 @@ struct spk_integrate_device {
     spk_device_operation plan, forget, run;
     struct integrate_there there;
     void *memory; /* all of the device's, cut into the addresses of `there` */
+    double *curl; /* on the host: comes down with the end of a run */
 };
 
 enum { ALIGNMENT = 256, PARTS_MAX = 16 + 3 * INTEGRATE_LEVELS_MAX };
@@ -38,14 +39,16 @@ static size_t list_parts(struct integrate_there *t, struct part part[PARTS_MAX])
     part[count++] = (struct part){(void **)&t->gx, plane};
     part[count++] = (struct part){(void **)&t->gy, plane};
     part[count++] = (struct part){(void **)&t->field, plane};
-    part[count++] = (struct part){(void **)&t->cosine, plane};
+    if (t->method != SPK_INTEGRATE_FC)
+        part[count++] = (struct part){(void **)&t->cosine, plane};
     part[count++] = (struct part){(void **)&t->good, height * width};
     part[count++] = (struct part){(void **)&t->state, sizeof *t->state};
     part[count++] = (struct part){(void **)&t->term, bands * INTEGRATE_TERMS * sizeof(double)};
     part[count++] = (struct part){(void **)&t->box, bands * 4 * sizeof(int)};
     part[count++] = (struct part){(void **)&t->turn[0], 2 * width * sizeof(float)};
     part[count++] = (struct part){(void **)&t->turn[1], 2 * height * sizeof(float)};
-    part[count++] = (struct part){(void **)&t->spectrum, height * (width / 2 + 1) * 2 * sizeof(float)};
+    for (int i = 0; i < (t->method == SPK_INTEGRATE_DCT ? 1 : 2); i++)
+        part[count++] = (struct part){(void **)&t->spectrum[i], height * (width / 2 + 1) * 2 * sizeof(float)};
     for (int i = 0; i < t->levels; i++) {
         struct integrate_level *level = &t->level[i];
         size_t bytes = (size_t)level->height * (size_t)level->width * sizeof(float);
@@ -108,18 +111,23 @@ spk_status spk_integrate_device_create(struct spk_integrate_device **out,
                                        struct spk_error *error)
 {
     *out = NULL;
-    if (config->method != SPK_INTEGRATE_DCT)
-        return spk_fail(error, SPK_UNSUPPORTED, "only method dct has code for a device");
+    if (config->method == SPK_INTEGRATE_MASKED)
+        return spk_fail(error, SPK_UNSUPPORTED, "method masked has no code for a device");
     struct spk_integrate_device *d = calloc(1, sizeof *d);
     if (!d)
         return spk_fail(error, SPK_NOMEM, "no memory");
     d->device = device;
     d->stream = stream;
-    d->there =
-        (struct integrate_there){.height = (int)height, .width = (int)width, .forward = -1, .backward = -1};
+    d->there = (struct integrate_there){.height = (int)height,
+                                        .width = (int)width,
+                                        .method = (int)config->method,
+                                        .forward = -1,
+                                        .backward = -1};
     list_levels(&d->there);
     spk_status status = find_operations(d, error);
     status = status ? status : allocate(d, error);
+    if (!status && !(d->curl = spk_device_host_memory()->allocate(sizeof *d->curl)))
+        status = spk_fail(error, SPK_NOMEM, "no memory that the device reaches");
     status = status ? status : send_turn(d, 0, d->there.width, error);
     status = status ? status : send_turn(d, 1, d->there.height, error);
     status = status ? status : spk_stream_run(stream, d->plan, &d->there, error);
@@ -137,6 +145,8 @@ void spk_integrate_device_destroy(struct spk_integrate_device **address)
     if (d->forget)
         spk_stream_discard(d->stream, d->forget, &d->there);
     spk_device_release(d->device, &d->memory);
+    if (d->curl)
+        spk_device_host_memory()->release(d->curl, sizeof *d->curl);
     free(d);
     *address = NULL;
 }
@@ -149,5 +159,12 @@ spk_status spk_integrate_device_run(struct spk_integrate_device *d, const float 
     d->there.valid = valid;
     d->there.scale = scale;
     d->there.phase = phase;
-    return spk_stream_run(d->stream, d->run, &d->there, error);
+    spk_status status = spk_stream_run(d->stream, d->run, &d->there, error);
+    return status ? status
+                  : spk_stream_copy(d->stream, d->curl, &d->there.state->curl, sizeof *d->curl, error);
+}
+
+double spk_integrate_device_curl(const struct spk_integrate_device *d)
+{
+    return *d->curl;
 }

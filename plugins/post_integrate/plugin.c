@@ -136,17 +136,31 @@ static void release_there(void *self)
     spk_integrate_device_destroy(&instance->there);
 }
 
+static spk_status replace_there(struct instance *instance, const struct spk_integrate_config *config,
+                                uint32_t height, uint32_t width, struct spk_error *error)
+{
+    struct spk_integrate_device *fresh = NULL;
+    const struct spk_host *host = instance->host;
+    spk_status status =
+        spk_integrate_device_create(&fresh, config, height, width, host->device, host->stream, error);
+    if (status)
+        return status;
+    spk_integrate_device_destroy(&instance->there);
+    instance->there = fresh;
+    instance->height = height;
+    instance->width = width;
+    return SPK_OK;
+}
+
 static spk_status prepare_there(void *self, const struct spk_format *in, struct spk_format *out,
                                 struct spk_error *error)
 {
     struct instance *instance = self;
-    const struct spk_host *host = instance->host;
     release_there(self);
     spk_integrate_destroy(&instance->integrate);
     spk_status status = accept(instance, in, error);
     if (!status)
-        status = spk_integrate_device_create(&instance->there, &instance->config, in->height, in->width,
-                                             host->device, host->stream, error);
+        status = replace_there(instance, &instance->config, in->height, in->width, error);
     if (!status)
         out->maps |= 1u << SPK_MAP_PHASE;
     return status;
@@ -156,10 +170,12 @@ static spk_status set_there(void *self, const void *config, struct spk_error *er
 {
     struct instance *instance = self;
     const struct spk_integrate_config *values = config;
-    if (values->method != SPK_INTEGRATE_DCT)
-        return spk_fail(error, SPK_UNSUPPORTED, "only method dct has code for a device");
-    instance->config = *values;
-    return SPK_OK;
+    spk_status status = SPK_OK;
+    if (instance->there && values->method != instance->config.method)
+        status = replace_there(instance, values, instance->height, instance->width, error);
+    if (!status)
+        instance->config = *values;
+    return status;
 }
 
 static spk_status process_there(void *self, struct spk_work *work, struct spk_error *error)
@@ -171,12 +187,19 @@ static spk_status process_there(void *self, struct spk_work *work, struct spk_er
                                     result->map[SPK_MAP_PHASE], error);
 }
 
+static void finish_there(void *self, struct spk_work *work)
+{
+    const struct instance *instance = self;
+    work->result->provenance.curl_px = spk_integrate_device_curl(instance->there);
+}
+
 static const struct spk_stage device_stage = {
     .prepare = prepare_there,
     .process = process_there,
     .set = set_there,
     .half = true,
     .release = release_there,
+    .finish = finish_there,
 };
 
 static const struct spk_stage stage = {

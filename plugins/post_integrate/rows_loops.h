@@ -1,4 +1,5 @@
 /* The rows as plain loops: included once by each instruction set's file. */
+#include "potential_px.h"
 #include "rows.h"
 
 #include <float.h>
@@ -146,17 +147,14 @@ static void sum(const float *restrict ux, const float *restrict uy, const uint8_
     }
 }
 
-/* Counter-clockwise in the plane of x and y: along y on the right and against x above, and so round. */
 static inline __attribute__((always_inline)) void
 add_curls(const float *restrict x0, const float *restrict x1, const float *restrict y0,
           const float *restrict y1, const uint8_t *restrict good0, const uint8_t *restrict good1,
           uint32_t count, float squares[restrict LANES], float numbers[restrict LANES])
 {
     for (uint32_t i = 0; i < count; i++) {
-        float along_y = (y0[i + 1] + y1[i + 1]) - (y0[i] + y1[i]);
-        float along_x = (x1[i] + x1[i + 1]) - (x0[i] + x0[i + 1]);
         float ok = (float)(good0[i] & good0[i + 1] & good1[i] & good1[i + 1]);
-        float curl = ok * (along_y - along_x);
+        float curl = ok * circulation(x0 + i, x1 + i, y0 + i, y1 + i);
         squares[i] += curl * curl;
         numbers[i] += ok;
     }

@@ -150,28 +150,16 @@ static void move_affine(struct slopes *slopes, struct affine part)
 {
     struct move_job job = {slopes, part};
     spk_team_run(slopes->team, move_band, &job, tasks(slopes->height, BAND));
-    slopes->affine.a -= part.a;
-    slopes->affine.b -= part.b;
-    slopes->affine.c -= part.c;
-    slopes->affine.d -= part.d;
-    slopes->affine.f -= part.f;
+    take_affine(&slopes->affine, &part);
 }
 
-/* Mean, difference per pixel and slope along the edges of the component that points out of two opposite edges. */
-static void fit_edges(const float *first, const float *second, size_t step, uint32_t count, uint32_t apart,
-                      double plane[3])
+static void measure_edges(const float *first, const float *second, size_t step, uint32_t count,
+                          uint32_t apart, double plane[3])
 {
-    double mean = 0, difference = 0, along = 0, square = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        double a = first[i * step], b = second[i * step], position = i - 0.5 * (count - 1);
-        mean += 0.5 * (a + b);
-        difference += b - a;
-        along += 0.5 * (a + b) * position;
-        square += position * position;
-    }
-    plane[0] = mean / count;
-    plane[1] = apart ? difference / count / apart : 0;
-    plane[2] = square > 0 ? along / square : 0;
+    struct edge_sums sums = {0, 0, 0, 0};
+    for (uint32_t i = 0; i < count; i++)
+        add_edges(&sums, (double)first[i * step], (double)second[i * step], i - 0.5 * (count - 1));
+    fit_edges(&sums, (int)count, (int)apart, plane);
 }
 
 /* Chooses the affine part anew, so that the slopes across the edges of the box vanish on average. */
@@ -182,14 +170,9 @@ static void flatten_edges(struct slopes *s, const struct box *box)
                 *gy = s->gy + box->top * s->stride + box->left;
     double u[3], v[3], x = 0.5 * (box->left + box->right - (double)s->width),
                        y = 0.5 * (box->top + box->bottom - (double)s->height);
-    fit_edges(gx, gx + width - 1, s->stride, height, width - 1, u);
-    fit_edges(gy, gy + (height - 1) * s->stride, 1, width, height - 1, v);
-    double cross = 0.5 * (u[2] + v[2]);
-    move_affine(s, (struct affine){.a = -(u[0] - u[1] * x - cross * y),
-                                   .b = -u[1],
-                                   .c = -cross,
-                                   .d = -(v[0] - v[1] * y - cross * x),
-                                   .f = -v[1]});
+    measure_edges(gx, gx + width - 1, s->stride, height, width - 1, u);
+    measure_edges(gy, gy + (height - 1) * s->stride, 1, width, height - 1, v);
+    move_affine(s, flat_affine(u, v, x, y));
 }
 
 void slopes_take(struct slopes *slopes, const float *ux, const float *uy, const uint8_t *valid)

@@ -1,0 +1,33 @@
+/* What the kernel files of the phase integration share. */
+#ifndef INTEGRATE_KERNEL_H
+#define INTEGRATE_KERNEL_H
+
+#include "integrate.h"
+#include "integrate_there.h"
+
+#include <speckled/device_kernel.h>
+
+enum { ACROSS = 32, DOWN = 8, THREADS = 256 };
+
+static inline dim3 blocks_over(int height, int width)
+{
+    return dim3(spk_blocks((unsigned)width, ACROSS), spk_blocks((unsigned)height, DOWN));
+}
+
+static __device__ inline bool own_pixel(int height, int width, int *x, int *y, size_t *at)
+{
+    *x = (int)(blockIdx.x * ACROSS + threadIdx.x);
+    *y = (int)(blockIdx.y * DOWN + threadIdx.y);
+    *at = (size_t)*y * (size_t)width + (size_t)*x;
+    return *x < width && *y < height;
+}
+
+static __device__ inline double from_middle(int i, int count)
+{
+    return i - 0.5 * (count - 1);
+}
+
+/* Queues everything that makes gx, gy, good, the affine part and the curl residual from the measured slopes. */
+void integrate_take_slopes(void *stream, const struct integrate_there *s);
+
+#endif
