@@ -228,20 +228,44 @@ static unsigned count_zeros(const uint8_t *mask, size_t pitch)
     return zeros;
 }
 
+/* Where the pixels of a cell came from at one shift: the first column and row of the reference. */
+struct origin {
+    int left, up;
+};
+
+static struct origin origin_of(const struct spk_umpa *u, int x, int y, unsigned row, unsigned column)
+{
+    const int shift = (int)u->search_shift;
+    return (struct origin){x + (int)column - shift - u->guess_x, y + (int)row - shift - u->guess_y};
+}
+
 /* Whether all but a few pixels of a cell, and of the reference where it came from, count in every frame. */
-static bool is_whole(const struct strip *p, int x, int y, unsigned row, unsigned column)
+static bool is_whole(const struct strip *p, int x, int y, struct origin from)
 {
     enum { FEW = CELL_COLUMNS * CELL_ROWS / 8 };
     const struct spk_umpa *u = p->u;
-    const int left = x + (int)column - (int)u->search_shift - u->guess_x;
-    const int up = y + (int)row - (int)u->search_shift - u->guess_y;
     if (p->whole || u->stepping)
         return p->whole;
-    if (left < 1 || left + CELL_COLUMNS >= (int)u->width || up < 1 || up + CELL_ROWS >= (int)u->height)
+    if (from.left < 0 || from.left + CELL_COLUMNS > (int)u->width || from.up < 0 ||
+        from.up + CELL_ROWS > (int)u->height)
         return false;
-    const size_t at = (size_t)y * u->width + (size_t)x, from = (size_t)up * u->pitch + (size_t)left;
+    const size_t at = (size_t)y * u->width + (size_t)x;
     return count_zeros(u->sample->mask + at, u->width) <= FEW &&
-           count_zeros(u->reference_usable + from, u->pitch) <= FEW;
+           count_zeros(u->reference_usable + (size_t)from.up * u->pitch + (size_t)from.left, u->pitch) <= FEW;
+}
+
+/* The score that a cell would have `right` and `down` of the shift it found, had the reference no end: as much for each pixel as
+ * those inside have. */
+static float score_beside(const struct strip *p, const float *score, struct origin from, int right, int down)
+{
+    const struct spk_umpa *u = p->u;
+    const int left = from.left + right, up = from.up + down;
+    const int beyond_x = left < 0 ? -left : left + CELL_COLUMNS - (int)u->width;
+    const int beyond_y = up < 0 ? -up : up + CELL_ROWS - (int)u->height;
+    const int columns = CELL_COLUMNS - (beyond_x > 0 ? beyond_x : 0);
+    const int rows = CELL_ROWS - (beyond_y > 0 ? beyond_y : 0);
+    const int span = 2 * (int)u->search_shift + 1;
+    return score[(down * span + right) * ACROSS] * (CELL_COLUMNS * CELL_ROWS) / (float)(columns * rows);
 }
 
 static void settle_cell(const struct strip *p, const struct band *b, unsigned c)
@@ -256,13 +280,15 @@ static void settle_cell(const struct strip *p, const struct band *b, unsigned c)
         return;
     const float count = (float)(p->frames * CELL_ROWS * CELL_COLUMNS);
     const float *score = p->score + ((size_t)row * span + column) * ACROSS + c;
-    const size_t down = (size_t)span * ACROSS;
+    const struct origin from = origin_of(u, x, y, row, column);
     const float mean =
         p->mean[(b->y + row + CELL_ROWS / 2) * p->r_pitch + c * CELL_COLUMNS + column + CELL_COLUMNS / 2];
     float step_x, step_y, peak = score[0];
-    cell->single = is_whole(p, x, y, row, column) && count >= EQUATIONS && mean > 0 &&
-                   top(score[-ACROSS], score[0], score[ACROSS], &step_x, &peak) &&
-                   top(*(score - down), score[0], score[down], &step_y, &peak);
+    cell->single = is_whole(p, x, y, from) && count >= EQUATIONS && mean > 0 &&
+                   top(score_beside(p, score, from, -1, 0), score[0], score_beside(p, score, from, 1, 0),
+                       &step_x, &peak) &&
+                   top(score_beside(p, score, from, 0, -1), score[0], score_beside(p, score, from, 0, 1),
+                       &step_y, &peak);
     if (!cell->single)
         return;
     cell->x = (float)(shift - (int)column + u->guess_x) - step_x;
