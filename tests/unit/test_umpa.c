@@ -337,6 +337,34 @@ static void test_search_range(void)
     scene_destroy(&other);
 }
 
+/* Where the reference ends beside a cell, its shift is found as inside: with a small one no pixel of the frame is searched, and
+ * what comes of it is as near the truth. */
+static void test_rim(void)
+{
+    enum { N = 10, H = 96, W = 160 };
+    const struct scene_truth truth = {.t = 0.9, .d = 0.8, .ux = 0.09, .uy = -0.07, .gain = 1};
+    const struct spk_umpa_config config = scene_config();
+    struct spk_umpa *umpa = NULL;
+    struct spk_error error = {0};
+    struct scene s;
+    scene_create(&s, N, H, W);
+    scene_fill(&s, &truth);
+    spk_status status = spk_umpa_create(&umpa, &config, N, H, W, team, NULL, spk_isa_best(), &error);
+    if (!status)
+        status = spk_umpa_reference(umpa, &s.reference, &error);
+    if (!status)
+        status = spk_umpa_process(umpa, &s.sample, &s.maps, &error);
+    REQUIRE(!status, "%s", error.text);
+    size_t searched = 0;
+    for (size_t y = 0; y < H; y++)
+        for (size_t x = 0; x < W; x++)
+            searched += spk_umpa_cost(umpa)[y * spk_umpa_pitch(umpa) + x] > 0;
+    CHECK(!searched, "%zu pixels did not start from their cell's shift", searched);
+    check_maps(&s, &truth, 1, 0.01);
+    spk_umpa_destroy(&umpa);
+    scene_destroy(&s);
+}
+
 /* Puts the frames of a stack into binary16. */
 static void use_half(struct spk_stack *stack)
 {
@@ -472,6 +500,7 @@ int main(void)
     test_hostile();
     test_hot_pixel();
     test_search_range();
+    test_rim();
     test_half();
     test_sizes();
     test_refusals();
