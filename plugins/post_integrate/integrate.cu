@@ -170,26 +170,16 @@ __global__ void finish(struct integrate_there s)
         sum += s.good[at] ? (double)phase : 0;
         count += s.good[at];
     }
-    sum = spk_block_sum(sum, part);
-    count = spk_block_sum(count, part);
-    if (threadIdx.x == 0) {
-        s.term[2 * blockIdx.x] = sum;
-        s.term[2 * blockIdx.x + 1] = count;
-    }
+    keep_sums(sum, count, part, s.term + 2 * blockIdx.x);
 }
 
 __global__ void take_mean(struct integrate_there s, int bands)
 {
     SPK_SHARED(double, part);
-    double sum = 0, count = 0;
-    for (int i = (int)threadIdx.x; i < bands; i += THREADS) {
-        sum += s.term[2 * i];
-        count += s.term[2 * i + 1];
-    }
-    sum = spk_block_sum(sum, part);
-    count = spk_block_sum(count, part);
+    double sum[2];
+    add_sums(s.term, bands, part, sum);
     if (threadIdx.x == 0)
-        s.state->mean = count > 0 ? sum / count : 0;
+        s.state->mean = sum[1] > 0 ? sum[0] / sum[1] : 0;
 }
 
 __global__ void subtract_mean(struct integrate_there s)

@@ -27,6 +27,29 @@ static __device__ inline double from_middle(int i, int count)
     return i - 0.5 * (count - 1);
 }
 
+/* Adds two numbers over a block; its first thread keeps them in sum[2]. */
+static __device__ inline void keep_sums(double first, double second, double *part, double *sum)
+{
+    first = spk_block_sum(first, part);
+    second = spk_block_sum(second, part);
+    if (threadIdx.x == 0) {
+        sum[0] = first;
+        sum[1] = second;
+    }
+}
+
+/* Adds what the blocks of another kernel kept, [count][2] (one block). */
+static __device__ inline void add_sums(const double *kept, int count, double *part, double sum[2])
+{
+    double first = 0, second = 0;
+    for (int i = (int)threadIdx.x; i < count; i += THREADS) {
+        first += kept[2 * i];
+        second += kept[2 * i + 1];
+    }
+    sum[0] = spk_block_sum(first, part);
+    sum[1] = spk_block_sum(second, part);
+}
+
 /* Queues everything that makes gx, gy, good, the affine part and the curl residual from the measured slopes. */
 void integrate_take_slopes(void *stream, const struct integrate_there *s);
 

@@ -242,26 +242,16 @@ __global__ void curl_band(struct integrate_there s)
         squares += curl * curl;
         number += 1;
     }
-    squares = spk_block_sum(squares, part);
-    number = spk_block_sum(number, part);
-    if (threadIdx.x == 0) {
-        s.term[2 * blockIdx.x] = squares;
-        s.term[2 * blockIdx.x + 1] = number;
-    }
+    keep_sums(squares, number, part, s.term + 2 * blockIdx.x);
 }
 
 __global__ void take_curl(struct integrate_there s, int bands)
 {
     SPK_SHARED(double, part);
-    double squares = 0, number = 0;
-    for (int i = (int)threadIdx.x; i < bands; i += THREADS) {
-        squares += s.term[2 * i];
-        number += s.term[2 * i + 1];
-    }
-    squares = spk_block_sum(squares, part);
-    number = spk_block_sum(number, part);
+    double sum[2];
+    add_sums(s.term, bands, part, sum);
     if (threadIdx.x == 0)
-        s.state->curl = curl_of(squares, number);
+        s.state->curl = curl_of(sum[0], sum[1]);
 }
 
 static struct grid grid_of(const struct integrate_there *s, int level)

@@ -120,8 +120,8 @@ struct spk_stage {
     spk_status (*reference)(void *self, const struct spk_stack *reference, struct spk_error *error);
     /* [lane] Adds this stage's maps to work->result and narrows its `valid`, which starts as the masks of reference and
      * sample combined. Positions whose `present` is 0 on either side are left out. It may put a stack of its own in place of
-     * work->sample for the stages behind it (changed_position is then SPK_UNKNOWN), of the same form: on the processor only, a lane on a device copies it up. Optional for a prep
-     * stage. */
+     * work->sample for the stages behind it (changed_position is then SPK_UNKNOWN), of the same form: on the processor only, a lane
+     * on a device copies it up. Optional for a prep stage. */
     spk_status (*process)(void *self, struct spk_work *work, struct spk_error *error);
     /* [lane] New values of live options; called between two results. Required when a live option exists. */
     spk_status (*set)(void *self, const void *config, struct spk_error *error);
