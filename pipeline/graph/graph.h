@@ -109,6 +109,7 @@ struct lane {
     uint32_t methods, method;      /* bits of the stages recon_*, and which of them makes the maps */
     uint32_t own_maps[SPK_STAGES_MAX]; /* that a method itself fills */
     uint32_t refused;                  /* bits of the stages that could not take the reference in force */
+    uint32_t lent;                     /* bits of the stages that have taken another one than that since */
     bool exchanged;                    /* the method has not seen the last stack */
     struct spk_format raw, corrected, output;
     bool half;           /* stacks are kept in binary16 */
@@ -259,6 +260,8 @@ spk_status lane_correct(struct lane *lane, const struct spk_frame *frame, struct
 /* Hands the reference in force to the stages, each whatever the others say; `refused` remembers. Returns the first failure; one
  * of the device ends it. */
 spk_status lane_take_reference(struct lane *lane, struct spk_error *error);
+/* Hands work->reference to stage `i` if that is not the one in force, or if the stage has taken another one last. */
+spk_status lane_lend_reference(struct lane *lane, uint32_t i, struct spk_work *work, struct spk_error *error);
 void lane_frame(struct lane *lane, struct lane_message *message);
 void lane_reference(struct lane *lane, const struct lane_message *message);
 void lane_calibrate(struct lane *lane, const struct lane_message *message);

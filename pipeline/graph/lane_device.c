@@ -117,7 +117,7 @@ static void twin_release(struct lane_device *d, struct spk_stack *twin)
     spk_device_release(d->device, (void **)&twin->mask);
 }
 
-/* Whether a stage on the processor may put a stack in place of the sample that a method behind it looks at. */
+/* Whether a stage on the processor may put stacks in place of those that a method behind it looks at. */
 static bool may_replace(const struct lane *lane)
 {
     bool may = false;
@@ -200,6 +200,8 @@ spk_status lane_device_allocate(struct lane *lane, struct spk_error *error)
         status = twin_allocate(d, &d->reference[i], &lane->reference[i], error);
     if (!status && may_replace(lane))
         status = twin_allocate(d, &d->replaced, &lane->slot[0].stack, error);
+    if (!status && may_replace(lane))
+        status = twin_allocate(d, &d->replaced_reference, &lane->reference[0], error);
     return status ? status : maps_allocate(lane, error);
 }
 
@@ -236,6 +238,7 @@ void lane_device_release(struct lane *lane)
     twin_release(d, &d->reference[0]);
     twin_release(d, &d->reference[1]);
     twin_release(d, &d->replaced);
+    twin_release(d, &d->replaced_reference);
     for (int i = 0; i < SPK_MAP_COUNT; i++)
         spk_device_release(d->device, (void **)&d->result.map[i]);
     spk_device_release(d->device, (void **)&d->result.valid);

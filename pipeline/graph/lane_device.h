@@ -32,8 +32,8 @@ struct lane_device {
     uint32_t next_upload;
     struct spk_event *passed[SPK_STAGES_MAX + 1]; /* before the first stage, and behind each */
     struct spk_stack slot[SLOTS], reference[2];   /* `present` is the host stack's */
-    struct spk_stack
-        replaced; /* what a stage on the processor puts in place of the sample; without memory: none does */
+    /* What a stage on the processor puts in place of sample and reference; without memory: none does. */
+    struct spk_stack replaced, replaced_reference;
     float *image; /* a corrected frame before it becomes binary16; NULL: stacks are in float */
     uint8_t *stale[SLOTS +
                    2]; /* host: [count] 1: of this position only the twin has the frame; slots, references */

@@ -256,20 +256,34 @@ static spk_status come_here(struct passage *p, struct spk_error *error)
     return status ? status : spk_stream_wait(d->work, error);
 }
 
-/* A stage on the processor has put a stack of its own in place of the sample, and keeps it until its next call. */
-static spk_status replace_sample(struct passage *p, struct spk_error *error)
+/* A stage on the processor has put a stack of its own in place of one, and keeps it until its next call: `twin` holds it. */
+static spk_status replace_stack(struct passage *p, struct spk_stack *twin, const struct spk_stack *stack,
+                                const struct spk_stack **there, struct spk_error *error)
 {
-    struct lane_device *d = p->lane->device;
-    struct spk_stack *twin = &d->replaced;
-    const struct spk_stack *stack = p->here.sample;
     if (!twin->mask || stack->count != twin->count || stack->height != twin->height ||
         stack->width != twin->width || !stack->half != !twin->half)
-        return spk_fail(error, SPK_INVALID, "it puts a stack of another form in place of the sample");
+        return spk_fail(error, SPK_INVALID,
+                        "it puts a stack of another form in place of the sample or the reference");
     twin->present = stack->present;
     twin->version = stack->version;
-    p->there.sample = twin;
+    *there = twin;
     p->there.changed_position = p->here.changed_position;
-    return send_stack(d, twin, stack, error);
+    return send_stack(p->lane->device, twin, stack, error);
+}
+
+static spk_status run_here(struct passage *p, uint32_t i, struct spk_error *error)
+{
+    struct lane *lane = p->lane;
+    struct lane_device *d = lane->device;
+    const struct spk_work before = p->here;
+    spk_status status = come_here(p, error);
+    status = status ? status : lane_lend_reference(lane, i, &p->here, error);
+    status = status ? status : lane->plugin[i]->stage->process(lane->stage[i], &p->here, error);
+    if (!status && p->here.sample != before.sample)
+        status = replace_stack(p, &d->replaced, p->here.sample, &p->there.sample, error);
+    if (!status && p->here.reference != before.reference)
+        status = replace_stack(p, &d->replaced_reference, p->here.reference, &p->there.reference, error);
+    return status;
 }
 
 static spk_status run_stage(struct passage *p, uint32_t i, struct spk_error *error)
@@ -279,15 +293,12 @@ static spk_status run_stage(struct passage *p, uint32_t i, struct spk_error *err
     spk_status status = SPK_OK;
     if (!stage->process)
         return SPK_OK;
-    if (!lane->device->on[i]) {
-        const struct spk_stack *before = p->here.sample;
-        status = come_here(p, error);
-        status = status ? status : stage->process(lane->stage[i], &p->here, error);
-        return status || p->here.sample == before ? status : replace_sample(p, error);
-    }
+    if (!lane->device->on[i])
+        return run_here(p, i, error);
     if (!p->maps_there)
         status = move_maps(lane->device, p->maps, p->result, p->here.result, p->pixels, error);
     p->maps_there = true;
+    status = status ? status : lane_lend_reference(lane, i, &p->there, error);
     return status ? status : stage->process(lane->stage[i], &p->there, error);
 }
 

@@ -209,7 +209,7 @@ spk_status lane_take_reference(struct lane *lane, struct spk_error *error)
 {
     struct spk_stack *reference = &lane->reference[1 - lane->filling];
     spk_status first = SPK_OK;
-    lane->refused = 0;
+    lane->refused = lane->lent = 0;
     for (uint32_t i = 0; i < lane->stages && first != SPK_DEVICE; i++) {
         const struct spk_stage *stage = lane_stage(lane, i);
         struct spk_error why = {0};
@@ -225,6 +225,26 @@ spk_status lane_take_reference(struct lane *lane, struct spk_error *error)
             first = spk_fail(error, status, "%s: %s", lane->plugin[i]->name, why.text);
     }
     return first;
+}
+
+spk_status lane_lend_reference(struct lane *lane, uint32_t i, struct spk_work *work, struct spk_error *error)
+{
+    const struct spk_stage *stage = lane_stage(lane, i);
+    const struct spk_stack *own = in_force(lane), *lent = work->reference;
+    if (lane_stage_is_there(lane, i))
+        own = lane_device_twin(lane, own);
+    if (!stage->reference || (lent == own && !(lane->lent & 1u << i)))
+        return SPK_OK;
+    if (lane->reference_kept || lent->count != own->count || lent->height != own->height ||
+        lent->width != own->width || !lent->half != !own->half)
+        return spk_fail(error, SPK_INVALID,
+                        "a stage before it must not replace the reference, or not by one of another form");
+    lane->lent |= 1u << i;
+    work->changed_position = SPK_UNKNOWN;
+    spk_status status = stage->reference(lane->stage[i], lent, error);
+    if (!status && lent == own)
+        lane->lent &= ~(1u << i);
+    return status;
 }
 
 static size_t stack_bytes(const struct spk_stack *stack)
@@ -395,7 +415,8 @@ static spk_status run_here(struct lane *lane, struct spk_work *work, struct spk_
         provenance->stage_name[i] = lane->plugin[i]->name;
         if (!lane_runs(lane, i))
             continue;
-        if (lane->plugin[i]->stage->process)
+        status = lane_lend_reference(lane, i, work, error);
+        if (!status && lane->plugin[i]->stage->process)
             status = lane->plugin[i]->stage->process(lane->stage[i], work, error);
         if (status)
             spk_fail_context(error, "%s", lane->plugin[i]->name);

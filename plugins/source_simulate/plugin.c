@@ -12,7 +12,7 @@ struct config {
     double rate_hz;
     int64_t model, pattern, scan, sample, noise;
     double energy_kev, pixel_size_m, distance_m;
-    double pattern_px, contrast, step_px, jitter_px, drift_px;
+    double pattern_px, contrast, step_px, jitter_px, drift_px, sample_drift_px;
     double max_shift_px, absorption, scatter;
     double blur_px, photons, gain, offset, read_noise, flatness;
     int64_t oversample, hot_pixels;
@@ -73,6 +73,10 @@ static const struct spk_option options[] = {
     FLOAT(drift_px, "px", 0, 10, "0",
           "How far, along each axis, the modulator may be from its scan position once the sample is in; the "
           "mean is 0."),
+    FLOAT(sample_drift_px, "px", 0, 10, "0",
+          "How far, along each axis, the sample may be in a frame from its mean place over the scan; the "
+          "truth is that of the mean "
+          "place."),
     CHOICE(sample, "blob|lens|sphere|step|wedge|random|none", "blob", "What stands in the beam."),
     FLOAT(max_shift_px, "px", 0, 50, "3", "Largest displacement of the pattern by the sample."),
     FLOAT(absorption, "", 0, 0.99, "0.3", "Light lost where the sample is thickest (1 - transmission)."),
@@ -126,6 +130,7 @@ static struct spk_scene_config scene_config(const struct config *config)
         .step_px = config->step_px,
         .jitter_px = config->jitter_px,
         .drift_px = config->drift_px,
+        .sample_drift_px = config->sample_drift_px,
         .sample = (enum spk_sample_kind)config->sample,
         .max_shift_px = config->max_shift_px,
         .absorption = config->absorption,

@@ -19,12 +19,14 @@ struct spk_scene {
     double mean;           /* of the reference images */
     bool placed;           /* a sample is in the beam */
     struct spk_sample sample;
+    struct position offset;  /* of the sample from its mean place */
     float complex *exit;     /* the sample's transmitted amplitude; wave model only */
     float complex **scratch; /* a field for each worker */
     float *truth;            /* [SPK_TRUTH_MAPS][height][width] */
     struct position *position;
-    struct position *drift; /* of each position while the sample is in */
-    float *intensity;       /* borrowed for one spk_scene_render() */
+    struct position *drift;        /* of each position while the sample is in */
+    struct position *sample_drift; /* of the sample at each position */
+    float *intensity;              /* borrowed for one spk_scene_render() */
 };
 
 static void place_positions(struct spk_scene *scene)
@@ -49,21 +51,21 @@ static void place_positions(struct spk_scene *scene)
     }
 }
 
-/* Uniform offsets, less their mean, which would be a displacement. */
-static void place_drift(struct spk_scene *scene)
+/* Uniform offsets up to `largest`, less their mean, which would be a displacement or another place of the sample. */
+static void place_drift(const struct spk_scene_config *config, uint64_t stream, double largest,
+                        struct position *drift)
 {
-    const struct spk_scene_config *config = &scene->config;
-    struct spk_random random = spk_random_stream(config->seed, 5, 0, 0);
+    struct spk_random random = spk_random_stream(config->seed, stream, 0, 0);
     struct position mean = {0, 0};
     for (uint32_t k = 0; k < config->count; k++) {
-        scene->drift[k].y = (2 * spk_random_uniform(&random) - 1) * config->drift_px;
-        scene->drift[k].x = (2 * spk_random_uniform(&random) - 1) * config->drift_px;
-        mean.y += scene->drift[k].y / config->count;
-        mean.x += scene->drift[k].x / config->count;
+        drift[k].y = (2 * spk_random_uniform(&random) - 1) * largest;
+        drift[k].x = (2 * spk_random_uniform(&random) - 1) * largest;
+        mean.y += drift[k].y / config->count;
+        mean.x += drift[k].x / config->count;
     }
     for (uint32_t k = 0; k < config->count; k++) {
-        scene->drift[k].y -= mean.y;
-        scene->drift[k].x -= mean.x;
+        drift[k].y -= mean.y;
+        drift[k].x -= mean.x;
     }
 }
 
@@ -91,11 +93,13 @@ static spk_status allocate(struct spk_scene *scene, struct spk_error *error)
     scene->truth = calloc(SPK_TRUTH_MAPS * pixels, sizeof *scene->truth);
     scene->position = calloc(config->count, sizeof *scene->position);
     scene->drift = calloc(config->count, sizeof *scene->drift);
+    scene->sample_drift = calloc(config->count, sizeof *scene->sample_drift);
     if (config->model == SPK_SCENE_WAVE)
         good = (scene->exit = spk_optics_field(scene->bench.optics)) && good;
     else if (spk_warp_create(&scene->warp, scene->bench.size_y, scene->bench.size_x, error))
         return error->status;
-    if (!good || !scene->scratch || !scene->truth || !scene->position || !scene->drift)
+    if (!good || !scene->scratch || !scene->truth || !scene->position || !scene->drift ||
+        !scene->sample_drift)
         return spk_fail(error, SPK_NOMEM,
                         "no memory for %u grids of %zu x %zu samples: fewer threads or a smaller frame",
                         workers + 2, scene->bench.size_y, scene->bench.size_x);
@@ -121,7 +125,8 @@ spk_status spk_scene_create(struct spk_scene **scene, const struct spk_scene_con
         return status;
     }
     place_positions(self);
-    place_drift(self);
+    place_drift(config, 5, config->drift_px, self->drift);
+    place_drift(config, 6, config->sample_drift_px, self->sample_drift);
     self->mean = mean_intensity(self);
     *scene = self;
     return spk_scene_place(self, SPK_UNKNOWN, error);
@@ -140,6 +145,7 @@ void spk_scene_destroy(struct spk_scene **scene)
     free(self->truth);
     free(self->position);
     free(self->drift);
+    free(self->sample_drift);
     spk_bench_destroy(&self->bench);
     free(self);
     *scene = NULL;
@@ -150,13 +156,19 @@ static float *truth_map(const struct spk_scene *scene, enum spk_map map)
     return scene->truth + (size_t)map * scene->config.height * scene->config.width;
 }
 
+/* The sample where it stands now. */
+static struct spk_sample_point sample_at(const struct spk_scene *scene, double y, double x)
+{
+    return spk_sample_at(&scene->sample, y - scene->offset.y, x - scene->offset.x);
+}
+
 /* Where the ray that arrives at `at` left the sample: x = xi + u(xi), solved by iteration. The geometric model defines u at
  * the pixel of arrival, so there xi is x. */
 static struct position origin(const struct spk_scene *scene, struct position at, double shift_per_slope)
 {
     struct position from = at;
     for (int i = 0; i < 100 && scene->config.model == SPK_SCENE_WAVE; i++) {
-        struct spk_sample_point point = spk_sample_at(&scene->sample, from.y, from.x);
+        struct spk_sample_point point = sample_at(scene, from.y, from.x);
         struct position next = {at.y - shift_per_slope * point.slope_y,
                                 at.x - shift_per_slope * point.slope_x};
         double change = fabs(next.y - from.y) + fabs(next.x - from.x);
@@ -178,7 +190,7 @@ static void truth_row(void *context, unsigned row, unsigned worker)
         map[i] = truth_map(scene, (enum spk_map)i) + (size_t)row * width;
     for (uint32_t j = 0; j < width; j++) {
         struct position from = origin(scene, (struct position){row, j}, shift_per_slope);
-        struct spk_sample_point point = spk_sample_at(&scene->sample, from.y, from.x);
+        struct spk_sample_point point = sample_at(scene, from.y, from.x);
         double u_y = shift_per_slope * point.slope_y, u_x = shift_per_slope * point.slope_x;
         /* Fermat: the wavefront at x is the phase at xi plus k |x - xi|^2 / 2d; its gradient is the ray's slope. */
         double path =
@@ -205,10 +217,25 @@ static void exit_row(void *context, unsigned row, unsigned worker)
             line[j] = 1;
             continue;
         }
-        struct spk_sample_point point = spk_sample_at(&scene->sample, y, x);
+        struct spk_sample_point point = sample_at(scene, y, x);
         double amplitude = pow(point.transmission, 0.5 * window), phase = point.phase * window;
         line[j] = CMPLXF((float)(amplitude * cos(phase)), (float)(amplitude * sin(phase)));
     }
+}
+
+/* The sample `offset` from its mean place: its maps there, and its transmitted amplitude. */
+static void put_sample(struct spk_scene *scene, struct position offset)
+{
+    scene->offset = offset;
+    spk_team_run(scene->team, truth_row, scene, scene->config.height);
+    if (!scene->placed || scene->config.model != SPK_SCENE_WAVE)
+        return;
+    float complex *field = scene->scratch[0];
+    spk_team_run(scene->team, exit_row, scene, (unsigned)scene->bench.size_y);
+    memcpy(field, scene->exit, scene->bench.size_y * scene->bench.size_x * sizeof *field);
+    spk_optics_propagate(scene->bench.optics, field);
+    spk_optics_detect(scene->bench.optics, field);
+    spk_bench_read(&scene->bench, field, truth_map(scene, SPK_MAP_TRANSMISSION));
 }
 
 spk_status spk_scene_place(struct spk_scene *scene, int64_t moment, struct spk_error *error)
@@ -229,15 +256,7 @@ spk_status spk_scene_place(struct spk_scene *scene, int64_t moment, struct spk_e
         .seed = config->seed,
     };
     spk_sample_init(&scene->sample, &sample, (double)moment / config->moments);
-    spk_team_run(scene->team, truth_row, scene, config->height);
-    if (scene->placed && config->model == SPK_SCENE_WAVE) {
-        float complex *field = scene->scratch[0];
-        spk_team_run(scene->team, exit_row, scene, (unsigned)scene->bench.size_y);
-        memcpy(field, scene->exit, scene->bench.size_y * scene->bench.size_x * sizeof *field);
-        spk_optics_propagate(scene->bench.optics, field);
-        spk_optics_detect(scene->bench.optics, field);
-        spk_bench_read(&scene->bench, field, truth_map(scene, SPK_MAP_TRANSMISSION));
-    }
+    put_sample(scene, (struct position){0, 0});
     return SPK_OK;
 }
 
@@ -304,7 +323,15 @@ static void render_position(void *context, unsigned index, unsigned worker)
 void spk_scene_render(struct spk_scene *scene, float *intensity)
 {
     scene->intensity = intensity;
-    spk_team_run(scene->team, render_position, scene, scene->config.count);
+    if (!scene->placed || scene->config.sample_drift_px == 0) {
+        spk_team_run(scene->team, render_position, scene, scene->config.count);
+        return;
+    }
+    for (uint32_t k = 0; k < scene->config.count; k++) {
+        put_sample(scene, scene->sample_drift[k]);
+        render_position(scene, k, 0);
+    }
+    put_sample(scene, (struct position){0, 0});
 }
 
 const float *spk_scene_truth(const struct spk_scene *scene)

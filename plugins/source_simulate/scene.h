@@ -29,6 +29,8 @@ struct spk_scene_config {
     double step_px, jitter_px;
     double
         drift_px; /* largest offset, along each axis, of a position with the sample from the same without; mean 0 */
+    double
+        sample_drift_px; /* largest offset, along each axis, of the sample in one frame from its mean place */
     enum spk_sample_kind sample;
     double max_shift_px, absorption, scatter;
     double blur_px; /* standard deviation of the detector's optics */
@@ -54,7 +56,7 @@ spk_status spk_scene_place(struct spk_scene *scene, int64_t moment, struct spk_e
  * after the other, and on every member of the team. [control] */
 void spk_scene_render(struct spk_scene *scene, float *intensity);
 
-/* True maps of the sample in the beam, [SPK_TRUTH_MAPS][height][width] in the order and units of enum spk_map, borrowed
+/* True maps of the sample in the beam, at its mean place over the scan, [SPK_TRUTH_MAPS][height][width] in the order and units of enum spk_map, borrowed
  * until the next spk_scene_place(). Transmission is what a perfect detector sees without modulator (WAVE: refraction and
  * propagation included); displacement belongs to the pixel the ray arrives at; phase is the wavefront in the detector plane,
  * so that its gradient is 2 pi p^2 / (lambda d) times the displacement. */

@@ -137,6 +137,55 @@ static void check_geometric_model(struct images *images)
     CHECK(model_error(images) < 2e-3, "off by %.2g", model_error(images));
 }
 
+/* How far the sample of one frame is from where the truth has it, by least squares on the truth's slopes. What is left of T's
+ * second order is odd in a round object, and out of the sum. */
+static void measure_place(const struct images *images, int k, double place[2])
+{
+    const float *t = images->truth[SPK_MAP_TRANSMISSION];
+    double yy = 0, xy = 0, xx = 0, y = 0, x = 0;
+    for (int i = SIZE; i < PIXELS - SIZE; i++) {
+        double gy = 0.5 * (double)(t[i + SIZE] - t[i - SIZE]), gx = 0.5 * (double)(t[i + 1] - t[i - 1]);
+        double change = (double)images->sample[k][i] / images->mean - (double)t[i];
+        if (i % SIZE == 0 || i % SIZE == SIZE - 1)
+            continue;
+        yy += gy * gy;
+        xy += gy * gx;
+        xx += gx * gx;
+        y -= gy * change;
+        x -= gx * change;
+    }
+    place[0] = (y * xx - x * xy) / (yy * xx - xy * xy);
+    place[1] = (x * yy - y * xy) / (yy * xx - xy * xy);
+}
+
+/* Behind a modulator that shows next to nothing the frames are the sample's transmission, each a bit elsewhere. */
+static void check_sample_drift(enum spk_scene_model model, struct images *still, struct images *moved)
+{
+    struct spk_scene_config config = standard();
+    double sum[2] = {0, 0}, farthest = 0;
+    config.model = model;
+    config.contrast = 0.001;
+    config.scatter = config.max_shift_px = 0;
+    config.geometry.distance_m = 0.02;
+    render(&config, NULL, 1, still);
+    config.sample_drift_px = 0.5;
+    render(&config, NULL, 1, moved);
+    CHECK(memcmp(still->reference, moved->reference, sizeof still->reference) == 0, "the reference changed");
+    CHECK(memcmp(still->truth, moved->truth, sizeof still->truth) == 0, "the truth changed");
+    for (int k = 0; k < COUNT; k++) {
+        double place[2];
+        measure_place(still, k, place);
+        CHECK(hypot(place[0], place[1]) < 0.01, "stands at (%g, %g)", place[0], place[1]);
+        measure_place(moved, k, place);
+        for (int axis = 0; axis < 2; axis++) {
+            sum[axis] += place[axis];
+            farthest = fmax(farthest, fabs(place[axis]));
+        }
+    }
+    CHECK(hypot(sum[0], sum[1]) < 0.03, "mean place (%g, %g)", sum[0] / COUNT, sum[1] / COUNT);
+    CHECK(farthest > 0.15 && farthest < 1, "at most %g px from its mean place", farthest);
+}
+
 /* A prism only turns the wave: what arrives is the reference, moved as the truth says, to the last ripple. */
 static void check_wave_prism(struct images *images)
 {
@@ -287,6 +336,8 @@ static void check_with_one_thread(struct images *images, struct images *others)
 {
     check_warp();
     check_geometric_model(images);
+    check_sample_drift(SPK_SCENE_GEOMETRIC, images, others);
+    check_sample_drift(SPK_SCENE_WAVE, images, others);
     check_wave_prism(images);
     check_wave_lens(images);
     check_wave_scatter(images, others);

@@ -116,12 +116,15 @@ struct spk_stage {
      * shared by the frames of a stack (AND). At most one stage of a lane has it: the first. Optional. */
     spk_status (*correct)(void *self, const struct spk_frame *frame, float *image, uint8_t *mask,
                           struct spk_error *error);
-    /* [lane] A new reference is in force: compute what depends on it alone. Borrowed until the next call. Optional. */
+    /* [lane] A new reference is in force, or a stage before this one has put its own in place of it: compute what depends on it
+     * alone. Borrowed until the next call. Optional. */
     spk_status (*reference)(void *self, const struct spk_stack *reference, struct spk_error *error);
     /* [lane] Adds this stage's maps to work->result and narrows its `valid`, which starts as the masks of reference and
      * sample combined. Positions whose `present` is 0 on either side are left out. It may put a stack of its own in place of
      * work->sample for the stages behind it (changed_position is then SPK_UNKNOWN), of the same form: on the processor only, a lane
-     * on a device copies it up. Optional for a prep stage. */
+     * on a device copies it up. With it, and without keeps_reference, it may put a reference of its own in place of work->reference,
+     * for this call alone: the stages behind it take that by reference() before they process, and the one in force again
+     * at the next call that leaves it there. Optional for a prep stage. */
     spk_status (*process)(void *self, struct spk_work *work, struct spk_error *error);
     /* [lane] New values of live options; called between two results. Required when a live option exists. */
     spk_status (*set)(void *self, const void *config, struct spk_error *error);
