@@ -17,12 +17,6 @@ static __device__ inline float difference(const float *g, size_t step, int i, in
     return 0.5f * (g[step] - g[-(ptrdiff_t)step]);
 }
 
-/* Where element n of Makhoul's order comes from: even elements forward, odd ones backward. */
-static __device__ inline int source(int n, int count)
-{
-    return n < (count + 1) / 2 ? 2 * n : 2 * (count - 1 - n) + 1;
-}
-
 __global__ void divergence(struct integrate_there s)
 {
     int n, m;
@@ -149,23 +143,22 @@ __global__ void combine_spectrum(struct integrate_there s)
     to[1] = out.im;
 }
 
-/* Out of the order of the transforms, with the closed part; and the sums for the mean, a band of rows of that order a block. */
-__global__ void finish(struct integrate_there s)
+/* The phase from the potential, times `share`, and the closed part; and the sums for the mean. The potential is in Makhoul's order, or in
+ * place: then it may be where the phase goes. */
+__global__ void finish(struct integrate_there s, const float *potential, bool in_place, double share)
 {
     SPK_SHARED(double, part);
-    const double share = 1 / ((double)s.height * s.width);
-    const int first = (int)blockIdx.x * INTEGRATE_BAND;
-    const int last = first + INTEGRATE_BAND < s.height ? first + INTEGRATE_BAND : s.height;
     const struct affine p = s.state->closed;
-    const bool in_place = s.method == SPK_INTEGRATE_FC;
     double sum = 0, count = 0;
+    int first, last;
+    own_band(s, &first, &last);
     for (int i = (int)threadIdx.x; i < (last - first) * s.width; i += THREADS) {
         const int n = i % s.width, m = first + i / s.width, x = in_place ? n : source(n, s.width),
                   y = in_place ? m : source(m, s.height);
         const size_t at = (size_t)y * (size_t)s.width + (size_t)x;
         const double closed = closed_integral(&p, from_middle(x, s.width), from_middle(y, s.height));
         const float phase =
-            (float)(s.scale * (s.field[(size_t)m * (size_t)s.width + (size_t)n] * share + closed));
+            (float)(s.scale * (potential[(size_t)m * (size_t)s.width + (size_t)n] * share + closed));
         s.phase[at] = phase;
         sum += s.good[at] ? (double)phase : 0;
         count += s.good[at];
@@ -233,17 +226,28 @@ static spk_status transform(const struct integrate_there *s, float *field, float
                       error);
 }
 
-/* Least squares. */
-static spk_status find_squares(void *stream, const struct integrate_there *s, struct spk_error *error)
+static spk_status transform_back(const struct integrate_there *s, struct spk_error *error)
 {
-    const dim3 blocks = blocks_over(s->height, s->width), threads(ACROSS, DOWN);
-    SPK_LAUNCH(divergence, blocks, threads, 0, stream, *s);
+    return fft_status(cufftExecC2R((cufftHandle)s->backward, (cufftComplex *)s->spectrum[0], s->field),
+                      "transform", error);
+}
+
+spk_status integrate_solve(void *stream, const struct integrate_there *s, struct spk_error *error)
+{
+    const dim3 threads(ACROSS, DOWN);
     spk_status status = transform(s, s->field, s->spectrum[0], error);
     if (status)
         return status;
-    SPK_LAUNCH(solve, blocks, threads, 0, stream, *s);
+    SPK_LAUNCH(solve, blocks_over(s->height, s->width), threads, 0, stream, *s);
     SPK_LAUNCH(combine_spectrum, blocks_over(s->height, s->width / 2 + 1), threads, 0, stream, *s);
-    return SPK_OK;
+    return transform_back(s, error);
+}
+
+/* Least squares. */
+static spk_status find_squares(void *stream, const struct integrate_there *s, struct spk_error *error)
+{
+    SPK_LAUNCH(divergence, blocks_over(s->height, s->width), dim3(ACROSS, DOWN), 0, stream, *s);
+    return integrate_solve(stream, s, error);
 }
 
 /* Frankot-Chellappa on the antisymmetric extension. */
@@ -260,7 +264,7 @@ static spk_status find_sines(void *stream, const struct integrate_there *s, stru
         return status;
     SPK_LAUNCH(solve_sines, blocks, threads, 0, stream, *s);
     SPK_LAUNCH(combine_spectrum, blocks_over(s->height, s->width / 2 + 1), threads, 0, stream, *s);
-    return SPK_OK;
+    return transform_back(s, error);
 }
 
 /* Frankot-Chellappa on the periodic field. */
@@ -271,26 +275,31 @@ static spk_status find_periodic(void *stream, const struct integrate_there *s, s
     if (status)
         return status;
     SPK_LAUNCH(solve_periodic, blocks_over(s->height, s->width / 2 + 1), dim3(ACROSS, DOWN), 0, stream, *s);
-    return SPK_OK;
+    return transform_back(s, error);
 }
 
-spk_status spk_integrate_run_there(void *stream, const void *arguments, struct spk_error *error)
+spk_status spk_integrate_begin_there(void *stream, const void *arguments, struct spk_error *error)
 {
     const struct integrate_there *s = (const struct integrate_there *)arguments;
-    const unsigned bands = spk_blocks((unsigned)s->height, INTEGRATE_BAND);
-    const size_t shared = THREADS / 32 * sizeof(double);
     integrate_take_slopes(stream, s);
     spk_status status = s->method == SPK_INTEGRATE_FC                 ? find_periodic(stream, s, error)
                         : s->method == SPK_INTEGRATE_FC_ANTISYMMETRIC ? find_sines(stream, s, error)
                                                                       : find_squares(stream, s, error);
-    if (status)
-        return status;
-    status = fft_status(cufftExecC2R((cufftHandle)s->backward, (cufftComplex *)s->spectrum[0], s->field),
-                        "transform", error);
-    if (status)
-        return status;
-    SPK_LAUNCH(finish, bands, THREADS, shared, stream, *s);
+    if (!status && s->method == SPK_INTEGRATE_MASKED)
+        integrate_descend(stream, s);
+    return status ? status : spk_cuda_launched("phase integration", error);
+}
+
+spk_status spk_integrate_end_there(void *stream, const void *arguments, struct spk_error *error)
+{
+    const struct integrate_there *s = (const struct integrate_there *)arguments;
+    const unsigned bands = bands_of(s);
+    const size_t shared = THREADS / 32 * sizeof(double);
+    const bool descended = s->method == SPK_INTEGRATE_MASKED;
+    const double share = descended ? 1 : 1 / ((double)s->height * s->width);
+    SPK_LAUNCH(finish, bands, THREADS, shared, stream, *s, (const float *)(descended ? s->phase : s->field),
+               descended || s->method == SPK_INTEGRATE_FC, share);
     SPK_LAUNCH(take_mean, 1, THREADS, shared, stream, *s, (int)bands);
     SPK_LAUNCH(subtract_mean, blocks_over(s->height, s->width), dim3(ACROSS, DOWN), 0, stream, *s);
-    return spk_cuda_launched("phase integration", error);
+    return spk_cuda_launched("phase", error);
 }

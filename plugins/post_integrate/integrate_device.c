@@ -5,13 +5,26 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* Steps of conjugate gradients are queued in chunks, so many of them ahead of what is known of the end: the device always has work, and what it
+ * does beyond the end is little. */
+enum { CHUNK = 4, CHUNKS = 2 };
+
+/* What comes down, in memory of the host that the device reaches. */
+struct integrate_down {
+    double curl;
+    uint32_t over[CHUNKS];
+};
+
 struct spk_integrate_device {
     struct spk_device *device;
     struct spk_stream *stream;
-    spk_device_operation plan, forget, run;
+    spk_device_operation plan, forget, begin, steps, end;
     struct integrate_there there;
+    uint32_t iterations;
     void *memory; /* all of the device's, cut into the addresses of `there` */
-    double *curl; /* on the host: comes down with the end of a run */
+    struct spk_event
+        *taken[CHUNKS]; /* `over` of a chunk of steps is down; NULL but for SPK_INTEGRATE_MASKED */
+    struct integrate_down *down;
 };
 
 enum { ALIGNMENT = 256, PARTS_MAX = 16 + 3 * INTEGRATE_LEVELS_MAX };
@@ -47,7 +60,12 @@ static size_t list_parts(struct integrate_there *t, struct part part[PARTS_MAX])
     part[count++] = (struct part){(void **)&t->box, bands * 4 * sizeof(int)};
     part[count++] = (struct part){(void **)&t->turn[0], 2 * width * sizeof(float)};
     part[count++] = (struct part){(void **)&t->turn[1], 2 * height * sizeof(float)};
-    for (int i = 0; i < (t->method == SPK_INTEGRATE_DCT ? 1 : 2); i++)
+    if (t->method == SPK_INTEGRATE_MASKED) {
+        part[count++] = (struct part){(void **)&t->residual, plane};
+        part[count++] = (struct part){(void **)&t->direction, plane};
+    }
+    const bool least_squares = t->method == SPK_INTEGRATE_DCT || t->method == SPK_INTEGRATE_MASKED;
+    for (int i = 0; i < (least_squares ? 1 : 2); i++)
         part[count++] = (struct part){(void **)&t->spectrum[i], height * (width / 2 + 1) * 2 * sizeof(float)};
     for (int i = 0; i < t->levels; i++) {
         struct integrate_level *level = &t->level[i];
@@ -99,8 +117,10 @@ static spk_status find_operations(struct spk_integrate_device *d, struct spk_err
 {
     d->plan = spk_device_find(d->device, "spk_integrate_plan_there");
     d->forget = spk_device_find(d->device, "spk_integrate_forget_there");
-    d->run = spk_device_find(d->device, "spk_integrate_run_there");
-    if (d->plan && d->forget && d->run)
+    d->begin = spk_device_find(d->device, "spk_integrate_begin_there");
+    d->steps = spk_device_find(d->device, "spk_integrate_steps_there");
+    d->end = spk_device_find(d->device, "spk_integrate_end_there");
+    if (d->plan && d->forget && d->begin && d->steps && d->end)
         return SPK_OK;
     return spk_fail(error, SPK_UNSUPPORTED, "the device's module lacks the operations of post_integrate");
 }
@@ -111,13 +131,12 @@ spk_status spk_integrate_device_create(struct spk_integrate_device **out,
                                        struct spk_error *error)
 {
     *out = NULL;
-    if (config->method == SPK_INTEGRATE_MASKED)
-        return spk_fail(error, SPK_UNSUPPORTED, "method masked has no code for a device");
     struct spk_integrate_device *d = calloc(1, sizeof *d);
     if (!d)
         return spk_fail(error, SPK_NOMEM, "no memory");
     d->device = device;
     d->stream = stream;
+    d->iterations = (uint32_t)config->iterations;
     d->there = (struct integrate_there){.height = (int)height,
                                         .width = (int)width,
                                         .method = (int)config->method,
@@ -126,7 +145,9 @@ spk_status spk_integrate_device_create(struct spk_integrate_device **out,
     list_levels(&d->there);
     spk_status status = find_operations(d, error);
     status = status ? status : allocate(d, error);
-    if (!status && !(d->curl = spk_device_host_memory()->allocate(sizeof *d->curl)))
+    for (int i = 0; i < CHUNKS && !status && config->method == SPK_INTEGRATE_MASKED; i++)
+        status = spk_event_create(device, &d->taken[i], error);
+    if (!status && !(d->down = spk_device_host_memory()->allocate(sizeof *d->down)))
         status = spk_fail(error, SPK_NOMEM, "no memory that the device reaches");
     status = status ? status : send_turn(d, 0, d->there.width, error);
     status = status ? status : send_turn(d, 1, d->there.height, error);
@@ -145,10 +166,44 @@ void spk_integrate_device_destroy(struct spk_integrate_device **address)
     if (d->forget)
         spk_stream_discard(d->stream, d->forget, &d->there);
     spk_device_release(d->device, &d->memory);
-    if (d->curl)
-        spk_device_host_memory()->release(d->curl, sizeof *d->curl);
+    for (int i = 0; i < CHUNKS; i++)
+        spk_event_destroy(&d->taken[i]);
+    if (d->down)
+        spk_device_host_memory()->release(d->down, sizeof *d->down);
     free(d);
     *address = NULL;
+}
+
+void spk_integrate_device_set(struct spk_integrate_device *d, const struct spk_integrate_config *config)
+{
+    d->iterations = (uint32_t)config->iterations;
+}
+
+/* Queues `count` steps, and that it is known whether they were the last. */
+static spk_status queue_steps(struct spk_integrate_device *d, uint32_t count, uint32_t slot,
+                              struct spk_error *error)
+{
+    const struct integrate_steps steps = {d->there, count};
+    spk_status status = spk_stream_run(d->stream, d->steps, &steps, error);
+    if (!status)
+        status = spk_stream_copy(d->stream, &d->down->over[slot], &d->there.state->descent.over,
+                                 sizeof d->down->over[slot], error);
+    return status ? status : spk_event_mark(d->taken[slot], d->stream, error);
+}
+
+static spk_status descend(struct spk_integrate_device *d, struct spk_error *error)
+{
+    spk_status status = SPK_OK;
+    for (uint32_t done = 0, chunk = 0; done < d->iterations && !status; done += CHUNK, chunk++) {
+        const uint32_t slot = chunk % CHUNKS, left = d->iterations - done;
+        if (chunk >= CHUNKS) {
+            status = spk_event_wait(d->taken[slot], error);
+            if (status || d->down->over[slot])
+                break;
+        }
+        status = queue_steps(d, left < CHUNK ? left : CHUNK, slot, error);
+    }
+    return status;
 }
 
 spk_status spk_integrate_device_run(struct spk_integrate_device *d, const float *ux, const float *uy,
@@ -159,12 +214,16 @@ spk_status spk_integrate_device_run(struct spk_integrate_device *d, const float 
     d->there.valid = valid;
     d->there.scale = scale;
     d->there.phase = phase;
-    spk_status status = spk_stream_run(d->stream, d->run, &d->there, error);
+    spk_status status = spk_stream_run(d->stream, d->begin, &d->there, error);
+    if (!status && d->there.method == SPK_INTEGRATE_MASKED)
+        status = descend(d, error);
+    status = status ? status : spk_stream_run(d->stream, d->end, &d->there, error);
     return status ? status
-                  : spk_stream_copy(d->stream, d->curl, &d->there.state->curl, sizeof *d->curl, error);
+                  : spk_stream_copy(d->stream, &d->down->curl, &d->there.state->curl, sizeof d->down->curl,
+                                    error);
 }
 
 double spk_integrate_device_curl(const struct spk_integrate_device *d)
 {
-    return *d->curl;
+    return d->down->curl;
 }

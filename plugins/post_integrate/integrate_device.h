@@ -1,4 +1,4 @@
-/* Phase integration on a device: struct spk_integrate but for method masked; maps are on the device. One caller at a time. */
+/* Phase integration on a device: struct spk_integrate there; maps are on the device. One caller at a time. */
 #ifndef INTEGRATE_DEVICE_H
 #define INTEGRATE_DEVICE_H
 
@@ -8,14 +8,18 @@
 
 struct spk_integrate_device;
 
-/* Takes memory on `device` and plans the transforms. `device` and `stream` are borrowed until destroy. SPK_UNSUPPORTED: method
- * masked; SPK_NOMEM. */
+/* Takes memory on `device` and plans the transforms. `device` and `stream` are borrowed until destroy. SPK_NOMEM; SPK_UNSUPPORTED:
+ * the device's module lacks the operations. */
 spk_status spk_integrate_device_create(struct spk_integrate_device **integrate,
                                        const struct spk_integrate_config *config, uint32_t height,
                                        uint32_t width, struct spk_device *device, struct spk_stream *stream,
                                        struct spk_error *error);
 void spk_integrate_device_destroy(struct spk_integrate_device **integrate);
-/* As spk_integrate_run(), with a valid that is not NULL, but for the curl residual. Queues its work. */
+/* New options, but for the method. */
+void spk_integrate_device_set(struct spk_integrate_device *integrate,
+                              const struct spk_integrate_config *config);
+/* As spk_integrate_run(), with a valid that is not NULL, but for the curl residual. Queues its work; SPK_INTEGRATE_MASKED with more than a
+ * few iterations waits for the first of them while later ones run, and leaves the rest out once the end is reached. */
 spk_status spk_integrate_device_run(struct spk_integrate_device *integrate, const float *ux, const float *uy,
                                     const uint8_t *valid, double scale, float *phase,
                                     struct spk_error *error);

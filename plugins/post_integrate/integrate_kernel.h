@@ -50,6 +50,28 @@ static __device__ inline void add_sums(const double *kept, int count, double *pa
     sum[1] = spk_block_sum(second, part);
 }
 
+/* Where element n of Makhoul's order comes from: even elements forward, odd ones backward. */
+static __device__ inline int source(int n, int count)
+{
+    return n < (count + 1) / 2 ? 2 * n : 2 * (count - 1 - n) + 1;
+}
+
+/* Rows of this block's band. */
+static __device__ inline void own_band(const struct integrate_there &s, int *first, int *last)
+{
+    *first = (int)blockIdx.x * INTEGRATE_BAND;
+    *last = *first + INTEGRATE_BAND < s.height ? *first + INTEGRATE_BAND : s.height;
+}
+
+static inline unsigned bands_of(const struct integrate_there *s)
+{
+    return spk_blocks((unsigned)s->height, INTEGRATE_BAND);
+}
+
+/* Solves the least squares without weights in `field`, Makhoul's order on both sides; the solution is height * width times too large. */
+spk_status integrate_solve(void *stream, const struct integrate_there *s, struct spk_error *error);
+/* Begins the conjugate gradients, from the solution in `field`. */
+void integrate_descend(void *stream, const struct integrate_there *s);
 /* Queues everything that makes gx, gy, good, the affine part and the curl residual from the measured slopes. */
 void integrate_take_slopes(void *stream, const struct integrate_there *s);
 

@@ -3,19 +3,37 @@
 #include "integrate_kernel.h"
 #include "potential_px.h"
 
+/* Boxes are top, bottom, left, right. Makes the block's one, in shared memory, empty; all threads must call it. */
+static __device__ inline void empty_box(int *box)
+{
+    if (threadIdx.x < 4)
+        box[threadIdx.x] = threadIdx.x % 2 ? 0 : 1 << 30;
+    __syncthreads();
+}
+
+static __device__ inline void join_side(int *box, int side, int value)
+{
+    if (side % 2)
+        atomicMax(&box[side], value);
+    else
+        atomicMin(&box[side], value);
+}
+
+static __device__ inline void enlarge(int box[4], const int by[4])
+{
+    for (int side = 0; side < 4; side++)
+        if (side % 2 ? by[side] > box[side] : by[side] < box[side])
+            box[side] = by[side];
+}
+
 /* Which pixels are good, their sums and the box round them, a band of rows a block. */
 __global__ void rate(struct integrate_there s)
 {
     SPK_SHARED(double, part);
     int *box = (int *)(part + THREADS / 32);
     double term[INTEGRATE_TERMS] = {0};
-    const int first = (int)blockIdx.x * INTEGRATE_BAND;
-    const int last = first + INTEGRATE_BAND < s.height ? first + INTEGRATE_BAND : s.height;
-    if (threadIdx.x == 0) {
-        box[0] = box[2] = 1 << 30;
-        box[1] = box[3] = 0;
-    }
-    __syncthreads();
+    int first, last, own[4] = {1 << 30, 0, 1 << 30, 0};
+    own_band(s, &first, &last);
     for (int i = (int)threadIdx.x; i < (last - first) * s.width; i += THREADS) {
         const int x = i % s.width, y = first + i / s.width;
         const size_t at = (size_t)y * (size_t)s.width + (size_t)x;
@@ -29,11 +47,12 @@ __global__ void rate(struct integrate_there s)
                                              u, dx * u, dy * u, v,       dx * v,  dy * v};
         for (int q = 0; q < INTEGRATE_TERMS; q++)
             term[q] += one[q];
-        atomicMin(&box[0], y);
-        atomicMax(&box[1], y + 1);
-        atomicMin(&box[2], x);
-        atomicMax(&box[3], x + 1);
+        const int box_of_one[4] = {y, y + 1, x, x + 1};
+        enlarge(own, box_of_one);
     }
+    empty_box(box);
+    for (int q = 0; q < 4; q++)
+        join_side(box, q, own[q]);
     for (int q = 0; q < INTEGRATE_TERMS; q++) {
         double sum = spk_block_sum(term[q], part);
         if (threadIdx.x == 0)
@@ -47,7 +66,12 @@ __global__ void rate(struct integrate_there s)
 __global__ void fit(struct integrate_there s, int bands)
 {
     SPK_SHARED(double, part);
+    int *box = (int *)(part + THREADS / 32);
     double total[INTEGRATE_TERMS];
+    empty_box(box);
+    for (int i = (int)threadIdx.x; i < 4 * bands; i += THREADS)
+        join_side(box, i % 4, s.box[i]);
+    __syncthreads();
     for (int q = 0; q < INTEGRATE_TERMS; q++) {
         double sum = 0;
         for (int i = (int)threadIdx.x; i < bands; i += THREADS)
@@ -57,12 +81,6 @@ __global__ void fit(struct integrate_there s, int bands)
     if (threadIdx.x != 0)
         return;
     struct integrate_state *state = s.state;
-    int box[4] = {1 << 30, 0, 1 << 30, 0};
-    for (int i = 0; i < bands; i++)
-        for (int j = 0; j < 4; j++) {
-            int value = s.box[4 * i + j];
-            box[j] = j % 2 ? (value > box[j] ? value : box[j]) : (value < box[j] ? value : box[j]);
-        }
     const double inside = (double)(box[1] - box[0]) * (box[3] - box[2]), good = total[SUM_1];
     const struct affine none = {0, 0, 0, 0, 0};
     state->fitted = fit_affine(total, total + SUMS, total + SUMS + 3);
@@ -278,11 +296,11 @@ static void run_fill(void *stream, const struct integrate_there *s)
 
 void integrate_take_slopes(void *stream, const struct integrate_there *s)
 {
-    const unsigned bands = spk_blocks((unsigned)s->height, INTEGRATE_BAND);
+    const unsigned bands = bands_of(s);
     const dim3 blocks = blocks_over(s->height, s->width), threads(ACROSS, DOWN);
     const size_t shared = THREADS / 32 * sizeof(double);
     SPK_LAUNCH(rate, bands, THREADS, shared + 4 * sizeof(int), stream, *s);
-    SPK_LAUNCH(fit, 1, THREADS, shared, stream, *s, (int)bands);
+    SPK_LAUNCH(fit, 1, THREADS, shared + 4 * sizeof(int), stream, *s, (int)bands);
     SPK_LAUNCH(detrend, blocks, threads, 0, stream, *s);
     SPK_LAUNCH(curl_band, bands, THREADS, shared, stream, *s);
     SPK_LAUNCH(take_curl, 1, THREADS, shared, stream, *s, (int)bands);

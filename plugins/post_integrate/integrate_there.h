@@ -1,4 +1,4 @@
-/* What the operation of post_integrate on a device works on; all addresses but the plans are on the device, maps are [height][width]. */
+/* What the operations of post_integrate on a device work on; all addresses are on the device, maps are [height][width]. */
 #ifndef INTEGRATE_THERE_H
 #define INTEGRATE_THERE_H
 
@@ -6,7 +6,17 @@
 
 #include <speckled/device.h>
 
-enum { INTEGRATE_LEVELS_MAX = 32, INTEGRATE_BAND = 16, INTEGRATE_TERMS = SUMS + 6 };
+/* A band is what a block of threads sums up: few rows, so that there are blocks for the whole device. */
+enum { INTEGRATE_LEVELS_MAX = 32, INTEGRATE_BAND = 4, INTEGRATE_TERMS = SUMS + 6 };
+
+/* Conjugate gradients on the device: sums over the map, negative where both operators are, and what follows from them. */
+struct integrate_descent {
+    double scale;     /* right-hand side squared */
+    double remaining; /* residual squared */
+    double now;       /* residual . step */
+    float factor;     /* of the next kernel */
+    uint32_t over;    /* not 0: as near as it gets, and what is still queued does nothing */
+};
 
 /* What the measured slopes are like; made on the device and read there. */
 struct integrate_state {
@@ -17,6 +27,7 @@ struct integrate_state {
     bool holes, border;           /* pixels to fill inside the box, and beyond it */
     double mean;                  /* of the phase over good pixels */
     double curl;                  /* what spk_integrate_run() returns */
+    struct integrate_descent descent;
 };
 
 /* A coarser grid of slopes with weights in 0 .. 1. */
@@ -43,13 +54,24 @@ struct integrate_there {
     float *field;       /* reordered, and its solution */
     float *cosine;      /* the cosine transform */
     float *spectrum[2]; /* [height][width / 2 + 1] complex; the second is missing with SPK_INTEGRATE_DCT */
+    float *residual, *direction; /* SPK_INTEGRATE_MASKED, else NULL */
     int levels;
     struct integrate_level level[INTEGRATE_LEVELS_MAX];
+};
+
+struct integrate_steps {
+    struct integrate_there there;
+    uint32_t count;
 };
 
 /* Plans the transforms and sends the tables: fills forward and backward of the structure, which the caller must let it change. */
 SPK_API spk_status spk_integrate_plan_there(void *stream, const void *arguments, struct spk_error *error);
 SPK_API spk_status spk_integrate_forget_there(void *stream, const void *arguments, struct spk_error *error);
-SPK_API spk_status spk_integrate_run_there(void *stream, const void *arguments, struct spk_error *error);
+/* The potential by transforms; with SPK_INTEGRATE_MASKED where the steps begin. */
+SPK_API spk_status spk_integrate_begin_there(void *stream, const void *arguments, struct spk_error *error);
+/* Steps of SPK_INTEGRATE_MASKED; `arguments` is a struct integrate_steps. */
+SPK_API spk_status spk_integrate_steps_there(void *stream, const void *arguments, struct spk_error *error);
+/* The phase out of the potential. */
+SPK_API spk_status spk_integrate_end_there(void *stream, const void *arguments, struct spk_error *error);
 
 #endif

@@ -1,12 +1,11 @@
 /* Minimises sum w (phi[next] - phi - slope)^2 over neighbouring pairs, w = 1 where both pixels were measured, else 0. The unweighted problem,
  * which poisson.c solves directly, is the preconditioner. */
 #include "internal.h"
+#include "potential_px.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const double TOLERANCE = 1e-5; /* of the residual, relative to the right-hand side */
 
 spk_status masked_create(struct masked *masked, struct slopes *slopes, struct poisson *poisson,
                          struct spk_error *error)
@@ -49,12 +48,12 @@ static void second_difference(const struct slopes *s, const float *restrict from
     const uint8_t *good = s->good + y * s->stride;
     ptrdiff_t above = y ? (ptrdiff_t)s->stride : 0, below = y + 1 < s->height ? (ptrdiff_t)s->stride : 0;
     for (ptrdiff_t x = 0; x < (ptrdiff_t)s->width; x++) {
-        float up = good[x - above] ? row[x - above] - row[x] : 0;
-        float down = good[x + below] ? row[x + below] - row[x] : 0;
+        float up = pair_difference(good[x - above], row[x], row[x - above]);
+        float down = pair_difference(good[x + below], row[x], row[x + below]);
         to[x] = good[x] ? up + down : 0;
     }
     for (uint32_t x = 0; x + 1 < s->width; x++) {
-        float step = (good[x] & good[x + 1]) ? row[x + 1] - row[x] : 0;
+        float step = pair_difference(good[x] & good[x + 1], row[x], row[x + 1]);
         to[x] += step;
         to[x + 1] -= step;
     }
@@ -67,12 +66,12 @@ static void weighted_divergence(const struct slopes *s, uint32_t y, float *restr
     const uint8_t *good = s->good + y * s->stride;
     ptrdiff_t above = y ? (ptrdiff_t)s->stride : 0, below = y + 1 < s->height ? (ptrdiff_t)s->stride : 0;
     for (ptrdiff_t x = 0; x < (ptrdiff_t)s->width; x++) {
-        float sum = below && good[x + below] ? 0.5f * (gy[x] + gy[x + below]) : 0;
-        sum -= above && good[x - above] ? 0.5f * (gy[x] + gy[x - above]) : 0;
+        float sum = pair_slope(below && good[x + below], gy[x], gy[x + below]);
+        sum -= pair_slope(above && good[x - above], gy[x], gy[x - above]);
         to[x] = good[x] ? sum : 0;
     }
     for (uint32_t x = 0; x + 1 < s->width; x++) {
-        float step = (good[x] & good[x + 1]) ? 0.5f * (gx[x] + gx[x + 1]) : 0;
+        float step = pair_slope(good[x] & good[x + 1], gx[x], gx[x + 1]);
         to[x] += step;
         to[x + 1] -= step;
     }
@@ -193,7 +192,7 @@ void masked_run(struct masked *masked, uint32_t iterations, float *phi)
 {
     struct masked_job job = {masked, phi, 0};
     double scale, before = 0, remaining = run(&job, start_band, &scale);
-    for (uint32_t i = 0; i < iterations && remaining > TOLERANCE * TOLERANCE * scale; i++) {
+    for (uint32_t i = 0; i < iterations && remaining > MASKED_TOLERANCE * MASKED_TOLERANCE * scale; i++) {
         poisson_solve(masked->poisson, masked->residual, masked->step);
         double now = run(&job, dot_band, NULL); /* negative: both operators are */
         job.factor = before < 0 ? now / before : 0;

@@ -173,6 +173,8 @@ static spk_status set_there(void *self, const void *config, struct spk_error *er
     spk_status status = SPK_OK;
     if (instance->there && values->method != instance->config.method)
         status = replace_there(instance, values, instance->height, instance->width, error);
+    else if (instance->there)
+        spk_integrate_device_set(instance->there, values);
     if (!status)
         instance->config = *values;
     return status;

@@ -1,5 +1,5 @@
-/* Frankot and Chellappa's potential of a field of slopes, one wave at a time (IEEE PAMI 10, 439 (1988)), and the circulation of such a
- * field, for the C compiler and nvcc alike. */
+/* Frankot and Chellappa's potential of a field of slopes, one wave at a time (IEEE PAMI 10, 439 (1988)), the circulation of such a
+ * field, and the terms of the weighted least squares, for the C compiler and nvcc alike. */
 #ifndef INTEGRATE_POTENTIAL_PX_H
 #define INTEGRATE_POTENTIAL_PX_H
 
@@ -51,5 +51,20 @@ SPK_HD double curl_of(double squares, double number)
 {
     return number > 0 ? 0.5 * sqrt(squares / number) : (double)NAN;
 }
+
+/* What a pair of neighbouring pixels adds to the weighted second difference of a potential, at the one of them that is `here`. */
+SPK_HD float pair_difference(int both_good, float here, float there)
+{
+    return both_good ? there - here : 0;
+}
+
+/* The same of the averaged slope along the pair: what the difference should be. */
+SPK_HD float pair_slope(int both_good, float here, float there)
+{
+    return both_good ? 0.5f * (here + there) : 0;
+}
+
+/* The residual that conjugate gradients leave, relative to the right-hand side. */
+#define MASKED_TOLERANCE 1e-5
 
 #endif

@@ -276,40 +276,67 @@ struct integrate {
     struct spk_integrate_device *there;
     const float *slope[2];
     float *phase[2];
-    uint8_t *valid;
+    uint8_t *valid[2];
 };
+
+/* A hole so large that the masked method takes the steps it is given. */
+static bool in_hole(unsigned x, unsigned y)
+{
+    return x > bench.size / 4 && x < bench.size / 2 && y > bench.size / 4 && y < 2 * bench.size / 3;
+}
 
 static void integrate_there(void *context)
 {
     struct integrate *s = context;
-    spk_integrate_device_run(s->there, s->slope[1], s->slope[1], s->valid, 1, s->phase[1], NULL);
+    spk_integrate_device_run(s->there, s->slope[1], s->slope[1], s->valid[1], 1, s->phase[1], NULL);
 }
 
 static void integrate_here(void *context)
 {
     struct integrate *s = context;
-    spk_integrate_run(s->here, s->slope[0], s->slope[0], NULL, 1, s->phase[0]);
+    spk_integrate_run(s->here, s->slope[0], s->slope[0], s->valid[0], 1, s->phase[0]);
 }
 
-static void bench_integrate(void)
+/* Bytes and operations a pixel: of every method, maps in and out; of a transform of a real map, whose axes have the map between them; of a
+ * step of the masked method beside its two transforms: residual, direction and potential in and out, what was solved in. */
+enum { METHOD_BYTES = 13, METHOD_FLOPS = 60, SPECTRUM_BYTES = 8, STEP_BYTES = 28, STEP_FLOPS = 40 };
+
+static void bench_method(const char *name, enum spk_integrate_method method, unsigned transforms,
+                         unsigned steps)
 {
-    const struct spk_integrate_config config = {.method = SPK_INTEGRATE_DCT, .iterations = 1};
+    const struct spk_integrate_config config = {.method = method, .iterations = steps};
     struct spk_error error = {0};
-    struct integrate s = {.slope = {bench.here[0].data, bench.there[0].data}, .valid = bench.there[0].mask};
+    struct integrate s = {.slope = {bench.here[0].data, bench.there[0].data}};
+    s.valid[0] = malloc(bench.pixels);
     s.phase[0] = malloc(bench.pixels * sizeof(float));
+    REQUIRE(s.valid[0] && s.phase[0], "no memory");
+    for (size_t i = 0; i < bench.pixels; i++)
+        s.valid[0][i] = steps == 0 || !in_hole((unsigned)(i % bench.size), (unsigned)(i / bench.size));
+    s.valid[1] = gpu_memory(&bench.gpu, s.valid[0], bench.pixels);
     s.phase[1] = gpu_memory(&bench.gpu, NULL, bench.pixels * sizeof(float));
     REQUIRE(!spk_integrate_device_create(&s.there, &config, bench.size, bench.size, bench.gpu.device,
                                          bench.gpu.stream, &error) &&
                 !spk_integrate_create(&s.here, &config, bench.size, bench.size, bench.team, NULL, &error),
             "%s", error.text);
-    double pixels = (double)bench.pixels;
-    struct row *row = bench_row("phase (dct)", bench_there(integrate_there, &s), 13 * pixels,
-                                2 * 2.5 * pixels * log2(pixels) + 60 * pixels);
+    const double pixels = (double)bench.pixels, every = transforms + 2 * steps;
+    struct row *row = bench_row(name, bench_there(integrate_there, &s),
+                                (METHOD_BYTES + every * SPECTRUM_BYTES + steps * STEP_BYTES) * pixels,
+                                (every * 2.5 * log2(pixels) + METHOD_FLOPS + steps * STEP_FLOPS) * pixels);
     bench_here(row, integrate_here, &s);
     spk_integrate_device_destroy(&s.there);
     spk_integrate_destroy(&s.here);
+    free(s.valid[0]);
     free(s.phase[0]);
+    spk_device_release(bench.gpu.device, (void **)&s.valid[1]);
     spk_device_release(bench.gpu.device, (void **)&s.phase[1]);
+}
+
+static void bench_integrate(void)
+{
+    bench_method("phase (dct)", SPK_INTEGRATE_DCT, 2, 0);
+    bench_method("phase (fc_antisymmetric)", SPK_INTEGRATE_FC_ANTISYMMETRIC, 3, 0);
+    bench_method("phase (fc)", SPK_INTEGRATE_FC, 3, 0);
+    bench_method("phase (masked, 4 steps)", SPK_INTEGRATE_MASKED, 2, 4);
 }
 #else
 static void bench_integrate(void)
