@@ -2,6 +2,8 @@
 #include "match_loops.h"
 #include "match_rows.h"
 
+#include <speckled/num_spline_px.h>
+
 #include <math.h>
 
 static void cross_row(float *out, size_t out_stride, const float *a, size_t a_plane, const float *b,
@@ -88,6 +90,19 @@ static void moments_cell(const struct spk_moments_cell *c)
             for (unsigned q = 0; q < SPK_MOMENTS; q++)
                 c->out[q * c->plane + y * c->pitch + x] = sum[q];
         }
+}
+
+static void moments_each(const struct spk_moments_cell *c)
+{
+    for (unsigned x = 0; x < SPK_MATCH_STEP; x++) {
+        struct spk_moments_cell own = *c;
+        float sum[SPK_MOMENTS] = {0};
+        spk_spline_px(c->fraction_x[x], own.wx, own.dx);
+        spk_spline_px(c->fraction_y[x], own.wy, own.dy);
+        moments_pixel(&own, 0, x, sum);
+        for (unsigned q = 0; q < SPK_MOMENTS; q++)
+            c->out[q * c->plane + x] = sum[q];
+    }
 }
 
 static void from_half_row(float *out, const uint16_t *in, size_t count)

@@ -224,31 +224,6 @@ static void judge_row(const struct spk_judge_row *r)
     }
 }
 
-static void near_cell(struct spk_near_cell *c)
-{
-    enum { PARTS = SPK_MATCH_STEP };
-    const float *ux = c->ux, *uy = c->uy, *open = c->open, x = c->x, y = c->y, reach = c->reach;
-    float *member = c->member, sum[PARTS] = {0}, sum_x[PARTS] = {0}, sum_y[PARTS] = {0};
-    for (unsigned i = 0, count = c->count; i < count; i += PARTS) {
-        ROW_LOOP
-        for (unsigned l = 0; l < PARTS; l++) {
-            float px = ux[i + l], py = uy[i + l];
-            int close = (fabsf(px - x) <= reach) & (fabsf(py - y) <= reach) & (open[i + l] > 0);
-            float in = close ? 1.0f : 0.0f;
-            member[i + l] = in;
-            sum[l] += in;
-            sum_x[l] += in * px;
-            sum_y[l] += in * py;
-        }
-    }
-    c->sum = c->sum_x = c->sum_y = 0;
-    for (unsigned l = 0; l < PARTS; l++) {
-        c->sum += sum[l];
-        c->sum_x += sum_x[l];
-        c->sum_y += sum_y[l];
-    }
-}
-
 static void halve_row(float *out, const float *a, const float *b, size_t count)
 {
     ROW_LOOP
@@ -372,8 +347,8 @@ static void solve_row(const struct spk_solve_row *r)
 #define ROW_TABLE                                                                                            \
     .cross = cross_row, .frames = frames_row, .taps = taps_row, .window = window_rows, .fit = fit_row,       \
     .score = score_row, .track = track_row, .vertex = vertex_row, .extent = extent_row, .joint = joint_row,  \
-    .mean = mean_row, .moments = moments_cell, .near = near_cell, .normal = normal_row, .solve = solve_row,  \
-    .narrow = narrow_row, .step = step_row, .correlation = correlation_row, .judge = judge_row,              \
-    .pack = pack_row, .multiply = multiply_row, .centre = centre_row, .choose = choose_row,                  \
-    .accumulate = accumulate_row, .from_half = from_half_row, .to_half = to_half_row, .knots = knots_row,    \
-    .halve = halve_row, .stretch = stretch_row, .blend = blend_row
+    .mean = mean_row, .moments = moments_cell, .moments_each = moments_each, .normal = normal_row,           \
+    .solve = solve_row, .narrow = narrow_row, .step = step_row, .correlation = correlation_row,              \
+    .judge = judge_row, .pack = pack_row, .multiply = multiply_row, .centre = centre_row,                    \
+    .choose = choose_row, .accumulate = accumulate_row, .from_half = from_half_row, .to_half = to_half_row,  \
+    .knots = knots_row, .halve = halve_row, .stretch = stretch_row, .blend = blend_row

@@ -344,6 +344,62 @@ static void moments_cell(const struct spk_moments_cell *c)
         }
 }
 
+/* Spline weights of a register of pixels, each its own. */
+struct own_weights {
+    vec wx[4], dx[4], wy[4], dy[4];
+};
+
+static inline void weigh_each(vec f, vec w[4], vec d[4])
+{
+    const vec g = 1 - f;
+    w[0] = g * g * g * (1.0f / 6);
+    w[1] = 2.0f / 3 - f * f * (1 - 0.5f * f);
+    w[2] = 2.0f / 3 - g * g * (1 - 0.5f * g);
+    w[3] = f * f * f * (1.0f / 6);
+    d[0] = -0.5f * g * g;
+    d[1] = f * (1.5f * f - 2);
+    d[2] = g * (2 - 1.5f * g);
+    d[3] = 0.5f * f * f;
+}
+
+static inline void interpolate_each(const struct spk_moments_cell *c, size_t offset,
+                                    const struct own_weights *w, float *value)
+{
+    vec v = {0}, vx = {0}, vy = {0};
+    for (unsigned j = 0; j < 4; j++) {
+        const uint16_t *from = c->line[j] + offset;
+        __builtin_prefetch(from + 3 * SPK_MATCH_STEP); /* the end of the next cell's */
+        vec a = load_half(from), b = load_half(from + 1), d = load_half(from + 2), e = load_half(from + 3);
+        vec line = w->wx[0] * a + w->wx[1] * b + w->wx[2] * d + w->wx[3] * e;
+        vec slope = w->dx[0] * a + w->dx[1] * b + w->dx[2] * d + w->dx[3] * e;
+        v += w->wy[j] * line;
+        vx += w->wy[j] * slope;
+        vy += w->dy[j] * line;
+    }
+    store(value, v);
+    store(value + LANES, vx);
+    store(value + 2 * LANES, vy);
+}
+
+static void moments_each(const struct spk_moments_cell *c)
+{
+    float value[CELL_FRAMES * CELL_VALUES * LANES];
+    for (unsigned x = 0; x < SPK_MATCH_STEP; x += LANES) {
+        struct own_weights own;
+        weigh_each(load(c->fraction_x + x), own.wx, own.dx);
+        weigh_each(load(c->fraction_y + x), own.wy, own.dy);
+        for (unsigned k = 0; k < c->frames; k += CELL_FRAMES) {
+            unsigned frames = c->frames - k < CELL_FRAMES ? c->frames - k : CELL_FRAMES;
+            for (unsigned i = 0; i < frames; i++) {
+                __builtin_prefetch(c->sample + c->frame[k + i] * c->sample_frame + x + SPK_MATCH_STEP);
+                interpolate_each(c, c->frame[k + i] * c->frame_pitch + x, &own,
+                                 value + i * CELL_VALUES * LANES);
+            }
+            add_frames(c, value, c->frame + k, frames, x, c->out + x, k == 0);
+        }
+    }
+}
+
 static void from_half_row(float *out, const uint16_t *in, size_t count)
 {
     size_t i = 0;

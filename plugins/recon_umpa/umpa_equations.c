@@ -1,8 +1,8 @@
 /* The normal equations of every pixel in (T, K, ux, uy).
  *
  * Interpolation is cheap where many pixels share one displacement: it is separable then, and their places in the reference
- * lie side by side. So the pixels of a small cell are linearised together, at the mean of those that lie within `reach`
- * of each other; what is left of a step that small is third order in the displacement. */
+ * lie side by side. So the pixels of a small cell are linearised together where they lie within `reach` of one place: what is left of
+ * a step that small is third order in the displacement. Elsewhere each is linearised by itself. */
 #include "umpa_internal.h"
 
 #include <math.h>
@@ -29,8 +29,8 @@ struct piece {
     float *x, *y;                               /* [ROWS][COLUMNS] where each pixel is linearised */
     float *mean, *mean_x, *mean_y, *row_weight; /* [COLUMNS] */
     float *zero, *line;                         /* [COLUMNS] nothing; a row widened from binary16 */
-    float *trial;                               /* [SPK_MOMENTS][CELL] of one place */
-    float *cell_x, *cell_y, *open, *member;     /* [CELL] */
+    float *trial;                               /* [SPK_MOMENTS][SPK_MATCH_STEP] of one whole part */
+    float *cell_x, *cell_y;                     /* [CELL] NAN: does not count */
 };
 
 static size_t lay_out(struct piece *p, const struct spk_umpa *u, float *memory)
@@ -51,11 +51,9 @@ static size_t lay_out(struct piece *p, const struct spk_umpa *u, float *memory)
         {&p->row_weight, COLUMNS},
         {&p->zero, COLUMNS},
         {&p->line, COLUMNS},
-        {&p->trial, SPK_MOMENTS * CELL},
+        {&p->trial, SPK_MOMENTS * SPK_MATCH_STEP},
         {&p->cell_x, CELL},
         {&p->cell_y, CELL},
-        {&p->open, CELL},
-        {&p->member, CELL},
     };
     size_t total = 0;
     for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
@@ -153,20 +151,22 @@ static float sane(float value, float otherwise)
     return fabsf(value) < FARTHEST ? value : otherwise;
 }
 
-/* Takes the displacements of a cell; pixels that do not count are not open. */
-static void open_cell(const struct piece *p, unsigned column)
+/* Takes the displacements of a cell. */
+static void load_cell(const struct piece *p, unsigned column)
 {
     const struct spk_umpa *u = p->u;
-    for (unsigned row = 0; row < ROWS; row++)
-        for (unsigned i = 0; i < SPK_MATCH_STEP; i++) {
-            unsigned at = row * SPK_MATCH_STEP + i, x = column + i;
-            size_t from = (size_t)(p->y0 + row) * u->width + p->x0 + x;
-            size_t mark = (size_t)(p->y0 + row) * u->pitch + p->x0 + x;
-            bool inside = row < p->height && x < p->width;
-            p->cell_x[at] = inside ? sane(u->param[PARAM_X][from], (float)u->guess_x) : 0;
-            p->cell_y[at] = inside ? sane(u->param[PARAM_Y][from], (float)u->guess_y) : 0;
-            p->open[at] = inside && u->usable[mark] ? 1 : 0;
+    const unsigned rest = p->width - column, count = rest < SPK_MATCH_STEP ? rest : SPK_MATCH_STEP;
+    for (unsigned row = 0; row < p->height; row++) {
+        const size_t from = (size_t)(p->y0 + row) * u->width + p->x0 + column;
+        const uint8_t *usable = u->usable + (size_t)(p->y0 + row) * u->pitch + p->x0 + column;
+        float *x = p->cell_x + row * SPK_MATCH_STEP, *y = p->cell_y + row * SPK_MATCH_STEP;
+        for (unsigned i = 0; i < count; i++) {
+            x[i] = usable[i] ? sane(u->param[PARAM_X][from + i], (float)u->guess_x) : NAN;
+            y[i] = usable[i] ? sane(u->param[PARAM_Y][from + i], (float)u->guess_y) : NAN;
         }
+        for (unsigned i = count; i < SPK_MATCH_STEP; i++)
+            x[i] = y[i] = NAN;
+    }
 }
 
 static int clamp_int(int value, int low, int high)
@@ -179,13 +179,12 @@ struct band {
     unsigned first, count;
 };
 
-/* Moments of some rows of a cell linearised at one displacement. Pixels whose place is outside the reference have no weight
- * later, so theirs may come from anywhere. */
-static void collect(const struct piece *p, unsigned column, struct band band, float ux, float uy, float *out,
-                    size_t pitch, size_t plane)
+/* Where the moments of some rows of a cell come from, at displacements whose whole part is (left, top). Pixels whose place is outside
+ * the reference have no weight later, so theirs may come from anywhere. */
+static struct spk_moments_cell place_band(const struct piece *p, unsigned column, struct band band, int left,
+                                          int top)
 {
     const struct spk_umpa *u = p->u;
-    const int left = (int)floorf(-ux), top = (int)floorf(-uy);
     const size_t sample = band.first * p->sample_row + column;
     struct spk_moments_cell cell = {.rows = band.count,
                                     .frames = u->used_count,
@@ -196,104 +195,114 @@ static void collect(const struct piece *p, unsigned column, struct band band, fl
                                     .scale = p->scale,
                                     .sample_row = p->sample_row,
                                     .sample_frame = p->sample_frame,
-                                    .out = out + band.first * pitch,
-                                    .pitch = pitch,
-                                    .plane = plane};
-    spk_spline_weights(-ux - (float)left, cell.wx, cell.dx);
-    spk_spline_weights(-uy - (float)top, cell.wy, cell.dy);
+                                    .out = p->moment + band.first * COLUMNS + column,
+                                    .pitch = COLUMNS,
+                                    .plane = ROWS * COLUMNS};
     const int x = clamp_int((int)(p->x0 + column) + left - 1, -UMPA_BESIDE, (int)u->width);
     for (unsigned row = 0; row < band.count + 3; row++) {
         int y = clamp_int((int)(p->y0 + band.first + row) + top - 1, -UMPA_MIRROR,
                           (int)u->height + UMPA_MIRROR - 1);
         cell.line[row] = umpa_coefficient(u, y) + x;
     }
-    u->ops->moments(&cell);
+    return cell;
 }
 
-/* Members of the next place of a cell, round the first open pixel; false when none is open. */
-static bool next_place(const struct piece *p, unsigned *first, float *x, float *y)
+/* Rows of a cell linearised at one displacement. */
+static void moments_together(const struct piece *p, unsigned column, struct band band, float ux, float uy)
 {
-    while (*first < CELL && !(p->open[*first] > 0))
-        ++*first;
-    if (*first == CELL)
-        return false;
-    struct spk_near_cell near = {.count = CELL,
-                                 .ux = p->cell_x,
-                                 .uy = p->cell_y,
-                                 .open = p->open,
-                                 .x = p->cell_x[*first],
-                                 .y = p->cell_y[*first],
-                                 .reach = p->u->reach,
-                                 .member = p->member};
-    p->u->ops->near(&near);
-    *x = near.x = near.sum_x / near.sum;
-    *y = near.y = near.sum_y / near.sum;
-    p->u->ops->near(&near);
-    p->member[*first] = 1; /* whatever rounding says, so that the cell comes to an end */
-    return true;
+    const int left = (int)floorf(-ux), top = (int)floorf(-uy);
+    struct spk_moments_cell cell = place_band(p, column, band, left, top);
+    spk_spline_weights(-ux - (float)left, cell.wx, cell.dx);
+    spk_spline_weights(-uy - (float)top, cell.wy, cell.dy);
+    p->u->ops->moments(&cell);
+    for (unsigned row = band.first; row < band.first + band.count; row++)
+        for (unsigned i = 0; i < SPK_MATCH_STEP; i++) {
+            p->x[row * COLUMNS + column + i] = ux;
+            p->y[row * COLUMNS + column + i] = uy;
+        }
 }
 
-/* The rows that members lie in, from the one of the first. */
-static struct band band_of_members(const struct piece *p, unsigned first)
+/* The displacements of a row of a cell, their whole parts and fractions. */
+struct places {
+    float left[SPK_MATCH_STEP], top[SPK_MATCH_STEP], x[SPK_MATCH_STEP], y[SPK_MATCH_STEP];
+    float member[SPK_MATCH_STEP]; /* of the whole part in work */
+    bool done[SPK_MATCH_STEP];
+};
+
+/* Linearises the pixels that share a whole part with pixel `first`, and any others along with them. */
+static void moments_of_part(const struct piece *p, unsigned column, unsigned row, struct places *at,
+                            unsigned first, bool all)
 {
-    const unsigned top = first / SPK_MATCH_STEP;
-    unsigned last = CELL - 1;
-    while (!(p->member[last] > 0))
-        last--;
-    return (struct band){top, last / SPK_MATCH_STEP - top + 1};
+    const float left = at->left[first], top = at->top[first];
+    struct spk_moments_cell cell = place_band(p, column, (struct band){row, 1}, (int)left, (int)top);
+    float *const out = cell.out;
+    const size_t plane = cell.plane;
+    cell.fraction_x = at->x;
+    cell.fraction_y = at->y;
+    if (!all) {
+        cell.out = p->trial;
+        cell.plane = SPK_MATCH_STEP;
+    }
+    p->u->ops->moments_each(&cell);
+    for (unsigned i = 0; i < SPK_MATCH_STEP; i++) {
+        const bool member = at->left[i] == left && at->top[i] == top;
+        at->member[i] = member ? 1 : 0;
+        at->done[i] |= member;
+    }
+    for (unsigned q = 0; !all && q < SPK_MOMENTS; q++)
+        p->u->ops->choose(out + q * plane, p->trial + q * SPK_MATCH_STEP, at->member, 1, SPK_MATCH_STEP);
 }
 
-/* Moves the members' moments from the trial to their place. */
-static void take_members(const struct piece *p, unsigned column, struct band band)
+/* A row of a cell, each pixel linearised where it stands; those that do not count, at (ux, uy). */
+static void moments_apart(const struct piece *p, unsigned column, unsigned row, float ux, float uy)
 {
-    for (unsigned q = 0; q < SPK_MOMENTS; q++)
+    struct places at = {.done = {false}};
+    float *x = p->x + row * COLUMNS + column, *y = p->y + row * COLUMNS + column;
+    for (unsigned i = 0; i < SPK_MATCH_STEP; i++) {
+        const float own_x = p->cell_x[row * SPK_MATCH_STEP + i], own_y = p->cell_y[row * SPK_MATCH_STEP + i];
+        x[i] = own_x == own_x ? own_x : ux;
+        y[i] = own_y == own_y ? own_y : uy;
+        at.left[i] = floorf(-x[i]);
+        at.top[i] = floorf(-y[i]);
+        at.x[i] = -x[i] - at.left[i];
+        at.y[i] = -y[i] - at.top[i];
+    }
+    for (unsigned i = 0; i < SPK_MATCH_STEP; i++)
+        if (!at.done[i])
+            moments_of_part(p, column, row, &at, i, i == 0);
+}
+
+/* Rows of a cell at one displacement where that is near enough to all of theirs, or else in smaller parts. */
+static void moments_of_band(const struct piece *p, unsigned column, struct band band)
+{
+    enum { FEWEST = 4 }; /* rows for which one displacement is less work than one each */
+    const struct spk_umpa *u = p->u;
+    const size_t first = band.first * SPK_MATCH_STEP, count = band.count * SPK_MATCH_STEP;
+    const float reach = 2 * u->reach;
+    float low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
+    u->ops->extent(p->cell_x + first, count, &low[0], &high[0]);
+    u->ops->extent(p->cell_y + first, count, &low[1], &high[1]);
+    const bool any = low[0] <= high[0];
+    const float x = any ? 0.5f * (low[0] + high[0]) : (float)u->guess_x;
+    const float y = any ? 0.5f * (low[1] + high[1]) : (float)u->guess_y;
+    const unsigned half = band.count / 2;
+    if (!any || (high[0] - low[0] <= reach && high[1] - low[1] <= reach)) {
+        moments_together(p, column, band, x, y);
+    } else if (band.count > FEWEST) {
+        moments_of_band(p, column, (struct band){band.first, half});
+        moments_of_band(p, column, (struct band){band.first + half, band.count - half});
+    } else {
         for (unsigned row = band.first; row < band.first + band.count; row++)
-            p->u->ops->choose(p->moment + (q * ROWS + row) * COLUMNS + column,
-                              p->trial + (q * ROWS + row) * SPK_MATCH_STEP, p->member + row * SPK_MATCH_STEP,
-                              1, SPK_MATCH_STEP);
-}
-
-/* Linearises the members at (x, y) and closes them. */
-static void close_members(const struct piece *p, unsigned column, float x, float y)
-{
-    for (unsigned row = 0; row < ROWS; row++)
-        for (unsigned i = 0; i < SPK_MATCH_STEP; i++) {
-            unsigned from = row * SPK_MATCH_STEP + i, to = row * COLUMNS + column + i;
-            bool member = p->member[from] > 0;
-            p->x[to] = member ? x : p->x[to];
-            p->y[to] = member ? y : p->y[to];
-            p->open[from] = member ? 0 : p->open[from];
-        }
-}
-
-/* The first place serves all pixels of the cell, until a better one comes for some. */
-static void moments_of_cell(const struct piece *p, unsigned column)
-{
-    unsigned first = 0;
-    float x = (float)p->u->guess_x, y = (float)p->u->guess_y;
-    open_cell(p, column);
-    bool open = next_place(p, &first, &x, &y);
-    collect(p, column, (struct band){0, p->height}, x, y, p->moment + column, COLUMNS, ROWS * COLUMNS);
-    for (unsigned row = 0; row < ROWS; row++)
-        for (unsigned i = 0; i < SPK_MATCH_STEP; i++) {
-            p->x[row * COLUMNS + column + i] = x;
-            p->y[row * COLUMNS + column + i] = y;
-        }
-    if (!open)
-        return;
-    close_members(p, column, x, y);
-    while (next_place(p, &first, &x, &y)) {
-        struct band band = band_of_members(p, first);
-        collect(p, column, band, x, y, p->trial, SPK_MATCH_STEP, CELL);
-        take_members(p, column, band);
-        close_members(p, column, x, y);
+            moments_apart(p, column, row, x, y);
     }
 }
 
 static void moments_of_piece(const struct piece *p)
 {
-    for (unsigned column = 0; column < p->width; column += SPK_MATCH_STEP)
-        moments_of_cell(p, column);
+    for (unsigned column = 0; column < p->width; column += SPK_MATCH_STEP) {
+        load_cell(p, column);
+        moments_of_band(p, column, (struct band){0, p->height});
+    }
 }
 
 static void equations_row(const struct piece *p, unsigned row)

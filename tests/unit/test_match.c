@@ -221,6 +221,36 @@ static void test_vertex(const struct spk_match_ops *ops, const char *isa)
     }
 }
 
+/* The first row of a cell with a displacement for each pixel is what the cell gives at that displacement. */
+static void test_moments_each(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa,
+                              const struct spk_moments_cell *cell)
+{
+    float x[SPK_MATCH_STEP], y[SPK_MATCH_STEP], all[SPK_MOMENTS * SPK_MATCH_STEP];
+    float expected[SPK_MOMENTS * SPK_MATCH_STEP];
+    struct spk_moments_cell row = *cell;
+    row.rows = 1;
+    row.pitch = row.plane = SPK_MATCH_STEP;
+    row.fraction_x = x;
+    row.fraction_y = y;
+    row.out = all;
+    for (unsigned i = 0; i < SPK_MATCH_STEP; i++) {
+        x[i] = below(5) ? uniform() : (float)below(2);
+        y[i] = below(5) ? uniform() : (float)below(2);
+        spk_spline_weights(x[i], row.wx, row.dx);
+        spk_spline_weights(y[i], row.wy, row.dy);
+        c->moments(&row);
+        for (unsigned q = 0; q < SPK_MOMENTS; q++)
+            expected[q * SPK_MATCH_STEP + i] = all[q * SPK_MATCH_STEP + i];
+    }
+    guard(out_v, SPK_MOMENTS * SPK_MATCH_STEP);
+    c->moments_each(&row);
+    compare("moments_each", "c", all, expected, SPK_MOMENTS * SPK_MATCH_STEP, 2e-5f);
+    row.out = out_v;
+    v->moments_each(&row);
+    compare("moments_each", isa, out_v, expected, SPK_MOMENTS * SPK_MATCH_STEP, 2e-5f);
+    check_sentinels("moments_each", out_v, SPK_MOMENTS * SPK_MATCH_STEP);
+}
+
 static void test_moments(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
 {
     enum { FRAMES = 23, WIDE = 48 };
@@ -258,6 +288,7 @@ static void test_moments(const struct spk_match_ops *c, const struct spk_match_o
     v->moments(&cell);
     compare("moments", isa, out_v, out_c, SPK_MOMENTS * plane, 2e-5f);
     check_sentinels("moments", out_v, SPK_MOMENTS * plane);
+    test_moments_each(c, v, isa, &cell);
 }
 
 /* Every binary16 number there and back, and floats of all sizes to the nearest. */
@@ -290,30 +321,6 @@ static void test_half(const struct spk_match_ops *c, const struct spk_match_ops 
     for (unsigned i = 0; i < COUNT; i++)
         CHECK(out[1][i] == in[i] || isnan(value[1][i]), "from_half, %s: %04x came back as %04x", isa, in[i],
               out[1][i]);
-}
-
-/* Members of a cell, some displacements no numbers. */
-static void test_near(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
-{
-    enum { MAX = SPK_CELL_ROWS * SPK_MATCH_STEP };
-    float x[MAX], y[MAX], open[MAX], member[2][MAX];
-    unsigned count = SPK_MATCH_STEP * (1 + below(SPK_CELL_ROWS));
-    fill(x, MAX, 2);
-    fill(y, MAX, 2);
-    x[below(count)] = NAN;
-    y[below(count)] = INFINITY;
-    for (unsigned i = 0; i < MAX; i++)
-        open[i] = below(4) > 0;
-    struct spk_near_cell cell[2];
-    for (unsigned i = 0; i < 2; i++) {
-        cell[i] = (struct spk_near_cell){count, x, y, open, 0.2f, -0.1f, 0.5f, member[i], 0, 0, 0};
-        (i ? v : c)->near(&cell[i]);
-    }
-    compare("near", isa, member[1], member[0], count, 0);
-    CHECK(cell[0].sum == cell[1].sum, "near, %s: %g members, not %g", isa, (double)cell[1].sum,
-          (double)cell[0].sum);
-    if (isfinite(cell[0].sum_x) || isfinite(cell[1].sum_x))
-        CHECK_NEAR(cell[1].sum_x, cell[0].sum_x, 1e-4);
 }
 
 /* Equations of pixels that see a pattern, as `normal` makes them, and their solution. */
@@ -529,7 +536,6 @@ int main(int argc, char **argv)
             test_vertex(v, spk_isa_name(isa));
             test_moments(c, v, spk_isa_name(isa));
             test_half(c, v, spk_isa_name(isa));
-            test_near(c, v, spk_isa_name(isa));
             test_equations(c, v, spk_isa_name(isa));
             test_pack(c, v, spk_isa_name(isa));
             test_scale(c, v, spk_isa_name(isa));

@@ -124,21 +124,14 @@ struct spk_moments_cell {
     size_t frame_pitch;
     const unsigned *frame;            /* [frames] */
     float wx[4], dx[4], wy[4], dy[4]; /* spk_spline_weights() of the fraction */
+    const float *fraction_x,
+        *fraction_y;     /* [SPK_MATCH_STEP] of each pixel; moments_each alone, in place of the weights */
     const float *sample; /* pixel x of frame k in row y: [y * sample_row + frame[k] * sample_frame + x] */
     float scale;         /* of the sample */
     const float *weight; /* the same for 1 or 0; NULL: all 1 */
     size_t sample_row, sample_frame;
     float *out; /* [SPK_MOMENTS][rows], rows `pitch` and moments `plane` apart */
     size_t pitch, plane;
-};
-
-/* Which pixels of a cell go together: those that are `open` and lie within `reach` of (x, y) along both axes. */
-struct spk_near_cell {
-    unsigned count;              /* multiple of SPK_MATCH_STEP */
-    const float *ux, *uy, *open; /* [count] */
-    float x, y, reach;
-    float *member;           /* [count] out: 1 or 0 */
-    float sum, sum_x, sum_y; /* out: number of members and sums of their ux, uy */
 };
 
 /* Planes of the normal equations of one pixel in p = (T, K, ux, uy), each divided by the noise variance. */
@@ -256,8 +249,9 @@ struct spk_match_ops {
     void (*extent)(const float *values, size_t count, float *low, float *high);
     void (*joint)(const struct spk_joint_row *row);
     void (*mean)(const struct spk_mean_row *row);
-    void (*near)(struct spk_near_cell *cell);
     void (*moments)(const struct spk_moments_cell *cell);
+    /* The same for one row whose pixels have displacements of their own, all with one whole part. */
+    void (*moments_each)(const struct spk_moments_cell *cell);
     void (*normal)(const struct spk_normal_row *row);
     void (*solve)(const struct spk_solve_row *row);
     void (*narrow)(const struct spk_narrow_row *row);
