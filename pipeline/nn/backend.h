@@ -56,6 +56,12 @@ struct nn_backend {
     spk_status (*run)(struct nn_context *context, struct nn_chain *chain, unsigned strip, unsigned worker);
 };
 
+/* A last 1x1 layer of few channels makes flow, T, D, and multiplies in float32 whatever the others do. */
+static inline bool nn_is_head(const struct nn_chain *chain, unsigned layer)
+{
+    return layer + 1 == chain->layers && chain->layer[layer].kernel == 1 && chain->layer[layer].channels <= 8;
+}
+
 extern const struct nn_backend nn_backend_c, nn_backend_there;
 #ifdef SPK_NN_HAVE_ONEDNN
 extern const struct nn_backend nn_backend_onednn;

@@ -1,12 +1,12 @@
-/* Convolutions on a device in float32, without a library: the reference of faster ones.
+/* Convolutions on a device without a library: the reference of faster ones. They are summed in float32; what is stored between them may
+ * be of 16 bits.
  *
  * A block makes a tile of 32 x 32 pixels of 8 channels. Inputs go through shared memory a few channels at a time; a thread keeps 4
  * pixels, one above the other, of all 8 channels in registers, so that 18 values and 72 weights read from shared memory serve 288
  * multiply-adds of a 3x3 kernel. Other kernels, strides and dilations run a pixel a thread from global memory. */
+#include "narrow_there.h"
 #include "rows_px.h"
 #include "there.h"
-
-#include <speckled/device_kernel.h>
 
 enum { ACROSS = 32, DOWN = 8, TALL = 4, GROUP = NN_THERE_GROUP };
 
@@ -21,12 +21,19 @@ template <int KERNEL, int STRIDE> struct tile {
     };
 };
 
-/* One value of the joined sources; zero outside. */
-static __device__ inline float value_at(const struct spk_nn_view &in, uint32_t channel, int64_t y, int64_t x)
+/* One value of a source, as it is multiplied; zero outside. */
+static __device__ inline float value_at(const struct nn_conv_there &c, unsigned source, uint32_t channel,
+                                        int64_t y, int64_t x)
 {
+    const struct spk_nn_view &in = c.in[source];
+    if (!c.narrow_in) {
+        const float value = nn_value_there(&in, channel, y, x);
+        return c.precision == SPK_NN_F32 ? value : nn_widen(c.precision, nn_narrow(c.precision, value));
+    }
     if (y < in.first || y >= (int64_t)in.first + in.height || x < 0 || x >= in.width)
         return 0;
-    return in.data[channel * in.plane + (size_t)(y - in.first) * in.width + (size_t)x];
+    const size_t at = channel * in.plane + (size_t)(y - in.first) * in.width + (size_t)x;
+    return nn_widen(c.precision, reinterpret_cast<const uint16_t *>(in.data)[at]);
 }
 
 /* The source that holds input `channel`, which becomes its number there. */
@@ -42,9 +49,14 @@ static __device__ inline void store(const struct nn_conv_there &c, unsigned grou
                                     uint32_t x, float sum)
 {
     const uint32_t channel = group * GROUP + (unsigned)g;
-    if (channel < c.channels && y < c.y1 && x < c.out.width)
-        c.out.data[channel * c.out.plane + (size_t)(y - c.out.first) * c.out.width + x] =
-            nn_leaky_px(sum, c.slope);
+    if (channel >= c.channels || y >= c.y1 || x >= c.out.width)
+        return;
+    const size_t at = channel * c.out.plane + (size_t)(y - c.out.first) * c.out.width + x;
+    const float value = nn_leaky_px(sum, c.slope);
+    if (c.narrow_out)
+        reinterpret_cast<uint16_t *>(c.out.data)[at] = nn_narrow(c.precision, value);
+    else
+        c.out.data[at] = value;
 }
 
 /* `count` channels from `first` on of the block's tile of the input, and their weights. */
@@ -58,7 +70,7 @@ static __device__ void stage(const struct nn_conv_there &c, uint32_t first, int 
         const int64_t y = y0 + row % T::HIGH;
         const unsigned source = source_of(c, &channel);
         for (int column = across; column < T::WIDE; column += ACROSS)
-            values[row * T::WIDE + column] = value_at(c.in[source], channel, y, x0 + column);
+            values[row * T::WIDE + column] = value_at(c, source, channel, y, x0 + column);
     }
     const float *from = c.weight + ((size_t)blockIdx.z * c.inputs + first) * T::TAPS;
     for (int i = down * ACROSS + across; i < count * T::TAPS; i += ACROSS * DOWN)
@@ -135,7 +147,7 @@ __global__ void __launch_bounds__(ACROSS *DOWN) convolve_any(struct nn_conv_ther
             for (uint32_t j = 0; j < c.kernel; j++, weight += GROUP) {
                 const int64_t from_y = (int64_t)y * c.stride + (int64_t)i * c.dilation - pad;
                 const int64_t from_x = (int64_t)x * c.stride + (int64_t)j * c.dilation - pad;
-                const float value = value_at(c.in[source], channel, from_y, from_x);
+                const float value = value_at(c, source, channel, from_y, from_x);
                 for (int g = 0; g < GROUP; g++)
                     sum[g] = fmaf(weight[g], value, sum[g]);
             }

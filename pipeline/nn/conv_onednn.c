@@ -13,7 +13,7 @@
 bool nn_onednn_has(enum spk_nn_precision precision)
 {
     unsigned isa = (unsigned)dnnl_get_effective_cpu_isa(), bf16 = dnnl_cpu_isa_avx512_core_bf16;
-    return precision == SPK_NN_F32 || (isa & bf16) == bf16;
+    return precision == SPK_NN_F32 || (precision == SPK_NN_BF16 && (isa & bf16) == bf16);
 }
 
 /* Tells whatever OpenMP runtime oneDNN brought along that this thread works alone. */

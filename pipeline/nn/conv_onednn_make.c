@@ -6,24 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD_CHANNELS = 8 }; /* a last 1x1 layer with no more stays in float32: it makes flow, T, D */
-
 spk_status onednn_fail(struct spk_error *error, dnnl_status_t status, const char *what, const char *name)
 {
     return spk_fail(error, status == dnnl_out_of_memory ? SPK_NOMEM : SPK_DEVICE, "oneDNN: %s of %s: %s",
                     what, name, dnnl_status2str(status));
 }
 
-static bool is_head(const struct nn_chain *chain, unsigned i)
-{
-    return i + 1 == chain->layers && chain->layer[i].kernel == 1 && chain->layer[i].channels <= HEAD_CHANNELS;
-}
-
 /* What layer i multiplies in. */
 static dnnl_data_type_t type_of(const struct nn_context *context, const struct nn_chain *chain, unsigned i)
 {
-    return context->precision == SPK_NN_BF16 && i < chain->layers && !is_head(chain, i) ? dnnl_bf16
-                                                                                        : dnnl_f32;
+    return context->precision == SPK_NN_BF16 && i < chain->layers && !nn_is_head(chain, i) ? dnnl_bf16
+                                                                                           : dnnl_f32;
 }
 
 static dnnl_status_t describe_convolution(const struct nn_context *context, const struct nn_chain *chain,

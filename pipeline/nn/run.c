@@ -17,7 +17,7 @@ static const struct nn_backend *find_backend(enum spk_nn_backend backend)
 
 const char *spk_nn_backend_name(enum spk_nn_backend backend)
 {
-    static const char *const name[SPK_NN_BACKENDS] = {"auto", "c", "onednn"};
+    static const char *const name[SPK_NN_BACKENDS] = {"auto", "c", "onednn", "cuda", "cudnn"};
     return (unsigned)backend < SPK_NN_BACKENDS ? name[backend] : "?";
 }
 
@@ -25,6 +25,9 @@ spk_status spk_nn_available(enum spk_nn_backend backend, enum spk_nn_precision p
                             struct spk_error *error)
 {
     const struct nn_backend *found = find_backend(backend);
+    if (backend == SPK_NN_CUDA || backend == SPK_NN_CUDNN)
+        return spk_fail(error, SPK_UNSUPPORTED, "%s computes on a device: use auto, c or onednn",
+                        spk_nn_backend_name(backend));
     if (!found)
         return spk_fail(error, SPK_UNSUPPORTED,
                         "this build has no %s: install libdnnl-dev and build again, or choose c",
@@ -35,18 +38,15 @@ spk_status spk_nn_available(enum spk_nn_backend backend, enum spk_nn_precision p
     if (found == &nn_backend_onednn && nn_onednn_has(precision))
         return SPK_OK;
 #endif
-    return spk_fail(error, SPK_UNSUPPORTED, "%s does not multiply in bfloat16 on this processor: use float32",
-                    found->name);
+    return spk_fail(error, SPK_UNSUPPORTED, "%s does not multiply in %s on this processor: use float32",
+                    found->name, precision == SPK_NN_BF16 ? "bfloat16" : "float16");
 }
 
-/* A backend that is asked for by its name is one of the processor's. */
 static spk_status available_there(const struct spk_nn_config *config, struct spk_error *error)
 {
-    if (config->backend != SPK_NN_AUTO)
+    if (config->backend == SPK_NN_C || config->backend == SPK_NN_ONEDNN)
         return spk_fail(error, SPK_UNSUPPORTED, "%s computes on the processor only",
                         spk_nn_backend_name(config->backend));
-    if (config->precision != SPK_NN_F32)
-        return spk_fail(error, SPK_UNSUPPORTED, "on a device convolutions multiply in float32 only");
     return SPK_OK;
 }
 

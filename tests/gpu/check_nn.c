@@ -1,6 +1,7 @@
 /* Networks on a device against the C layers: every kind of layer, alone, joined, inside strips, and across parts. */
 #include "gpu.h"
 #include "network_weights.h"
+#include "nn/there_ops.h"
 
 #include <float.h>
 #include <string.h>
@@ -8,6 +9,21 @@
 enum { A = 5, INPUTS = 4, KEPT_MAX = 40 };
 
 static struct gpu gpu;
+
+/* Every way to compute convolutions there. */
+static const struct way {
+    enum spk_nn_backend backend;
+    enum spk_nn_precision precision;
+    const char *name;
+    double unit; /* that a number is rounded by, relative */
+} ways[] = {{SPK_NN_CUDA, SPK_NN_F32, "cuda float32", 0},
+            {SPK_NN_CUDA, SPK_NN_F16, "cuda float16", 0x1p-11},
+            {SPK_NN_CUDA, SPK_NN_BF16, "cuda bfloat16", 0x1p-8},
+            {SPK_NN_CUDNN, SPK_NN_F32, "cudnn float32", 0},
+            {SPK_NN_CUDNN, SPK_NN_F16, "cudnn float16", 0x1p-11},
+            {SPK_NN_CUDNN, SPK_NN_BF16, "cudnn bfloat16", 0x1p-8},
+            {SPK_NN_AUTO, SPK_NN_F16, "auto float16", 0x1p-11}};
+static bool without_cudnn;
 
 /* One network and what is compared of it. */
 struct net {
@@ -123,10 +139,13 @@ static void run_both(struct net *here, struct net *there)
 }
 
 /* Sums have at most 300 terms, 3 together at most (weights of a layer: sqrt(3 n) / 2 on average for values of 1/2), each rounded by
- * half an epsilon, in up to 4 layers; positions of warped pixels are as exact as numbers up to the width, and slopes at most 2. */
-static void compare(const char *what, const struct net *here, const struct net *there, uint32_t side)
+ * half an epsilon, in up to 4 layers; positions of warped pixels are as exact as numbers up to the width, and slopes at most 2. In 16
+ * bits each layer rounds a value, a weight and what it stores by up to a unit, in random directions: the deviation of a result of size
+ * 1 is a unit a layer (sqrt(3 / 3)), and 6 deviations of 4 layers are 12 units. */
+static void compare(const char *what, const struct net *here, const struct net *there, uint32_t side,
+                    double unit)
 {
-    const double bound = (double)FLT_EPSILON * (300 + 4 * (double)side);
+    const double bound = (double)FLT_EPSILON * (300 + 4 * (double)side) + 12 * unit;
     double worst = 0;
     for (unsigned i = 0; i < here->kept_count; i++) {
         const size_t count = count_of(here->nn, here->kept[i]);
@@ -145,11 +164,23 @@ static void compare(const char *what, const struct net *here, const struct net *
               here->kept[i], worst, bound);
         free(values);
     }
-    printf("%-32s %2u tensors, largest difference %.2g, bound %.2g\n", what, here->kept_count, worst, bound);
+    printf("%-42s %2u tensors, largest difference %.2g, bound %.2g\n", what, here->kept_count, worst, bound);
 }
 
-static void check(const char *name, builder build, uint32_t height, uint32_t width, size_t memory)
+/* Chains that a table of convolutions serves. */
+static unsigned count_chains(const struct spk_nn *nn, const char *table)
 {
+    unsigned count = 0;
+    for (unsigned i = 0; i < nn->steps; i++)
+        count += nn->step[i].chain && strcmp(nn_there_state(nn->step[i].chain)->ops->name, table) == 0;
+    return count;
+}
+
+static void check(const struct way *way, const char *name, builder build, uint32_t height, uint32_t width,
+                  size_t memory)
+{
+    if (way->backend == SPK_NN_CUDNN && without_cudnn)
+        return;
     struct spk_error error = {0};
     struct net here, there;
     struct spk_nn_weights *weights;
@@ -158,16 +189,22 @@ static void check(const char *name, builder build, uint32_t height, uint32_t wid
     REQUIRE(!spk_nn_weights_create(&weights, &error), "%s", error.text);
     random_weights(weights, here.nn);
     const struct spk_nn_config on_processor = {.backend = SPK_NN_C};
-    const struct spk_nn_config on_device = {.memory = memory, .device = gpu.device, .stream = gpu.stream};
+    const struct spk_nn_config on_device = {.backend = way->backend,
+                                            .precision = way->precision,
+                                            .memory = memory,
+                                            .device = gpu.device,
+                                            .stream = gpu.stream};
     REQUIRE(!spk_nn_prepare(here.nn, weights, &on_processor, &error), "%s", error.text);
     REQUIRE(!spk_nn_prepare(there.nn, weights, &on_device, &error), "%s", error.text);
     spk_nn_weights_destroy(&weights);
+    if (way->backend == SPK_NN_CUDNN)
+        CHECK(count_chains(there.nn, "cudnn") > 1, "cuDNN serves %u chains", count_chains(there.nn, "cudnn"));
     char what[80];
-    snprintf(what, sizeof what, "%s, %u x %u, %zu kB", name, height, width, memory >> 10);
+    snprintf(what, sizeof what, "%s, %s, %u x %u, %zu kB", way->name, name, height, width, memory >> 10);
     for (int again = 0; again < 2; again++) { /* what the first run left behind must not matter */
         fill_inputs(&here, &there);
         run_both(&here, &there);
-        compare(what, &here, &there, height > width ? height : width);
+        compare(what, &here, &there, height > width ? height : width, way->unit);
     }
     spk_nn_destroy(&here.nn);
     spk_nn_destroy(&there.nn);
@@ -183,9 +220,10 @@ static void check_refusals(void)
     random_weights(weights, net.nn);
     struct spk_nn_config config = {.backend = SPK_NN_C, .device = gpu.device, .stream = gpu.stream};
     CHECK(spk_nn_prepare(net.nn, weights, &config, &error) == SPK_UNSUPPORTED, "a backend of the processor");
-    config = (struct spk_nn_config){.precision = SPK_NN_BF16, .device = gpu.device, .stream = gpu.stream};
-    CHECK(spk_nn_prepare(net.nn, weights, &config, &error) == SPK_UNSUPPORTED, "bfloat16");
-    config.precision = SPK_NN_F32;
+    CHECK(spk_nn_available(SPK_NN_CUDA, SPK_NN_F32, &error) == SPK_UNSUPPORTED &&
+              spk_nn_available(SPK_NN_CUDNN, SPK_NN_F32, &error) == SPK_UNSUPPORTED,
+          "a device's backend on the processor");
+    config.backend = SPK_NN_AUTO;
     REQUIRE(!spk_nn_prepare(net.nn, weights, &config, &error), "%s", error.text);
     spk_nn_destroy(&net.nn);
     open_net(&net, build_rows, 4, 4);
@@ -202,16 +240,41 @@ static void check_refusals(void)
     spk_nn_weights_destroy(&weights);
 }
 
+/* Whether the library is there: without it what asks for it is refused, and everything else is as before. The one that a test brings
+ * has to be. */
+static void look_for_cudnn(void)
+{
+    struct spk_error error = {0};
+    struct spk_nn_weights *weights;
+    struct net net;
+    const struct spk_nn_config config = {.backend = SPK_NN_CUDNN, .device = gpu.device, .stream = gpu.stream};
+    open_net(&net, build_chains, 4, 4);
+    REQUIRE(!spk_nn_weights_create(&weights, &error), "%s", error.text);
+    random_weights(weights, net.nn);
+    const spk_status status = spk_nn_prepare(net.nn, weights, &config, &error);
+    REQUIRE(!status || status == SPK_UNSUPPORTED, "%s", error.text);
+    const char *brought = getenv("SPECKLED_CUDNN");
+    without_cudnn = status != SPK_OK;
+    CHECK(!without_cudnn || !brought || strcmp(brought, "none") == 0, "%s", error.text);
+    if (without_cudnn)
+        printf("skipped: no cuDNN: %s\n", error.text);
+    spk_nn_destroy(&net.nn);
+    spk_nn_weights_destroy(&weights);
+}
+
 int main(int argc, char **argv)
 {
     gpu_open(&gpu);
     network_random = argc > 1 ? strtoull(argv[1], NULL, 10) : 20250214;
     static const uint32_t size[][2] = {{1, 1}, {1, 37}, {3, 5}, {17, 40}, {41, 36}};
+    look_for_cudnn();
     for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
-        check("rows", build_rows, size[i][0], size[i][1], 0);
-        check("chains", build_chains, size[i][0], size[i][1], 0);
+        check(&ways[0], "rows", build_rows, size[i][0], size[i][1], 0);
+        for (size_t w = 0; w < sizeof ways / sizeof *ways; w++)
+            check(&ways[w], "chains", build_chains, size[i][0], size[i][1], 0);
     }
-    check("chains", build_chains, 42, 34, 96 << 10); /* strips of a few rows */
+    for (size_t w = 0; w < sizeof ways / sizeof *ways; w++)
+        check(&ways[w], "chains", build_chains, 42, 34, 96 << 10); /* strips of a few rows */
     check_refusals();
     gpu_close(&gpu);
     return test_end();

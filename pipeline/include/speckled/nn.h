@@ -46,14 +46,15 @@ struct spk_nn_shape {
     uint32_t channels, height, width, depth;
 };
 
-/* What computes convolutions. AUTO: the fastest of this build. */
-enum spk_nn_backend { SPK_NN_AUTO, SPK_NN_C, SPK_NN_ONEDNN, SPK_NN_BACKENDS };
-/* What convolutions multiply in; sums, biases and all other layers are float32. AUTO is float32. */
-enum spk_nn_precision { SPK_NN_F32, SPK_NN_BF16, SPK_NN_PRECISIONS };
+/* What computes convolutions: on the processor plain C or oneDNN, on a device our own kernels or cuDNN (and our own for
+ * layers that it has no plan for). AUTO: the best that is there. */
+enum spk_nn_backend { SPK_NN_AUTO, SPK_NN_C, SPK_NN_ONEDNN, SPK_NN_CUDA, SPK_NN_CUDNN, SPK_NN_BACKENDS };
+/* What convolutions multiply in; sums, biases, last 1x1 layers and all other layers are float32. */
+enum spk_nn_precision { SPK_NN_F32, SPK_NN_BF16, SPK_NN_F16, SPK_NN_PRECISIONS };
 
-/* "auto", "c", "onednn". */
+/* "auto", "c", "onednn", "cuda", "cudnn". */
 const char *spk_nn_backend_name(enum spk_nn_backend backend);
-/* SPK_UNSUPPORTED and why, when this build or this processor lacks it. */
+/* SPK_UNSUPPORTED and why, when this build or this processor lacks it; what computes on a device is asked for at prepare. */
 spk_status spk_nn_available(enum spk_nn_backend backend, enum spk_nn_precision precision,
                             struct spk_error *error);
 
@@ -169,8 +170,8 @@ struct spk_nn_config {
     struct spk_team *team; /* borrowed until destroy; NULL: the caller works alone */
     size_t memory; /* bytes that strips may take for all workers together; 0 = about 192 MB each, 2 GB on
                               a device */
-    /* NULL: the network runs on the processor. Else its tensors lie on the device, a run queues its work on `stream` and returns, and
-     * `backend` is SPK_NN_AUTO. Both are borrowed until destroy, before which the work must be over. */
+    /* NULL: the network runs on the processor. Else its tensors lie on the device, a run queues its work on `stream` and returns.
+     * Both are borrowed until destroy, before which the work must be over. */
     struct spk_device *device;
     struct spk_stream *stream;
 };

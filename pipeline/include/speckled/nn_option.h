@@ -22,16 +22,18 @@ struct spk_nn_choice {
         {.key = "precision",                                                                                 \
          .type = SPK_OPTION_CHOICE,                                                                          \
          .offset = (at) + offsetof(struct spk_nn_choice, precision),                                         \
-         .choices = "float32|bfloat16",                                                                      \
+         .choices = "float32|bfloat16|float16",                                                              \
          .default_value = "float32",                                                                         \
-         .help = "What convolutions multiply in; bfloat16 is several times as fast where the processor has " \
-                 "it."},                                                                                     \
+         .help =                                                                                             \
+             "What convolutions multiply in. On a device all three; bfloat16 on processors that have it."},  \
         {.key = "backend",                                                                                   \
          .type = SPK_OPTION_CHOICE,                                                                          \
          .offset = (at) + offsetof(struct spk_nn_choice, backend),                                           \
-         .choices = "auto|c|onednn",                                                                         \
+         .choices = "auto|c|onednn|cuda|cudnn",                                                              \
          .default_value = "auto",                                                                            \
-         .help = "What computes convolutions; auto is the fastest of this build."},                          \
+         .help = "What computes convolutions: c and onednn on the processor, cuda and cudnn on a device; "   \
+                 "auto is "                                                                                  \
+                 "the best that is there."},                                                                 \
     {                                                                                                        \
         .key = "memory", .type = SPK_OPTION_INT, .offset = (at) + offsetof(struct spk_nn_choice, memory_mb), \
         .unit = "MB", .minimum = 0, .maximum = 1 << 20, .default_value = "0",                                \
