@@ -87,7 +87,8 @@ static spk_status end(void *stream, const void *arguments, struct spk_error *err
         cudnn->library->cudnnBackendDestroyDescriptor(call->pack);
     for (const struct nn_cudnn_plan *plan = cudnn->plan; plan; plan = plan->next) {
         cudnn->library->cudnnBackendDestroyDescriptor(plan->plan);
-        cudnn->library->cudnnBackendDestroyDescriptor(plan->config);
+        if (plan->config)
+            cudnn->library->cudnnBackendDestroyDescriptor(plan->config);
     }
     if (cudnn->device)
         cudnn->library->cudnnBackendDestroyDescriptor(cudnn->device);
@@ -104,8 +105,14 @@ struct planning {
 static spk_status make_plan(void *stream, const void *arguments, struct spk_error *error)
 {
     const struct planning *planning = arguments;
+    const struct cudnn_library *library = planning->cudnn->library;
     (void)stream;
-    return cudnn_choose(planning->cudnn->library, planning->cudnn->device, planning->plan, error);
+    if (cudnn_recall(library, planning->cudnn->device, planning->plan))
+        return SPK_OK;
+    spk_status status = cudnn_choose(library, planning->cudnn->device, planning->plan, error);
+    if (!status)
+        cudnn_remember(library, planning->cudnn->device, planning->plan);
+    return status;
 }
 
 struct calling {
@@ -199,7 +206,7 @@ spk_status nn_cudnn_open_described(struct nn_cudnn **cudnn, const char *properti
     return status;
 }
 
-static bool same_form(const struct nn_cudnn_form *a, const struct nn_cudnn_form *b)
+bool nn_cudnn_same_form(const struct nn_cudnn_form *a, const struct nn_cudnn_form *b)
 {
     return a->precision == b->precision && a->height == b->height && a->width == b->width &&
            a->inputs == b->inputs && a->channels == b->channels && a->kernel == b->kernel &&
@@ -210,7 +217,7 @@ spk_status nn_cudnn_plan(struct nn_cudnn *cudnn, const struct nn_cudnn_form *for
                          const struct nn_cudnn_plan **out, struct spk_error *error)
 {
     for (*out = cudnn->plan; *out; *out = (*out)->next)
-        if (same_form(&(*out)->form, form))
+        if (nn_cudnn_same_form(&(*out)->form, form))
             return SPK_OK;
     struct nn_cudnn_plan *plan = calloc(1, sizeof *plan);
     if (!plan)
@@ -228,19 +235,9 @@ spk_status nn_cudnn_plan(struct nn_cudnn *cudnn, const struct nn_cudnn_form *for
     return SPK_OK;
 }
 
-size_t nn_cudnn_workspace(const struct nn_cudnn_plan *plan)
+const struct nn_cudnn_facts *nn_cudnn_facts(const struct nn_cudnn_plan *plan)
 {
-    return (size_t)plan->workspace;
-}
-
-bool nn_cudnn_fuses(const struct nn_cudnn_plan *plan)
-{
-    return plan->fuses;
-}
-
-int64_t nn_cudnn_engine(const struct nn_cudnn_plan *plan)
-{
-    return plan->engine;
+    return &plan->facts;
 }
 
 spk_status nn_cudnn_bind(struct nn_cudnn *cudnn, const struct nn_cudnn_plan *plan,
@@ -249,7 +246,7 @@ spk_status nn_cudnn_bind(struct nn_cudnn *cudnn, const struct nn_cudnn_plan *pla
 {
     static const int64_t name[] = {CUDNN_IN, CUDNN_WEIGHT, CUDNN_OUT, CUDNN_BIAS};
     const void *address[] = {tensors->in, tensors->weight, tensors->out, tensors->bias};
-    const int64_t count = plan->fuses ? 4 : 3;
+    const int64_t count = plan->facts.fuses ? 4 : 3;
     struct nn_cudnn_call *call = calloc(1, sizeof *call);
     if (!call)
         return spk_fail(error, SPK_NOMEM, "no memory for a call of cuDNN");

@@ -16,6 +16,8 @@ struct nn_cudnn_form {
     float slope;
 };
 
+bool nn_cudnn_same_form(const struct nn_cudnn_form *a, const struct nn_cudnn_form *b);
+
 struct nn_cudnn;
 struct nn_cudnn_plan;
 struct nn_cudnn_call;
@@ -30,12 +32,13 @@ void nn_cudnn_close(struct nn_cudnn **cudnn);
 /* The first plan that cuDNN proposes and supports, made once for a form; valid until close. SPK_UNSUPPORTED: none. [control] */
 spk_status nn_cudnn_plan(struct nn_cudnn *cudnn, const struct nn_cudnn_form *form,
                          const struct nn_cudnn_plan **plan, struct spk_error *error);
-/* Bytes of scratch that a call needs. */
-size_t nn_cudnn_workspace(const struct nn_cudnn_plan *plan);
-/* Whether its calls add the bias and rectify; else they leave bare sums. */
-bool nn_cudnn_fuses(const struct nn_cudnn_plan *plan);
-/* Text for people: cuDNN's number of the engine. */
-int64_t nn_cudnn_engine(const struct nn_cudnn_plan *plan);
+struct nn_cudnn_facts {
+    size_t workspace; /* bytes of scratch that a call needs */
+    bool fuses;       /* its calls add the bias and rectify; else they leave bare sums */
+    bool recalled;    /* made before in this process */
+    int64_t engine;   /* cuDNN's number of it */
+};
+const struct nn_cudnn_facts *nn_cudnn_facts(const struct nn_cudnn_plan *plan);
 
 /* Addresses there, 16-byte aligned: input, weights [channels][kernel][kernel][inputs], bias [channels], output. */
 struct nn_cudnn_tensors {

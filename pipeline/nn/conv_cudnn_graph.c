@@ -206,16 +206,18 @@ static bool try_config(const struct cudnn_library *library, cudnnBackendDescript
                                                      CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &engine);
     if (!m.status)
         m.status = library->cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64,
-                                                     1, &count, &plan->engine);
+                                                     1, &count, &plan->facts.engine);
     bool will_do = !m.status && exact_enough(&m, engine, plan->form.precision);
     if (will_do) {
         plan->plan = cudnn_make(&m, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
         set_descriptor(&m, plan->plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
         cudnn_finalize(&m, plan->plan);
+        int64_t workspace = 0;
         if (!m.status)
             m.status = library->cudnnBackendGetAttribute(plan->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
-                                                         CUDNN_TYPE_INT64, 1, &count, &plan->workspace);
-        will_do = !m.status && plan->workspace <= workspace_most;
+                                                         CUDNN_TYPE_INT64, 1, &count, &workspace);
+        will_do = !m.status && workspace <= workspace_most;
+        plan->facts.workspace = (size_t)workspace;
     }
     if (will_do)
         cudnn_keep(&m, plan->plan);
@@ -263,7 +265,7 @@ spk_status cudnn_choose(const struct cudnn_library *library, cudnnBackendDescrip
             cudnnBackendDescriptor_t graph = draw(&m, &plan->form, fuses);
             const bool found = choose_from(&m, graph, device, mode[i], plan);
             cudnn_drop(&m);
-            plan->fuses = fuses;
+            plan->facts.fuses = fuses;
             if (found)
                 return SPK_OK;
             last = m.status ? m.status : last;

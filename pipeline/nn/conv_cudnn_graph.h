@@ -50,11 +50,16 @@ enum { CUDNN_IN = 1, CUDNN_WEIGHT, CUDNN_BIAS, CUDNN_OUT, CUDNN_SUMS, CUDNN_BIAS
 
 struct nn_cudnn_plan {
     struct nn_cudnn_form form;
-    cudnnBackendDescriptor_t config, plan;
-    int64_t workspace, engine;
-    bool fuses;
+    cudnnBackendDescriptor_t config, plan; /* config: NULL of a recalled one */
+    struct nn_cudnn_facts facts;
     struct nn_cudnn_plan *next;
 };
+
+/* A plan made before for this device and form, or false; and keeping one for next time. Any thread. */
+bool cudnn_recall(const struct cudnn_library *library, cudnnBackendDescriptor_t device,
+                  struct nn_cudnn_plan *plan);
+void cudnn_remember(const struct cudnn_library *library, cudnnBackendDescriptor_t device,
+                    const struct nn_cudnn_plan *plan);
 
 /* Fills config, plan and what they say, for `device`, a descriptor of its properties. SPK_UNSUPPORTED: no engine of those that are
  * proposed takes the layer. */

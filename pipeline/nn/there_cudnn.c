@@ -101,7 +101,7 @@ static spk_status plan_kind(struct nn_context *context, const struct nn_chain *c
         struct cudnn_layer *layer = &own->layer[kind * own->layers + i];
         status = nn_cudnn_plan(context->cudnn, &form, &layer->plan, error);
         if (!status)
-            own->workspace_bytes = larger(own->workspace_bytes, nn_cudnn_workspace(layer->plan));
+            own->workspace_bytes = larger(own->workspace_bytes, nn_cudnn_facts(layer->plan)->workspace);
     }
     return status;
 }
@@ -225,7 +225,7 @@ static spk_status run_layer(struct nn_context *context, const struct nn_chain *c
         status = clear_edges(context, &span[index + 1], &out, error);
     if (!status)
         status = nn_cudnn_run(context->cudnn, layer->call, error);
-    if (status || nn_cudnn_fuses(layer->plan))
+    if (status || nn_cudnn_facts(layer->plan)->fuses)
         return status;
     out.data = written_at(chain, span, index + 1, &out);
     out.rows = span[index].out_rows;

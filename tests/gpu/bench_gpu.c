@@ -349,7 +349,8 @@ static double roofline(const struct row *row)
 {
     const struct spk_device_info *info = spk_device_facts(bench.gpu.device);
     double bytes = info->bandwidth ? 1e3 * row->bytes / (double)info->bandwidth : 0;
-    double flops = info->flops ? 1e3 * row->flops / (double)info->flops : 0;
+    double peak = (double)info->flops * (row->tensor ? 16 : 1);
+    double flops = peak > 0 ? 1e3 * row->flops / peak : 0;
     return bytes > flops ? bytes : flops;
 }
 
@@ -420,6 +421,7 @@ int main(int argc, char **argv)
         bench_umpa("matching, +-4 px, window 2", NULL, 2, 4, SPK_UMPA_LIVE);
     }
     bench_trackers();
+    bench_networks();
     bench_integrate();
     print_table();
     if (json)

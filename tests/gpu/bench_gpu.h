@@ -7,13 +7,14 @@
 #include <speckled/maps.h>
 #include <speckled/team.h>
 
-enum { ROWS_MAX = 32 };
+enum { ROWS_MAX = 64 };
 
 struct row {
     const char *name;
     double ms, here_ms,
         here_cpu_ms; /* on the device; on the processor, wall and processor time, 0 = not measured */
     double bytes, flops;
+    bool tensor; /* multiplied in 16 bits, for which tensor cores have 16 times the operations (A100, H100) */
 };
 
 extern struct bench {
@@ -38,5 +39,7 @@ void bench_here(struct row *row, void (*work)(void *context), void *context);
 
 /* bench_trackers.c */
 void bench_trackers(void);
+/* bench_networks.c */
+void bench_networks(void);
 
 #endif

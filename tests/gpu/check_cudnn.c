@@ -22,7 +22,7 @@ static const char h100[] = "{\"deviceName\": \"NVIDIA H100 80GB HBM3\", \"cudaDe
 
 enum { SIDE = 512 };
 
-static unsigned plans, fused;
+static unsigned plans, fused, recalled;
 
 static void check_form(struct nn_cudnn *cudnn, const struct nn_cudnn_form *form)
 {
@@ -35,12 +35,14 @@ static void check_form(struct nn_cudnn *cudnn, const struct nn_cudnn_form *form)
         return;
     const struct nn_cudnn_plan *again;
     CHECK(!nn_cudnn_plan(cudnn, form, &again, &error) && again == plan, "a form is planned twice");
+    const struct nn_cudnn_facts *facts = nn_cudnn_facts(plan);
     plans++;
-    fused += nn_cudnn_fuses(plan);
+    fused += facts->fuses;
+    recalled += facts->recalled;
     printf("%-8s %3u -> %3u channels, kernel %u, stride %u, dilation %u, %4u x %4u: engine %2d, %6.1f MB%s\n",
            name[form->precision], form->inputs, form->channels, form->kernel, form->stride, form->dilation,
-           form->height, form->width, (int)nn_cudnn_engine(plan), 1e-6 * (double)nn_cudnn_workspace(plan),
-           nn_cudnn_fuses(plan) ? ", fused" : "");
+           form->height, form->width, (int)facts->engine, 1e-6 * (double)facts->workspace,
+           facts->fuses ? ", fused" : "");
 }
 
 static uint32_t eights(uint32_t channels)
@@ -99,7 +101,13 @@ int main(void)
         check_form(cudnn, &others[i]);
     check_network(cudnn, &spk_spinnet, "6-2 refiners range 4");
     check_network(cudnn, &spk_espinnet, "refiners");
-    printf("%u plans, %u of them fused\n", plans, fused);
+    printf("%u layers, %u of them fused\n", plans, fused);
+    nn_cudnn_close(&cudnn);
+    CHECK(!recalled, "%u plans were there before", recalled);
+    REQUIRE(!nn_cudnn_open_described(&cudnn, h100, &error), "%s", error.text);
+    plans = 0;
+    check_network(cudnn, &spk_spinnet, "6-2 refiners range 4");
+    CHECK(recalled == plans, "%u of %u layers have their plans of before", recalled, plans);
     nn_cudnn_close(&cudnn);
     CHECK(nn_cudnn_open_described(&cudnn, "{}", &error) == SPK_UNSUPPORTED && !cudnn, "no description");
     return test_end();

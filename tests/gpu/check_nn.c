@@ -271,7 +271,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
         check(&ways[0], "rows", build_rows, size[i][0], size[i][1], 0);
         for (size_t w = 0; w < sizeof ways / sizeof *ways; w++)
-            check(&ways[w], "chains", build_chains, size[i][0], size[i][1], 0);
+            if (ways[w].backend == SPK_NN_CUDA || i % 2 == 0) /* cuDNN compiles for each form of a layer */
+                check(&ways[w], "chains", build_chains, size[i][0], size[i][1], 0);
     }
     for (size_t w = 0; w < sizeof ways / sizeof *ways; w++)
         check(&ways[w], "chains", build_chains, 42, 34, 96 << 10); /* strips of a few rows */

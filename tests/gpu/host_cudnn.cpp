@@ -272,6 +272,29 @@ descriptor &inside(cudnnBackendDescriptor_t handed)
     return *((handle *)handed)->held;
 }
 
+/* Plans that were written as text, which is their number. */
+std::vector<reference> written;
+
+cudnnStatus_t read_plan(descriptor &d)
+{
+    if (!d.has(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1) ||
+        !d.has(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, sizeof(uint32_t)))
+        return CUDNN_STATUS_BAD_PARAM;
+    d.values = written[d.get<uint32_t>(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION)]->values;
+    return CUDNN_STATUS_SUCCESS;
+}
+
+cudnnStatus_t write_plan(const reference &plan, int64_t room, int64_t *count, void *array)
+{
+    *count = sizeof(uint32_t);
+    if (!room)
+        return CUDNN_STATUS_SUCCESS;
+    const uint32_t place = (uint32_t)written.size();
+    written.push_back(plan);
+    memcpy(array, &place, sizeof place);
+    return CUDNN_STATUS_SUCCESS;
+}
+
 /* Finalising: what is made of the attributes. */
 cudnnStatus_t finish(descriptor &d)
 {
@@ -360,6 +383,9 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t to, cudnnBackend
 
 cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t made)
 {
+    if (inside(made).values.count(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION))
+        if (cudnnStatus_t status = read_plan(inside(made)))
+            return status;
     for (const rule &one : rules)
         if (one.of == inside(made).type && !inside(made).has(one.name, one.type, one.count))
             return CUDNN_STATUS_BAD_PARAM;
@@ -371,8 +397,14 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t of, cudnnBackend
                                        void *array)
 {
     descriptor &d = inside(of);
-    if (!d.ready || room < 1)
+    if (!d.ready)
         return CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED;
+    if (name == CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION && type == CUDNN_TYPE_CHAR)
+        return write_plan(((handle *)of)->held, room, count, array);
+    if (name == CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION && type == CUDNN_TYPE_CHAR && room > 4) {
+        strcpy((char *)array, "host");
+        return CUDNN_STATUS_SUCCESS;
+    }
     *count = 1;
     if (name == CUDNN_ATTR_ENGINEHEUR_RESULTS && type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
         reference config = std::make_shared<descriptor>();
