@@ -185,8 +185,9 @@ static spk_status create(struct nn_cudnn **out, struct spk_stream *stream, struc
 spk_status nn_cudnn_open(struct nn_cudnn **cudnn, struct spk_stream *stream, struct spk_error *error)
 {
     spk_status status = create(cudnn, stream, error);
-    if (!status)
-        status = spk_stream_run(stream, begin, cudnn, error);
+    if (!*cudnn)
+        return status;
+    status = spk_stream_run(stream, begin, cudnn, error);
     if (!status)
         status =
             describe(*cudnn, CUDNN_ATTR_DEVICEPROP_HANDLE, CUDNN_TYPE_HANDLE, 1, &(*cudnn)->handle, error);
@@ -198,9 +199,10 @@ spk_status nn_cudnn_open(struct nn_cudnn **cudnn, struct spk_stream *stream, str
 spk_status nn_cudnn_open_described(struct nn_cudnn **cudnn, const char *properties, struct spk_error *error)
 {
     spk_status status = create(cudnn, NULL, error);
-    if (!status)
-        status = describe(*cudnn, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
-                          (int64_t)strlen(properties), properties, error);
+    if (!*cudnn)
+        return status;
+    status = describe(*cudnn, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+                      (int64_t)strlen(properties), properties, error);
     if (status)
         nn_cudnn_close(cudnn);
     return status;

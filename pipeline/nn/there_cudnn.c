@@ -164,7 +164,9 @@ static spk_status create(struct nn_context *context, struct nn_chain *chain, siz
         return spk_fail(error, SPK_NOMEM, "no memory for plans");
     own->layers = chain->layers - head;
     own->layer = calloc((size_t)chain->kinds * own->layers + 1, sizeof *own->layer);
-    spk_status status = own->layer ? SPK_OK : spk_fail(error, SPK_NOMEM, "no memory for plans");
+    if (!own->layer)
+        return spk_fail(error, SPK_NOMEM, "no memory for plans");
+    spk_status status = SPK_OK;
     for (unsigned k = 0; !status && k < chain->kinds; k++)
         status = plan_kind(context, chain, k, error);
     for (unsigned i = 0; !status && i < own->layers; i++)
