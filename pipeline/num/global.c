@@ -213,7 +213,7 @@ static void deviation(struct spk_global *g, struct spk_global_report *report)
     for (unsigned i = 0; i < GLOBAL_DRAWS && !late(g->problem, g->setup_ns); i++) {
         if (i > 0)
             forget_draw(g);
-        draw(g, GLOBAL_SEED + i, global_inner_steps(g->problem->frames), report);
+        draw(g, GLOBAL_SEED + i, global_deviation_steps(g->problem->frames), report);
         report->deviation = i + 1 == GLOBAL_DRAWS;
         global_spread(g, i == 0, report->deviation ? 1.0f / GLOBAL_DRAWS : 0);
     }

@@ -258,7 +258,7 @@ static spk_status deviation(struct spk_global_device *g, const struct spk_global
         g->call.iteration = i;
         g->call.last = i + 1 == GLOBAL_DRAWS;
         status = run(g, GATE_SPREAD, error);
-        status = status ? status : draw(g, GLOBAL_SEED + i, global_inner_steps(p->frames), error);
+        status = status ? status : draw(g, GLOBAL_SEED + i, global_deviation_steps(p->frames), error);
         status = status ? status : run(g, SPREAD, error);
     }
     return status;

@@ -93,16 +93,14 @@ static void difference_slot(const struct global_apply *a, int row, const struct 
 {
     const struct global_grid *g = a->grid;
     const unsigned width = g->width, y = (unsigned)row;
-    clear_slot(slot, width);
-    if (row < 0 || y >= g->height)
-        return;
-    bool below = y + 1 < g->height;
-    for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++) {
+    const bool below = row >= 0 && y + 1 < g->height;
+    if (y == 0 || !below)
+        clear_slot(slot, width);
+    for (unsigned c = 0; below && c < SPK_GLOBAL_PARAMS; c++) {
         const float *in = a->in + c * g->plane + y * g->pitch, *s = prior_row(g, c, y);
-        if (y > 0 && below)
+        if (y > 0)
             along_y(slot->yy[c], in, in - g->pitch, in + g->pitch, s, width);
-        if (below)
-            across(slot->xy[c], in, in + g->pitch, s, width);
+        across(slot->xy[c], in, in + g->pitch, s, width);
     }
     const float *u = a->in + 2 * g->plane + y * g->pitch;
     if (below)
@@ -160,36 +158,54 @@ static void gather_curl(float *u, float *v, const float *above, const float *her
     }
 }
 
-static void matrix_row(const float *m, size_t p, const float *in, float *out, size_t plane, unsigned width)
+enum {
+    PARTS = 16,  /* sums side by side */
+    AHEAD = 256, /* pixels: rows of many planes at once are more than the processor guesses */
+};
+
+static float sum_parts(const float part[PARTS])
+{
+    float sum = 0;
+    for (unsigned i = 0; i < PARTS; i++)
+        sum += part[i];
+    return sum;
+}
+
+/* A few pixels of block_row(). */
+static inline void block_part(const float *m, size_t p, const float *in, float *out, size_t plane,
+                              float *part, unsigned count)
 {
     ROW_LOOP
-    for (unsigned x = 0; x < width; x++) {
+    for (unsigned x = 0; x < count; x++) {
         const float here[4] = {in[x], in[plane + x], in[2 * plane + x], in[3 * plane + x]};
         float matrix[GLOBAL_MATRIX], sum[4];
         for (unsigned i = 0; i < GLOBAL_MATRIX; i++)
             matrix[i] = m[i * p + x];
         global_block_px(matrix, here, sum);
-        for (unsigned c = 0; c < 4; c++)
-            out[c * plane + x] += sum[c];
+        const float t = out[x] + sum[0], k = out[plane + x] + sum[1];
+        const float u = out[2 * plane + x] + sum[2], v = out[3 * plane + x] + sum[3];
+        out[x] = t;
+        out[plane + x] = k;
+        out[2 * plane + x] = u;
+        out[3 * plane + x] = v;
+        part[x] += here[0] * t + here[1] * k + (here[2] * u + here[3] * v);
     }
 }
 
-static float dot_row(const float *a, const float *b, size_t plane, unsigned width)
+/* out += m in, m a matrix at each pixel; returns the sum of in * out. */
+static float block_row(const float *m, size_t p, const float *in, float *out, size_t plane, unsigned width)
 {
-    enum { PARTS = 16 };
-    float part[PARTS] = {0}, sum = 0;
-    for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++) {
-        const float *p = a + c * plane, *q = b + c * plane;
-        unsigned x = 0;
-        for (; x + PARTS <= width; x += PARTS)
-            for (unsigned i = 0; i < PARTS; i++)
-                part[i] += p[x + i] * q[x + i];
-        for (; x < width; x++)
-            sum += p[x] * q[x];
+    float part[PARTS] = {0};
+    unsigned x = 0;
+    for (; x + PARTS <= width; x += PARTS) {
+        for (unsigned i = 0; i < GLOBAL_MATRIX; i++)
+            __builtin_prefetch(m + i * p + x + AHEAD);
+        for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++)
+            __builtin_prefetch(in + c * plane + x + AHEAD);
+        block_part(m + x, p, in + x, out + x, plane, part, PARTS);
     }
-    for (unsigned i = 0; i < PARTS; i++)
-        sum += part[i];
-    return sum;
+    block_part(m + x, p, in + x, out + x, plane, part, width - x);
+    return sum_parts(part);
 }
 
 typedef void (*slot_filler)(const struct global_apply *a, int row, const struct slot *slot);
@@ -228,9 +244,7 @@ static double finish_apply(const struct global_apply *a, unsigned y, const struc
         gather_row(out + c * g->plane, ring->xx[c], above, here, below, c, g->width);
     }
     gather_curl(out + 2 * g->plane, out + 3 * g->plane, above->curl, here->curl, g->width);
-    if (a->matrix)
-        matrix_row(a->matrix + y * a->matrix_pitch, a->matrix_plane, in, out, g->plane, g->width);
-    return (double)dot_row(in, out, g->plane, g->width);
+    return (double)block_row(a->matrix + y * a->matrix_pitch, a->matrix_plane, in, out, g->plane, g->width);
 }
 
 static double apply_rows(const struct global_apply *a)
@@ -324,50 +338,42 @@ static void expand_row(float *out, const float *near, const float *far, float *l
     line[-1] = line[0];
     line[cells] = line[cells - 1];
     unsigned pairs = width / 2;
+    const float *before = line - 1;
     ROW_LOOP
-    for (unsigned i = 0; i < pairs; i++) {
-        out[2 * i] += 0.75f * line[i] + 0.25f * line[(ptrdiff_t)i - 1];
-        out[2 * i + 1] += 0.75f * line[i] + 0.25f * line[i + 1];
+    for (size_t i = 0; i < pairs; i++) {
+        out[2 * i] = 0.75f * line[i] + 0.25f * before[i];
+        out[2 * i + 1] = 0.75f * line[i] + 0.25f * line[i + 1];
     }
     if (width & 1)
-        out[width - 1] += 0.75f * line[pairs] + 0.25f * line[(ptrdiff_t)pairs - 1];
-}
-
-static void block_row(const float *m, const float *in, float *out, size_t p, unsigned width)
-{
-    ROW_LOOP
-    for (unsigned x = 0; x < width; x++) {
-        float a = in[x], b = in[p + x], c = in[2 * p + x], d = in[3 * p + x];
-        const float *g = m + x;
-        out[x] = g[0] * a + g[p] * b + g[2 * p] * c + g[3 * p] * d;
-        out[p + x] = g[p] * a + g[4 * p] * b + g[5 * p] * c + g[6 * p] * d;
-        out[2 * p + x] = g[2 * p] * a + g[5 * p] * b + g[7 * p] * c + g[8 * p] * d;
-        out[3 * p + x] = g[3 * p] * a + g[6 * p] * b + g[8 * p] * c + g[9 * p] * d;
-    }
+        out[width - 1] = 0.75f * line[pairs] + 0.25f * line[(ptrdiff_t)pairs - 1];
 }
 
 static double precondition_row(const struct global_grid *g, const struct global_grid *coarse, unsigned y,
                                float *scratch)
 {
     const size_t at = y * g->pitch;
-    block_row(g->inverse + at, g->residual + at, g->next + at, g->plane, g->width);
     unsigned near = y / 2, far = y & 1 ? near + 1 : near - 1;
     if (coarse && (far >= coarse->height || (!(y & 1) && near == 0)))
         far = near;
-    for (unsigned c = 0; coarse && c < SPK_GLOBAL_PARAMS; c++) {
+    for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++) {
+        float *out = g->next + c * g->plane + at;
+        if (!coarse) {
+            memset(out, 0, g->width * sizeof *out);
+            continue;
+        }
         const float *from = coarse->next + c * coarse->plane;
-        expand_row(g->next + c * g->plane + at, from + near * coarse->pitch, from + far * coarse->pitch,
-                   scratch + SPK_MATCH_STEP, coarse->width, g->width);
+        expand_row(out, from + near * coarse->pitch, from + far * coarse->pitch, scratch + SPK_MATCH_STEP,
+                   coarse->width, g->width);
     }
-    return (double)dot_row(g->residual + at, g->next + at, g->plane, g->width);
+    return (double)block_row(g->inverse + at, g->plane, g->residual + at, g->next + at, g->plane, g->width);
 }
 
 static void fold_row(float *out, const float *line, unsigned cells, unsigned width)
 {
+    const float *from = line - 1;
     ROW_LOOP
-    for (unsigned i = 0; i < cells; i++)
-        out[i] =
-            0.75f * (line[2 * i] + line[2 * i + 1]) + 0.25f * (line[2 * (ptrdiff_t)i - 1] + line[2 * i + 2]);
+    for (size_t i = 0; i < cells; i++)
+        out[i] = 0.75f * (from[2 * i + 1] + from[2 * i + 2]) + 0.25f * (from[2 * i] + from[2 * i + 3]);
     out[0] += 0.25f * line[0];
     if (!(width & 1))
         out[cells - 1] += 0.25f * line[width - 1];
@@ -398,7 +404,7 @@ static void coarsen_matrix(float *out, const float *a, const float *b, unsigned 
 {
     unsigned pairs = width / 2;
     ROW_LOOP
-    for (unsigned i = 0; i < pairs; i++)
+    for (size_t i = 0; i < pairs; i++)
         out[i] = a[2 * i] + a[2 * i + 1] + b[2 * i] + b[2 * i + 1];
     if (cells > pairs)
         out[pairs] = a[width - 1] + b[width - 1];
@@ -409,7 +415,7 @@ static void coarsen_prior(float *out, const float *a, const float *b, unsigned c
 {
     unsigned pairs = width / 2;
     ROW_LOOP
-    for (unsigned i = 0; i < pairs; i++)
+    for (size_t i = 0; i < pairs; i++)
         out[i] = 1 / (1 / a[2 * i] + 1 / a[2 * i + 1] + 1 / b[2 * i] + 1 / b[2 * i + 1]);
     if (cells > pairs)
         out[pairs] = 0.5f / (1 / a[width - 1] + 1 / b[width - 1]);

@@ -59,6 +59,12 @@ SPK_HD unsigned global_inner_steps(unsigned frames)
     return frames >= 5 ? 12 : frames >= 2 ? 25 : 40;
 }
 
+/* A sample of the error whose squares are averaged over some pixels need not be known as well. */
+SPK_HD unsigned global_deviation_steps(unsigned frames)
+{
+    return (global_inner_steps(frames) + 1) / 2;
+}
+
 SPK_HD float global_second_px(float before, float here, float after)
 {
     return before - 2 * here + after;
