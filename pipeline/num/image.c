@@ -111,9 +111,9 @@ float spk_noise_block(const float *block, const uint8_t *mask, size_t stride, si
 {
     enum { IN = SPK_NOISE_BLOCK, OUT = IN - 6 };
     float line[IN][OUT];
-    uint8_t bad[IN][OUT]; /* a pixel that does not count touches this value */
-    double mean = 0, square = 0;
-    unsigned count = 0;
+    uint8_t bad[IN][OUT];                       /* a pixel that does not count touches this value */
+    float squares[OUT] = {0}, means[OUT] = {0}; /* of a column: side by side */
+    unsigned counts[OUT] = {0};
     for (unsigned y = 0; y < IN; y++) {
         const float *p = block + y * stride;
         const uint8_t *m = mask + y * mask_stride;
@@ -126,6 +126,7 @@ float spk_noise_block(const float *block, const uint8_t *mask, size_t stride, si
             bad[y][x] = any_of_seven(off + x, 1);
     }
     for (unsigned y = 0; y < OUT; y++) {
+        const float *middle = block + (y + 3) * stride + 3;
         float sum[OUT];
         uint8_t wrong[OUT];
         for (unsigned x = 0; x < OUT; x++)
@@ -133,12 +134,17 @@ float spk_noise_block(const float *block, const uint8_t *mask, size_t stride, si
         for (unsigned x = 0; x < OUT; x++)
             wrong[x] = any_of_seven(&bad[y][x], OUT);
         for (unsigned x = 0; x < OUT; x++) {
-            if (wrong[x])
-                continue;
-            square += (double)sum[x] * (double)sum[x];
-            mean += (double)block[(y + 3) * stride + x + 3];
-            count++;
+            squares[x] += wrong[x] ? 0 : sum[x] * sum[x];
+            means[x] += wrong[x] ? 0 : middle[x];
+            counts[x] += wrong[x] ? 0 : 1;
         }
+    }
+    double mean = 0, square = 0;
+    unsigned count = 0;
+    for (unsigned x = 0; x < OUT; x++) {
+        square += (double)squares[x];
+        mean += (double)means[x];
+        count += counts[x];
     }
     if (count < OUT || !(mean > 0))
         return NAN;

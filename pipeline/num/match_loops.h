@@ -267,8 +267,30 @@ static void accumulate_row(float *sum, const float *a, const float *b, size_t co
         sum[i] += a[i] * b[i];
 }
 
+static void start_narrow(const struct spk_narrow_row *r)
+{
+    float *alive = r->alive;
+    for (unsigned i = 0; i < r->width; i++)
+        alive[i] = 1;
+    for (unsigned q = 0; q < r->count; q++) {
+        const float *value = r->value + q * r->value_plane, *error = r->error + q * r->value_plane;
+        float *low = r->low + q * r->plane, *high = r->high + q * r->plane;
+        float *best = r->best + q * r->plane, *deviation = r->deviation + q * r->plane;
+        ROW_LOOP
+        for (unsigned i = 0, width = r->width; i < width; i++) {
+            low[i] = -INFINITY;
+            high[i] = INFINITY;
+            spk_match_narrow_px(true, value[i], error[i], &low[i], &high[i], &best[i], &deviation[i]);
+        }
+    }
+}
+
 static void narrow_row(const struct spk_narrow_row *r)
 {
+    if (r->first) {
+        start_narrow(r);
+        return;
+    }
     float *alive = r->alive;
     for (unsigned q = 0; q < r->count; q++) {
         const float *value = r->value + q * r->value_plane, *error = r->error + q * r->value_plane;
@@ -326,7 +348,7 @@ static void normal_row(const struct spk_normal_row *r)
 
 static void solve_row(const struct spk_solve_row *r)
 {
-    const size_t p = r->plane, width = r->width;
+    const size_t p = r->plane, q = r->out_plane, width = r->width;
     const float *normal = r->normal, spread = r->spread, expected = r->frames > 0 ? 1 / r->frames : 0;
     const bool dark_field = r->dark_field;
     float *estimate = r->estimate, *error = r->error;
@@ -337,8 +359,8 @@ static void solve_row(const struct spk_solve_row *r)
             equation[j] = normal[j * p + i];
         spk_match_solve_px(equation, dark_field, spread, expected, value, deviation);
         for (unsigned j = 0; j < 4; j++) {
-            estimate[j * width + i] = value[j];
-            error[j * width + i] = deviation[j];
+            estimate[j * q + i] = value[j];
+            error[j * q + i] = deviation[j];
         }
     }
 }

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-enum { COLUMNS = 256 /* of a window's pane */ };
-
 /* The last pass looks back one band from where it is, `passes` times the lag behind the first. */
 static unsigned strip_rows(const struct spk_umpa *u, unsigned passes)
 {
@@ -19,7 +17,7 @@ static void measure_level(struct umpa_level *level, unsigned height, unsigned wi
     level->height = height;
     level->width = width;
     /* a pane's windows read its rounded width, both margins and a step more */
-    level->found_pitch = spk_match_round(width, COLUMNS);
+    level->found_pitch = spk_match_round(width, SPK_MATCH_STEP);
     level->pitch = level->found_pitch + 2 * UMPA_MARGIN + 2 * SPK_MATCH_STEP;
 }
 

@@ -81,7 +81,7 @@ static const float *pane_row(const struct pane *p, const float *smooth, unsigned
     return smooth + (y + margin) * p->pitch + margin;
 }
 
-static void solve_row(const struct pane *p, const float *normal, float spread)
+static void solve_row(const struct pane *p, const float *normal, float spread, float *found, size_t plane)
 {
     struct spk_solve_row row = {.normal = normal,
                                 .plane = p->plane,
@@ -89,8 +89,9 @@ static void solve_row(const struct pane *p, const float *normal, float spread)
                                 .dark_field = p->u->config.dark_field,
                                 .spread = spread,
                                 .frames = (float)p->u->used_count,
-                                .estimate = p->found,
-                                .error = p->found + PARAMS * p->columns};
+                                .estimate = found,
+                                .error = found + PARAMS * plane,
+                                .out_plane = plane};
     p->u->ops->solve(&row);
 }
 
@@ -116,22 +117,9 @@ static void take_row(const struct pane *p, unsigned y)
     }
 }
 
-/* Opens the intervals, so that the first rung narrows them to its own. */
-static void start_ladder(const struct pane *p, unsigned y)
-{
-    for (unsigned i = 0; i < PARAMS; i++)
-        for (unsigned x = 0; x < p->columns; x++) {
-            p->low[i * PANE + y * PANE_COLUMNS + x] = -INFINITY;
-            p->high[i * PANE + y * PANE_COLUMNS + x] = INFINITY;
-        }
-    for (unsigned g = 0; g < GROUPS; g++)
-        for (unsigned x = 0; x < p->columns; x++)
-            p->alive[g * PANE + y * PANE_COLUMNS + x] = 1;
-    take_row(p, y);
-}
-
 /* One rung for quantities that stand or fall together. */
-static void climb_group(const struct pane *p, unsigned y, unsigned group, unsigned first, unsigned count)
+static void climb_group(const struct pane *p, unsigned y, unsigned group, unsigned first, unsigned count,
+                        bool begin)
 {
     size_t row = y * PANE_COLUMNS, at = first * PANE + row;
     struct spk_narrow_row narrow = {.value = p->found + first * p->columns,
@@ -143,28 +131,25 @@ static void climb_group(const struct pane *p, unsigned y, unsigned group, unsign
                                     .deviation = p->deviation + at,
                                     .plane = PANE,
                                     .alive = p->alive + group * PANE + row,
+                                    .first = begin,
                                     .count = count,
                                     .width = p->columns};
     p->u->ops->narrow(&narrow);
 }
 
-static void climb(const struct pane *p, unsigned y, bool first)
+static void climb(const struct pane *p, unsigned y, bool begin)
 {
-    if (first)
-        start_ladder(p, y);
-    climb_group(p, y, 0, PARAM_T, 1);
-    climb_group(p, y, 1, PARAM_K, 1);
-    climb_group(p, y, 2, PARAM_X, 2);
+    climb_group(p, y, 0, PARAM_T, 1, begin);
+    climb_group(p, y, 1, PARAM_K, 1, begin);
+    climb_group(p, y, 2, PARAM_X, 2, begin);
 }
 
-/* Keeps a row of a coarser level for the pixels under it. */
-static void keep_row(const struct pane *p, unsigned rung, unsigned y)
+/* Where a row of a coarser level is kept for the pixels under it. */
+static float *found_row(const struct pane *p, unsigned rung, unsigned y)
 {
     const struct umpa_level *level = p->level;
-    for (unsigned i = 0; i < FOUND; i++)
-        memcpy(level->found + (rung * FOUND + i) * level->found_plane +
-                   (p->y0 + y) % level->rows * level->found_pitch + p->x0,
-               p->found + i * p->columns, p->columns * sizeof(float));
+    return level->found + rung * FOUND * level->found_plane + (p->y0 + y) % level->rows * level->found_pitch +
+           p->x0;
 }
 
 /* Rungs of a level to smooth for: up to the last that counts, and all of the first level's, where the quality is taken from. */
@@ -202,11 +187,13 @@ static bool climb_level(struct pane *p, unsigned l)
                 store_quality(p, pane_row(p, to, margin, y), y);
             if (!counts)
                 continue;
-            solve_row(p, pane_row(p, to, margin, y), spread);
-            if (l)
-                keep_row(p, r, y);
-            else
-                climb(p, y, !begun);
+            const float *normal = pane_row(p, to, margin, y);
+            if (l) {
+                solve_row(p, normal, spread, found_row(p, r, y), p->level->found_plane);
+                continue;
+            }
+            solve_row(p, normal, spread, p->found, p->columns);
+            climb(p, y, !begun);
         }
         begun |= counts;
     }
@@ -284,7 +271,7 @@ static void fixed_window(struct pane *p)
     average(p, from, p->level->pitch, p->level->plane, p->smooth[0], weight, radius, 0);
     for (unsigned y = 0; y < p->height; y++) {
         const float *normal = pane_row(p, p->smooth[0], 0, y);
-        solve_row(p, normal, sum * sum);
+        solve_row(p, normal, sum * sum, p->found, p->columns);
         take_row(p, y);
         store_quality(p, normal, y);
     }

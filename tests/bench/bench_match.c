@@ -67,7 +67,7 @@ static void run_moments(const struct spk_match_ops *ops)
 
 static void run_solve(const struct spk_match_ops *ops)
 {
-    struct spk_solve_row row = {a, 256, 256, true, 0.1f, FRAMES, c, d};
+    struct spk_solve_row row = {a, 256, 256, true, 0.1f, FRAMES, c, d, 256};
     ops->solve(&row);
 }
 

@@ -323,6 +323,42 @@ static void test_half(const struct spk_match_ops *c, const struct spk_match_ops 
               out[1][i]);
 }
 
+/* Intervals that meet or miss, a few of them no numbers, against the definition; the first ones need nothing before them. */
+static void test_narrow(const struct spk_match_ops *v, const char *isa)
+{
+    enum { MAX = 3 * SPK_MATCH_STEP, RUNGS = 3, COUNT = 2 };
+    float value[RUNGS][COUNT * MAX], error[RUNGS][COUNT * MAX], alive[MAX];
+    float low[COUNT * MAX], high[COUNT * MAX], best[COUNT * MAX], deviation[COUNT * MAX];
+    guard(low, COUNT * MAX);
+    for (unsigned r = 0; r < RUNGS; r++) {
+        fill(value[r], COUNT * MAX, 2);
+        for (unsigned i = 0; i < COUNT * MAX; i++)
+            error[r][i] = below(20) ? 0.5f * uniform() : NAN;
+        struct spk_narrow_row row = {value[r],  error[r], MAX,   low,    high,  best,
+                                     deviation, MAX,      alive, r == 0, COUNT, MAX};
+        v->narrow(&row);
+    }
+    for (unsigned x = 0; x < MAX; x++) {
+        unsigned last = 0;
+        bool meet = true;
+        for (unsigned r = 1; meet && r < RUNGS; r++) {
+            for (unsigned q = 0; q < COUNT; q++)
+                for (unsigned before = 0; before < r; before++) {
+                    const unsigned at = q * MAX + x;
+                    const float from = value[r][at] - 2 * error[r][at], to = value[r][at] + 2 * error[r][at];
+                    const float low_before = value[before][at] - 2 * error[before][at],
+                                high_before = value[before][at] + 2 * error[before][at];
+                    meet &= !(from > high_before) && !(to < low_before);
+                }
+            last = meet ? r : last;
+        }
+        CHECK((alive[x] > 0) == meet, "narrow, %s: pixel %u alive %g", isa, x, (double)alive[x]);
+        for (unsigned q = 0; q < COUNT; q++)
+            CHECK(best[q * MAX + x] == value[last][q * MAX + x],
+                  "narrow, %s: pixel %u has %g, not that of %u", isa, x, (double)best[q * MAX + x], last);
+    }
+}
+
 /* Equations of pixels that see a pattern, as `normal` makes them, and their solution. */
 static void test_equations(const struct spk_match_ops *c, const struct spk_match_ops *v, const char *isa)
 {
@@ -378,7 +414,8 @@ static void test_equations(const struct spk_match_ops *c, const struct spk_match
     float estimate[2][4 * MAX], error[2][4 * MAX];
     float frames = below(2) ? 5.0f : 0;
     for (unsigned i = 0; i < 2; i++) {
-        struct spk_solve_row solve = {out_c, MAX, width, width & 1, 0.1f, frames, estimate[i], error[i]};
+        struct spk_solve_row solve = {out_c,  MAX,         width,    width & 1, 0.1f,
+                                      frames, estimate[i], error[i], width};
         (i ? v : c)->solve(&solve);
     }
     compare("solve", isa, estimate[1], estimate[0], 4 * width, 2e-3f);
@@ -535,6 +572,8 @@ int main(int argc, char **argv)
             test_track(v, spk_isa_name(isa));
             test_vertex(v, spk_isa_name(isa));
             test_moments(c, v, spk_isa_name(isa));
+            test_narrow(c, "c");
+            test_narrow(v, spk_isa_name(isa));
             test_half(c, v, spk_isa_name(isa));
             test_equations(c, v, spk_isa_name(isa));
             test_pack(c, v, spk_isa_name(isa));

@@ -181,8 +181,9 @@ struct spk_solve_row {
     bool dark_field; /* false: K is tied to T */
     float spread;    /* sum of the squared weights of the window the equations were averaged with */
     float frames; /* expected squared residual; where it is larger the errors grow with it. 0 = as expected */
-    float *estimate; /* [4][width]: T, K, ux, uy relative to the origin of the equations */
-    float *error;    /* [4][width] standard deviations */
+    float *estimate;  /* [4] rows: T, K, ux, uy relative to the origin of the equations */
+    float *error;     /* [4] rows: standard deviations */
+    size_t out_plane; /* from row to row of both */
 };
 
 /* One step of the intersection of confidence intervals (value +- 2 error) of `count` quantities that stand or fall together:
@@ -194,6 +195,7 @@ struct spk_narrow_row {
     float *low, *high, *best, *deviation; /* [count][plane] */
     size_t plane;
     float *alive; /* [width] */
+    bool first;   /* there are none before: whatever those five hold, they become the new ones and 1 */
     unsigned count, width;
 };
 
