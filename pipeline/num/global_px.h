@@ -62,7 +62,7 @@ SPK_HD unsigned global_inner_steps(unsigned frames)
 /* A sample of the error whose squares are averaged over some pixels need not be known as well. */
 SPK_HD unsigned global_deviation_steps(unsigned frames)
 {
-    return (global_inner_steps(frames) + 1) / 2;
+    return 2 * global_inner_steps(frames) / 3;
 }
 
 SPK_HD float global_second_px(float before, float here, float after)
