@@ -169,7 +169,7 @@ static void ratio_task(void *context, unsigned y, unsigned worker)
         float *above = plane_at(net, PLANE_WINDOW + k) + at;
         const float *below = plane_at(net, PLANE_BELOW + k) + at;
         for (unsigned x = 0; x < net->w; x++)
-            above[x] /= below[x] > 0.02f ? below[x] : 0.02f;
+            above[x] = net_transmission_px(above[x], below[x]);
     }
 }
 

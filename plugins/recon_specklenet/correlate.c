@@ -102,7 +102,7 @@ static void spread_task(void *context, unsigned side, unsigned worker)
         float *value = square + i * step;
         sum = net->rows->variance(value, mean + i * step, value, h * w);
     }
-    net->floor[side] = 0.02f * (float)(sum / ((double)h * w)) + 1e-6f;
+    net->floor[side] = net_floor_px(sum / ((double)h * w));
     for (unsigned i = 0; i < SPK_NET_LEVEL_WINDOWS; i++)
         net->rows->inverse(square + i * step, net->floor[side], h * w);
 }
@@ -251,8 +251,7 @@ static float middle_floor(struct spk_specklenet *net, const struct coarse_job *j
             box_plane(net->rows, now[k] + plane, now[k], h, w, box_side[i - 1], line);
             memcpy(now[k], now[k] + plane, plane * sizeof *now[k]);
         }
-    return 0.02f * (float)(net->rows->variance(now[1], now[0], now[1], (unsigned)plane) / (double)plane) +
-           1e-6f;
+    return net_floor_px(net->rows->variance(now[1], now[0], now[1], (unsigned)plane) / (double)plane);
 }
 
 void correlate_coarse(struct spk_specklenet *net)

@@ -1,15 +1,10 @@
 /* Least squares in windows of several sizes round the displacement found so far: the fusion's features and candidates.
  *
- * Planes of the feature tensor, as in train/physics.py: seven a window, then six of the frame, two of the flow, ln N. The fits
+ * Planes of the feature tensor, as in train/physics.py: a window's, one after the other, then those of enum net_global_feature. The fits
  * themselves are not kept: choose() takes them back out of the features. */
 #include "internal.h"
 
-#include <math.h>
 #include <string.h>
-
-static const float area[SPK_NET_SUPPORTS] = {1,   9,   19,  49,
-                                             160, 560, 2100}; /* independent pixels of a window */
-enum { BASE_WINDOW = 3, MISFIT_WINDOW = 2 };
 
 static void moment_row(void *context, unsigned y, unsigned worker)
 {
@@ -76,17 +71,13 @@ static void ridges(struct spk_specklenet *net)
     double r = plane_mean(net, m[SPK_NET_RR], m[SPK_NET_R], m[SPK_NET_R]);
     double x = plane_mean(net, m[SPK_NET_XX], m[SPK_NET_X], m[SPK_NET_X]);
     double y = plane_mean(net, m[SPK_NET_YY], m[SPK_NET_Y], m[SPK_NET_Y]);
-    net->ridge_r = (float)(2e-3 * r + 1e-6);
-    net->ridge_g = (float)(1e-3 * (x + y) + 1e-6);
+    net->prior = net_prior_px(r, x, y);
 }
 
 static void solve_row(const struct spk_specklenet *net, unsigned window, unsigned y, float *out)
 {
-    struct spk_net_solve row = {.ridge_r = net->ridge_r,
-                                .ridge_g = net->ridge_g,
-                                .noise = net->noise,
-                                .samples = (float)net->frames * area[window],
-                                .width = net->w};
+    struct spk_net_solve row = {
+        .prior = net->prior, .samples = (float)net->frames * net_area_px(window), .width = net->w};
     sums_at(net, window, (size_t)y * net->w, row.sum);
     for (unsigned k = 0; k < SPK_FITS; k++)
         row.out[k] = out + k * net->w;
@@ -131,33 +122,26 @@ float lower_median(float *value, size_t count)
 static void estimate_noise(struct spk_specklenet *net)
 {
     const unsigned rows = (net->h + 3) / 4;
-    net->noise = 0;
     spk_team_run(net->team, noise_row, net, rows);
     float noise = lower_median(net->noise_sample, (size_t)rows * ((net->w + 3) / 4));
-    net->noise = noise > 1e-7f ? noise : 1e-7f;
+    net->prior.noise = net_noise_px(noise);
 }
 
-/* Seven features of one window. */
+/* The features of one window. */
 static void window_features(const struct spk_specklenet *net, unsigned window, unsigned y, const float *fit,
                             const float *base, float *out)
 {
     const unsigned w = net->w;
     const size_t at = (size_t)y * w, plane = net->plane;
-    const struct spk_net_rows *rows = net->rows;
-    for (unsigned axis = 0; axis < 2; axis++) {
-        const float *step = fit + (SPK_FIT_X + axis) * w, *flow = axis ? net->flow_y : net->flow_x;
-        rows->linear(out + axis * plane, step, NULL, 1, 0, w);
-        if (window < SPK_NET_NARROW)
-            continue;
+    const struct spk_net_describe row = {
+        fit, base + SPK_FIT_T * w, base + SPK_FIT_D * w, 1 / net->prior.noise, out, plane, w};
+    net->rows->describe(&row);
+    for (unsigned axis = 0; axis < 2 && window >= SPK_NET_NARROW; axis++) {
         const float *mean = net->wide_mean + ((window - SPK_NET_NARROW) * 2 + axis) * plane;
+        const float *flow = axis ? net->flow_y : net->flow_x;
         for (unsigned x = 0; x < w; x++)
             out[axis * plane + x] += mean[at + x] - flow[at + x];
     }
-    rows->linear(out + 2 * plane, fit + SPK_FIT_T * w, base + SPK_FIT_T * w, 3, 0, w);
-    rows->linear(out + 3 * plane, fit + SPK_FIT_D * w, base + SPK_FIT_D * w, 1, 0, w);
-    rows->linear(out + 4 * plane, fit + SPK_FIT_ERROR_X * w, NULL, 0.3f, 0.9f, w);
-    rows->linear(out + 5 * plane, fit + SPK_FIT_ERROR_Y * w, NULL, 0.3f, 0.9f, w);
-    rows->ratio_log(out + 6 * plane, fit + SPK_FIT_RESIDUAL * w, net->noise, 0.25f, -6, 8, w);
 }
 
 static void joint_row(const struct spk_specklenet *net, unsigned window, unsigned y, const float *other,
@@ -185,21 +169,19 @@ static void feature_row(void *context, unsigned y, unsigned worker)
         solve_row(net, k, y, fit + k * fit_size);
     for (unsigned k = 0; k < net->windows; k++)
         window_features(net, k, y, fit + k * fit_size, base, out + k * WINDOW_FEATURES * plane);
-    out += net->windows * WINDOW_FEATURES * plane;
     joint_row(net, 0, y, fit + MISFIT_WINDOW * fit_size, line);
-    net->rows->linear(out, line, base + SPK_FIT_T * w, 3, 0, w);
     joint_row(net, 0, y, base, net->joint + at);
-    joint_row(net, 1, y, base, line);
-    net->rows->linear(out + plane, line, base + SPK_FIT_T * w, 3, 0, w);
-    net->rows->linear(out + 2 * plane, base + SPK_FIT_T * w, NULL, 1, -1, w);
-    net->rows->linear(out + 3 * plane, base + SPK_FIT_D * w, NULL, 1, -1, w);
-    const float noise = 0.15f * logf(net->noise) + 1;
-    for (unsigned x = 0; x < w; x++) {
-        float contrast = fit[(MISFIT_WINDOW * SPK_FITS + SPK_FIT_CONTRAST) * w + x];
-        out[4 * plane + x] = noise;
-        line[x] = contrast > 1e-6f ? contrast : 1e-6f;
-    }
-    net->rows->ratio_log(out + 5 * plane, line, net->noise, 0.2f, -100, 100, w);
+    joint_row(net, 1, y, base, line + w);
+    const struct spk_net_describe_all row = {line,
+                                             line + w,
+                                             base + SPK_FIT_T * w,
+                                             base + SPK_FIT_D * w,
+                                             fit + MISFIT_WINDOW * fit_size + SPK_FIT_CONTRAST * w,
+                                             net->prior.noise,
+                                             out + net->windows * WINDOW_FEATURES * plane,
+                                             plane,
+                                             w};
+    net->rows->describe_all(&row);
 }
 
 void fit_windows(struct spk_specklenet *net)
@@ -213,5 +195,6 @@ void fit_windows(struct spk_specklenet *net)
     estimate_noise(net);
     spk_team_run(net->team, feature_row, net, net->h);
     flow_channels(net, net->h, net->w,
-                  spk_nn_data(net->nn, net->features) + (net->windows * WINDOW_FEATURES + 6) * net->plane);
+                  spk_nn_data(net->nn, net->features) +
+                      (net->windows * WINDOW_FEATURES + FEATURE_FLOW_X) * net->plane);
 }

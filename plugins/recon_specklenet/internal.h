@@ -5,18 +5,7 @@
 #include "rows.h"
 #include "specklenet.h"
 
-enum {
-    GRID = 4,
-    LEVELS = 3,
-    COARSE_RADIUS = 5, /* px of half-resolution frames: +-10 px */
-    FINE_RADIUS = 2,
-    BORDER = 2,          /* of warped frames: the wider of FINE_RADIUS and the derivative's reach */
-    WINDOW_FEATURES = 7, /* a window, in front of the network of the fusion */
-    GLOBAL_FEATURES = 9,
-    JOINT = 3, /* transmissions from two windows each */
-    NOISE_BINS = 8,
-    LINE_MARGIN = 32, /* floats round a row for the widest window */
-};
+enum { LINE_MARGIN = 32 }; /* floats round a row for the widest window */
 
 /* One level of the search: its frames' form and its network's tensors. */
 struct level {
@@ -24,12 +13,6 @@ struct level {
     unsigned radius;
     int volume, gates; /* tensors of the network */
     float *x, *y;      /* displacement found, px of the level's frames */
-};
-
-/* Factors by which the predicted errors are multiplied, by the frame's noise (logarithm of the residual variance). */
-struct calibration {
-    float edge[NOISE_BINS];      /* upper ends; the last is open */
-    float factor[NOISE_BINS][3]; /* u, T, D */
 };
 
 struct spk_specklenet {
@@ -71,7 +54,7 @@ struct spk_specklenet {
     float *joint;        /* [plane]: the transmission that is no feature */
     float *t, *d;        /* [plane] results */
     float *noise_sample; /* residuals of every fourth pixel */
-    float noise, ridge_r, ridge_g;
+    struct net_prior prior;
     float **scratch;     /* one for each worker */
     size_t scratch_size; /* floats */
     float gaussian[64];

@@ -1,8 +1,6 @@
 /* The rows of specklenet as plain loops, for the compiler to vectorise: included once by each instruction set's file. */
 #include "rows.h"
 
-#include <math.h>
-#include <stdint.h>
 #include <string.h>
 
 /* The arrays of a row do not overlap: that is the caller's contract, which the compiler cannot see. */
@@ -11,76 +9,6 @@
 #else
 #define ROW_LOOP _Pragma("GCC ivdep")
 #endif
-
-static inline float clampf(float value, float low, float high)
-{
-    value = value > low ? value : low; /* NaN goes to low */
-    return value < high ? value : high;
-}
-
-/* exp and ln to about 2e-7 relative and absolute: range reduction and polynomials (Cephes, expf and logf), without branches. */
-static inline float exp_of(float x)
-{
-    x = clampf(x, -87.0f, 88.0f);
-    float n = x * 1.44269504f + 12582912.0f; /* rounds to the nearest integer in the low bits */
-    int32_t bits;
-    memcpy(&bits, &n, sizeof bits);
-    n -= 12582912.0f;
-    x = x - n * 0.693359375f + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * x + 1.3981999507e-3f;
-    p = p * x + 8.3334519073e-3f;
-    p = p * x + 4.1665795894e-2f;
-    p = p * x + 1.6666665459e-1f;
-    p = p * x + 5.0000001201e-1f;
-    p = p * x * x + x + 1;
-    int32_t power =
-        (int32_t)(((uint32_t)bits + 127u) << 23); /* 0x4B400000 has no bits left after the shift */
-    float scale;
-    memcpy(&scale, &power, sizeof scale);
-    return p * scale;
-}
-
-static inline float log_of(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    int32_t exponent = (int32_t)(bits >> 23) - 126;
-    bits = (bits & 0x007fffffu) | 0x3f000000u; /* mantissa in 0.5 .. 1 */
-    float m;
-    memcpy(&m, &bits, sizeof m);
-    int small = m < 0.707106781f;
-    float e = (float)(exponent - small);
-    m = (small ? m + m : m) - 1;
-    float z = m * m, p = 7.0376836292e-2f;
-    p = p * m - 1.1514610310e-1f;
-    p = p * m + 1.1676998740e-1f;
-    p = p * m - 1.2420140846e-1f;
-    p = p * m + 1.4249322787e-1f;
-    p = p * m - 1.6668057665e-1f;
-    p = p * m + 2.0000714765e-1f;
-    p = p * m - 2.4999993993e-1f;
-    p = p * m + 3.3333331174e-1f;
-    float y = m * z * p + e * -2.12194440e-4f - 0.5f * z;
-    return m + y + e * 0.693359375f;
-}
-
-/* Index at most two beyond the ends, mirrored into 0 .. last. */
-static inline int mirrored(int value, int last)
-{
-    value = value < 0 ? -value : value;
-    return value > last ? 2 * last - value : value;
-}
-
-/* Cubic B-spline weights of the four coefficients round a position at fraction f behind the second. */
-static inline void cubic(float f, float w[4])
-{
-    float g = 1 - f;
-    w[0] = g * g * g * (1.0f / 6);
-    w[1] = 2.0f / 3 - f * f * (1 - 0.5f * f);
-    w[2] = 2.0f / 3 - g * g * (1 - 0.5f * g);
-    w[3] = f * f * f * (1.0f / 6);
-}
 
 enum { WARP_BLOCK = 64 };
 
@@ -96,17 +24,15 @@ static void place_pixels(const struct spk_net_warp *r, struct warp_place *place,
     const float *ux = r->ux + first, *uy = r->uy + first;
     ROW_LOOP
     for (unsigned i = 0; i < count; i++) {
-        float x = clampf((float)(first + i) - ux[i], 0, (float)last_x);
-        float y = clampf((float)r->y - uy[i], 0, (float)last_y);
-        int ix = (int)x, iy = (int)y;
+        int column[4], row[4];
         float wx[4], wy[4];
-        cubic(x - (float)ix, wx);
-        cubic(y - (float)iy, wy);
+        net_place_px((float)(first + i) - ux[i], last_x, column, wx);
+        net_place_px((float)r->y - uy[i], last_y, row, wy);
         for (int j = 0; j < 4; j++) {
             place->wx[j][i] = wx[j];
             place->wy[j][i] = wy[j];
             for (int k = 0; k < 4; k++)
-                place->at[j][k][i] = mirrored(iy + j - 1, last_y) * pitch + mirrored(ix + k - 1, last_x);
+                place->at[j][k][i] = row[j] * pitch + column[k];
         }
     }
 }
@@ -138,17 +64,9 @@ static void warp_linear_row(const struct spk_net_warp *r)
 {
     const int last_x = (int)r->width - 1, last_y = (int)r->height - 1, pitch = (int)r->pitch;
     ROW_LOOP
-    for (unsigned i = 0; i < r->width; i++) {
-        float x = clampf((float)i - r->ux[i], 0, (float)last_x),
-              y = clampf((float)r->y - r->uy[i], 0, (float)last_y);
-        int ix = (int)x, iy = (int)y;
-        int right = ix < last_x, below = iy < last_y ? pitch : 0;
-        const float *at = r->image + iy * pitch + ix;
-        float fx = x - (float)ix, fy = y - (float)iy;
-        float upper = at[0] + fx * (at[right] - at[0]),
-              lower = at[below] + fx * (at[below + right] - at[below]);
-        r->out[i] = upper + fy * (lower - upper);
-    }
+    for (unsigned i = 0; i < r->width; i++)
+        r->out[i] =
+            net_between_px(r->image, pitch, last_x, last_y, (float)i - r->ux[i], (float)r->y - r->uy[i]);
 }
 
 static void product_row(float *out, const float *a, size_t a_plane, const float *b, size_t b_plane,
@@ -268,7 +186,7 @@ static void inverse_row(float *value, float floor, unsigned width)
 {
     ROW_LOOP
     for (unsigned i = 0; i < width; i++)
-        value[i] = 1 / sqrtf(clampf(value[i] + floor, 1e-12f, 1e30f));
+        value[i] = net_inverse_px(value[i], floor);
 }
 
 static void normalise_row(float *out, const float *product, const float *mean_r, const float *mean_s,
@@ -290,8 +208,8 @@ static void gather_row(float *sum, size_t plane, const float *r, size_t pitch, c
     ROW_LOOP
     for (unsigned i = 0; i < width; i++) {
         float v = r[i], s = sample[i] * scale[i] - 1;
-        float x = (8 * (left[i] - right[i]) + (right2[i] - left2[i])) * (1.0f / 12);
-        float y = (8 * (above[i] - below[i]) + (below2[i] - above2[i])) * (1.0f / 12);
+        float x = net_slope_px(left2[i], left[i], right[i], right2[i]);
+        float y = net_slope_px(above2[i], above[i], below[i], below2[i]);
         p[SPK_NET_R][i] += v;
         p[SPK_NET_X][i] += x;
         p[SPK_NET_Y][i] += y;
@@ -309,55 +227,59 @@ static void gather_row(float *sum, size_t plane, const float *r, size_t pitch, c
     }
 }
 
-/* Cofactors of the symmetric 3 x 3 matrix, in the names of train/physics.py. */
+/* The sums of one pixel. */
+static inline void sums_of(const float *const *sum, unsigned i, float m[SPK_NET_SUMS])
+{
+    for (unsigned k = 0; k < SPK_NET_SUMS; k++)
+        m[k] = sum[k][i];
+}
+
 static void solve_row(const struct spk_net_solve *q)
 {
-    const float *const *m = q->sum;
-    const float ridge_r = q->ridge_r, ridge_g = q->ridge_g, least = 0.5f * q->noise, each = 1 / q->samples;
-    float *const *out = q->out;
+    const struct net_prior prior = q->prior;
+    const float each = 1 / q->samples;
     ROW_LOOP
     for (unsigned i = 0; i < q->width; i++) {
-        float r = m[SPK_NET_R][i], x = m[SPK_NET_X][i], y = m[SPK_NET_Y][i], s = m[SPK_NET_S][i];
-        float contrast = m[SPK_NET_RR][i] - r * r;
-        float a = contrast + ridge_r, b = m[SPK_NET_RX][i] - r * x, c = m[SPK_NET_RY][i] - r * y;
-        float d = m[SPK_NET_XX][i] - x * x + ridge_g, e = m[SPK_NET_XY][i] - x * y;
-        float f = m[SPK_NET_YY][i] - y * y + ridge_g;
-        float g = m[SPK_NET_RS][i] - r * s, h = m[SPK_NET_XS][i] - x * s, k = m[SPK_NET_YS][i] - y * s;
-        float aa = d * f - e * e, ab = c * e - b * f, ac = b * e - c * d;
-        float bb = a * f - c * c, bc = b * c - a * e, cc = a * d - b * b;
-        float det = a * aa + b * ab + c * ac, inverse = 1 / (det > 1e-18f ? det : 1e-18f);
-        float slope = (aa * g + ab * h + ac * k) * inverse;
-        float px = (ab * g + bb * h + bc * k) * inverse, py = (ac * g + bc * h + cc * k) * inverse;
-        float residual = m[SPK_NET_SS][i] - s * s - slope * g - px * h - py * k;
-        residual = residual > 1e-8f ? residual : 1e-8f;
-        float t = clampf(1 + s - slope * r - px * x - py * y, 0.02f, 2);
-        float least_slope = 1e-3f + 0.05f * t, divisor = 1 / (slope > least_slope ? slope : least_slope);
-        float scatter = (residual > least ? residual : least) * each * inverse;
-        float vx = scatter * bb, vy = scatter * cc;
-        out[SPK_FIT_X][i] = clampf(px * divisor, -2, 2);
-        out[SPK_FIT_Y][i] = clampf(py * divisor, -2, 2);
-        out[SPK_FIT_T][i] = t;
-        out[SPK_FIT_D][i] = clampf(slope / t, -0.2f, 1.6f);
-        out[SPK_FIT_ERROR_X][i] = log_of(clampf(sqrtf(vx > 1e-12f ? vx : 1e-12f) * divisor, 1e-3f, 3));
-        out[SPK_FIT_ERROR_Y][i] = log_of(clampf(sqrtf(vy > 1e-12f ? vy : 1e-12f) * divisor, 1e-3f, 3));
-        out[SPK_FIT_RESIDUAL][i] = residual;
-        out[SPK_FIT_CONTRAST][i] = contrast;
+        float m[SPK_NET_SUMS], fit[SPK_FITS];
+        sums_of(q->sum, i, m);
+        net_solve_px(m, &prior, each, fit);
+        for (unsigned k = 0; k < SPK_FITS; k++)
+            q->out[k][i] = fit[k];
     }
 }
 
 static void joint_row(const struct spk_net_joint *q)
 {
-    const float *const *m = q->sum;
     ROW_LOOP
     for (unsigned i = 0; i < q->width; i++) {
-        float d = q->d[i], px = d * q->dx[i], py = d * q->dy[i];
-        float mean = d * m[SPK_NET_R][i] + px * m[SPK_NET_X][i] + py * m[SPK_NET_Y][i];
-        float cross = d * px * m[SPK_NET_RX][i] + d * py * m[SPK_NET_RY][i] + px * py * m[SPK_NET_XY][i];
-        float square = d * d * m[SPK_NET_RR][i] + px * px * m[SPK_NET_XX][i] + py * py * m[SPK_NET_YY][i];
-        float above =
-            1 + m[SPK_NET_S][i] + mean + d * m[SPK_NET_RS][i] + px * m[SPK_NET_XS][i] + py * m[SPK_NET_YS][i];
-        float below = 1 + 2 * mean + square + 2 * cross;
-        q->t[i] = clampf(above / (below > 1e-6f ? below : 1e-6f), 0.02f, 2);
+        float m[SPK_NET_SUMS];
+        sums_of(q->sum, i, m);
+        q->t[i] = net_joint_px(m, q->dx[i], q->dy[i], q->d[i]);
+    }
+}
+
+static void describe_row(const struct spk_net_describe *q)
+{
+    ROW_LOOP
+    for (unsigned i = 0; i < q->width; i++) {
+        float fit[SPK_FITS], out[WINDOW_FEATURES];
+        for (unsigned k = 0; k < SPK_FITS; k++)
+            fit[k] = q->fit[k * q->width + i];
+        net_describe_px(fit, q->base_t[i], q->base_d[i], q->inverse_noise, out);
+        for (unsigned k = 0; k < WINDOW_FEATURES; k++)
+            q->out[k * q->plane + i] = out[k];
+    }
+}
+
+static void describe_all_row(const struct spk_net_describe_all *q)
+{
+    ROW_LOOP
+    for (unsigned i = 0; i < q->width; i++) {
+        float out[FEATURE_FLOW_X];
+        net_describe_all_px(q->joint_misfit[i], q->joint_second[i], q->base_t[i], q->base_d[i],
+                            q->contrast[i], q->noise, out);
+        for (unsigned k = 0; k < FEATURE_FLOW_X; k++)
+            q->out[k * q->plane + i] = out[k];
     }
 }
 
@@ -378,41 +300,33 @@ static void pair_row(float *sum, size_t sum_plane, const float *r, const float *
     }
 }
 
+static inline void pairs_of(const float *const *sum, unsigned i, float m[SPK_PAIRS])
+{
+    for (unsigned k = 0; k < SPK_PAIRS; k++)
+        m[k] = sum[k][i];
+}
+
 static void residual_row(float *out, const float *const sum[SPK_PAIRS], unsigned width)
 {
-    const float *r = sum[SPK_PAIR_R], *rr = sum[SPK_PAIR_RR], *s = sum[SPK_PAIR_S];
-    const float *rs = sum[SPK_PAIR_RS], *ss = sum[SPK_PAIR_SS];
     ROW_LOOP
     for (unsigned i = 0; i < width; i++) {
-        float spread = rr[i] - r[i] * r[i], common = rs[i] - r[i] * s[i];
-        float left = ss[i] - s[i] * s[i] - common * common / (spread + 1e-5f);
-        out[i] = left > 1e-9f ? left : 1e-9f;
+        float m[SPK_PAIRS];
+        pairs_of(sum, i, m);
+        out[i] = net_residual_px(m);
     }
 }
 
-/* Of white noise, interpolation by a cubic spline keeps this much of the variance: 0.8742 an axis, the mean over fractions of a
- * pixel of the sum of squares of its weights. */
-static const float spline_noise = 0.7643f;
-
 static void slope_row(const struct spk_net_slope *q)
 {
-    const float *r = q->sum[SPK_PAIR_R], *rr = q->sum[SPK_PAIR_RR], *s = q->sum[SPK_PAIR_S];
-    const float *rs = q->sum[SPK_PAIR_RS];
     ROW_LOOP
     for (unsigned i = 0; i < q->width; i++) {
-        float spread = rr[i] - r[i] * r[i], common = rs[i] - r[i] * s[i], light = 1 + s[i];
-        float slope = clampf(common / (spread + 1e-6f), 0, 2);
-        float own =
-            spline_noise * q->residual[i] / ((light > 0.05f ? light : 0.05f) + spline_noise * slope * slope);
-        own = own < q->most ? own : q->most;
-        own = own < 0.5f * spread ? own : 0.5f * spread;
-        float pure = spread - own;
-        slope = common / (pure > 1e-5f ? pure : 1e-5f);
-        float t = light - slope * r[i], least = t > 0.1f ? t : 0.1f;
-        q->d[i] = slope / (t > 0.02f ? t : 0.02f);
+        float m[SPK_PAIRS];
+        pairs_of(q->sum, i, m);
+        const struct net_line line = net_line_px(m, q->residual[i], q->most);
+        q->d[i] = line.d;
         if (q->own) {
-            q->own[i] = own;
-            q->noise[i] = q->residual[i] / ((spread + 1e-6f) * least * least);
+            q->own[i] = line.own;
+            q->noise[i] = line.noise;
         }
     }
 }
@@ -420,12 +334,12 @@ static void slope_row(const struct spk_net_slope *q)
 static void compose_row(float *above, float *below, const float *const sum[SPK_PAIRS], const float *d,
                         const float *own, unsigned width)
 {
-    const float *r = sum[SPK_PAIR_R], *rr = sum[SPK_PAIR_RR], *s = sum[SPK_PAIR_S], *rs = sum[SPK_PAIR_RS];
     ROW_LOOP
     for (unsigned i = 0; i < width; i++) {
-        float k = clampf(d[i], 0, 1.6f);
-        above[i] = 1 + s[i] + k * (rs[i] + r[i]);
-        below[i] = 1 + 2 * k * r[i] + k * k * (rr[i] - own[i]);
+        float m[SPK_PAIRS];
+        pairs_of(sum, i, m);
+        above[i] = net_above_px(m, d[i]);
+        below[i] = net_below_px(m, d[i], own[i]);
     }
 }
 
@@ -433,14 +347,14 @@ static void energy_row(float *energy, const float *a, const float *b, unsigned w
 {
     ROW_LOOP
     for (unsigned i = 0; i < width; i++)
-        energy[i] = (a[i] - b[i]) * (a[i] - b[i]);
+        energy[i] = net_energy_px(a[i], b[i]);
 }
 
 static void share_row(float *share, const float *energy, const float *noise, float factor, unsigned width)
 {
     ROW_LOOP
     for (unsigned i = 0; i < width; i++)
-        share[i] = clampf((energy[i] - factor * noise[i]) / (energy[i] > 1e-20f ? energy[i] : 1e-20f), 0, 1);
+        share[i] = net_share_px(energy[i], factor * noise[i]);
 }
 
 static void join_row(float *sum, const float *share, const float *a, const float *b, unsigned width)
@@ -448,11 +362,6 @@ static void join_row(float *sum, const float *share, const float *a, const float
     ROW_LOOP
     for (unsigned i = 0; i < width; i++)
         sum[i] += share[i] * (a[i] - b[i]);
-}
-
-static inline float softplus(float x)
-{
-    return x > 20 ? x : log_of(1 + exp_of(x));
 }
 
 /* Logits of one offset, as `gate` says. */
@@ -478,7 +387,7 @@ static void expect_block(const struct spk_net_expect *q, unsigned first, unsigne
         const float *in = q->gate + w * q->plane + first;
         ROW_LOOP
         for (unsigned i = 0; i < width; i++)
-            gate[w][i] = softplus(3 * in[i] + 8);
+            gate[w][i] = net_gate_px(in[i]);
     }
     for (unsigned i = 0; i < width; i++)
         most[i] = -1e30f;
@@ -496,7 +405,7 @@ static void expect_block(const struct spk_net_expect *q, unsigned first, unsigne
         const float x = (float)q->radius - (float)(o % side), y = (float)q->radius - (float)row;
         ROW_LOOP
         for (unsigned i = 0; i < width; i++) {
-            float weight = exp_of(logit[i] - most[i]);
+            float weight = net_exp_px(logit[i] - most[i]);
             total[i] += weight;
             mean_x[i] += weight * x;
             mean_y[i] += weight * y;
@@ -530,15 +439,6 @@ static void linear_row(float *out, const float *a, const float *b, float factor,
         out[i] = factor * (a[i] - b[i]) + offset;
 }
 
-static void ratio_log_row(float *out, const float *a, float divisor, float factor, float low, float high,
-                          unsigned width)
-{
-    const float inverse = 1 / divisor;
-    ROW_LOOP
-    for (unsigned i = 0; i < width; i++)
-        out[i] = factor * clampf(log_of((a[i] > 1e-8f ? a[i] : 1e-8f) * inverse), low, high);
-}
-
 static void softmax_block(float *logit, size_t plane, unsigned count, const float *const *error, float trust,
                           unsigned first, unsigned width)
 {
@@ -561,7 +461,7 @@ static void softmax_block(float *logit, size_t plane, unsigned count, const floa
         float *row = logit + k * plane + first;
         ROW_LOOP
         for (unsigned i = 0; i < width; i++) {
-            row[i] = exp_of(row[i] - most[i]);
+            row[i] = net_exp_px(row[i] - most[i]);
             total[i] += row[i];
         }
     }
@@ -582,13 +482,6 @@ static void softmax_row(float *logit, size_t plane, unsigned count, const float 
     }
 }
 
-static void exponent_row(float *out, const float *a, float factor, unsigned width)
-{
-    ROW_LOOP
-    for (unsigned i = 0; i < width; i++)
-        out[i] = factor * exp_of(a[i]);
-}
-
 static void accumulate_row(float *sum, const float *a, const float *b, unsigned width)
 {
     ROW_LOOP
@@ -600,7 +493,7 @@ static void accumulate_row(float *sum, const float *a, const float *b, unsigned 
     .warp = warp_row, .warp_linear = warp_linear_row, .product = product_row, .power = power_row,            \
     .down = down_row, .along = along_row, .taps = taps_row, .halve = halve_row, .variance = variance_row,    \
     .inverse = inverse_row, .normalise = normalise_row, .gather = gather_row, .solve = solve_row,            \
-    .joint = joint_row, .expect = expect_row, .linear = linear_row, .ratio_log = ratio_log_row,              \
-    .softmax = softmax_row, .exponent = exponent_row, .accumulate = accumulate_row, .pair = pair_row,        \
+    .joint = joint_row, .describe = describe_row, .describe_all = describe_all_row, .expect = expect_row,    \
+    .linear = linear_row, .softmax = softmax_row, .accumulate = accumulate_row, .pair = pair_row,            \
     .residual = residual_row, .slope = slope_row, .compose = compose_row, .energy = energy_row,              \
     .share = share_row, .join = join_row

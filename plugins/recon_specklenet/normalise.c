@@ -6,62 +6,18 @@
 #include <math.h>
 #include <string.h>
 
-enum { NEIGHBOURS = 8 };
-static const float OUTLIER = 2.5f; /* times what is round it, or a part of it, */
-static const float STEP =
-    0.75f; /* and so far from it, in means of the frame: more than photons and patterns do */
-
 struct load {
     struct spk_specklenet *net;
     const struct spk_stack *stack;
     float *to, *mean;
 };
 
-static float median_around(const float *frame, const uint8_t *mask, unsigned y, unsigned x, unsigned height,
-                           unsigned width)
-{
-    float value[NEIGHBOURS];
-    unsigned count = 0;
-    for (int dy = -1; dy <= 1; dy++) {
-        for (int dx = -1; dx <= 1; dx++) {
-            unsigned v = y + (unsigned)dy, u = x + (unsigned)dx; /* wraps to a large number below 0 */
-            if ((!dy && !dx) || v >= height || u >= width || !mask[(size_t)v * width + u])
-                continue;
-            float next = frame[(size_t)v * width + u];
-            unsigned place = count;
-            if (!isfinite(next))
-                continue;
-            for (; place > 0 && value[place - 1] > next; place--)
-                value[place] = value[place - 1];
-            value[place] = next;
-            count++;
-        }
-    }
-    return count ? 0.5f * (value[(count - 1) / 2] + value[count / 2]) : NAN;
-}
-
-static bool suspicious(float value, float around, float step)
-{
-    return !(value <= OUTLIER * around && value * OUTLIER >= around) && !(fabsf(value - around) <= step);
-}
-
-/* Copies a row; values that are masked, not finite, or far from their neighbours in rows and columns become the median of the
- * eight round them (unless even that is far from the four, as at an edge). */
 static void mend_row(float *to, const float *frame, const uint8_t *mask, float step, unsigned y,
                      unsigned height, unsigned width)
 {
-    const float *row = frame + (size_t)y * width, *above = y ? row - width : row,
-                *below = y + 1 < height ? row + width : row;
     for (unsigned x = 0; x < width; x++) {
-        unsigned left = x ? x - 1 : 0, right = x + 1 < width ? x + 1 : x;
-        float value = row[x], around = 0.25f * (row[left] + row[right] + above[x] + below[x]);
-        to[x] = value;
-        bool bad = !mask[(size_t)y * width + x] || !isfinite(value);
-        if (!bad && !suspicious(value, around, step))
-            continue;
-        float median = median_around(frame, mask, y, x, height, width);
-        if (bad || suspicious(value, median, step))
-            to[x] = isfinite(median) ? median : x ? to[x - 1] : 0;
+        const float value = net_mended_px(frame, mask, step, (int)y, (int)x, (int)height, (int)width);
+        to[x] = isfinite(value) ? value : x ? to[x - 1] : 0;
     }
 }
 
@@ -85,7 +41,7 @@ static void load_frame(void *context, unsigned index, unsigned worker)
     unsigned position = net->position[index];
     const float *frame = load->stack->data + (size_t)position * net->height * net->width;
     float *to = load->to + index * net->plane;
-    const float step = STEP * raw_mean(frame, load->stack->mask, (size_t)net->height * net->width);
+    const float step = NET_STEP * raw_mean(frame, load->stack->mask, (size_t)net->height * net->width);
     double sum = 0;
     for (unsigned y = 0; y < net->h; y++) {
         float *row = to + (size_t)y * net->w;

@@ -5,46 +5,10 @@
 #ifndef SPECKLENET_ROWS_H
 #define SPECKLENET_ROWS_H
 
+#include "net_px.h"
+
 #include <speckled/num_isa.h>
 #include <stddef.h>
-
-enum {
-    SPK_NET_SUPPORTS = 7,     /* windows of the least squares, 1 to 65 px */
-    SPK_NET_NARROW = 5,       /* those used for any number of frames */
-    SPK_NET_LEVEL_WINDOWS = 4 /* windows of the correlation volumes */
-};
-
-/* Frame means that the least squares are made of: r the warped reference, x and y its derivatives by u, s the sample. */
-enum spk_net_sum {
-    SPK_NET_R,
-    SPK_NET_X,
-    SPK_NET_Y,
-    SPK_NET_S,
-    SPK_NET_RR,
-    SPK_NET_RX,
-    SPK_NET_RY,
-    SPK_NET_XX,
-    SPK_NET_XY,
-    SPK_NET_YY,
-    SPK_NET_RS,
-    SPK_NET_XS,
-    SPK_NET_YS,
-    SPK_NET_SS,
-    SPK_NET_SUMS
-};
-
-/* What one window's least squares give, a row each. */
-enum spk_net_fit {
-    SPK_FIT_X, /* displacement, px from where the reference was warped to */
-    SPK_FIT_Y,
-    SPK_FIT_T,
-    SPK_FIT_D,
-    SPK_FIT_ERROR_X, /* logarithm of its standard error */
-    SPK_FIT_ERROR_Y,
-    SPK_FIT_RESIDUAL, /* mean square that is left */
-    SPK_FIT_CONTRAST, /* variance of the reference */
-    SPK_FITS
-};
 
 /* image(x - u) for a row, positions clamped into the image. For `warp` the image is given by its cubic B-spline coefficients. */
 struct spk_net_warp {
@@ -59,9 +23,26 @@ struct spk_net_warp {
 /* The fit s + 1 = T + b (r + dx x + dy y) in one window, T = transmission, b = T D. */
 struct spk_net_solve {
     const float *sum[SPK_NET_SUMS];
-    float ridge_r, ridge_g, noise;
+    struct net_prior prior;
     float samples; /* independent values in the window */
     float *out[SPK_FITS];
+    unsigned width;
+};
+
+/* Features of a window from its fit, and of the frame. */
+struct spk_net_describe {
+    const float *fit; /* SPK_FITS rows of `width` */
+    const float *base_t, *base_d;
+    float inverse_noise;
+    float *out; /* WINDOW_FEATURES rows, `plane` apart */
+    size_t plane;
+    unsigned width;
+};
+struct spk_net_describe_all {
+    const float *joint_misfit, *joint_second, *base_t, *base_d, *contrast;
+    float noise;
+    float *out; /* FEATURE_FLOW_X rows, `plane` apart */
+    size_t plane;
     unsigned width;
 };
 
@@ -72,9 +53,6 @@ struct spk_net_joint {
     float *t;
     unsigned width;
 };
-
-/* Frame means at a known displacement: r the warped reference, s the sample over the warped envelope, less 1. */
-enum spk_net_pair { SPK_PAIR_R, SPK_PAIR_RR, SPK_PAIR_S, SPK_PAIR_RS, SPK_PAIR_SS, SPK_PAIRS };
 
 /* The fit s + 1 = T (1 + d r) in one window. */
 struct spk_net_slope {
@@ -126,6 +104,8 @@ struct spk_net_rows {
                    const float *scale, unsigned width);
     void (*solve)(const struct spk_net_solve *row);
     void (*joint)(const struct spk_net_joint *row);
+    void (*describe)(const struct spk_net_describe *row);
+    void (*describe_all)(const struct spk_net_describe_all *row);
     void (*expect)(const struct spk_net_expect *row);
     /* Adds one frame to SPK_PAIRS rows `sum_plane` apart; s = sample * scale - 1. */
     void (*pair)(float *sum, size_t sum_plane, const float *r, const float *sample, const float *scale,
@@ -144,14 +124,9 @@ struct spk_net_rows {
     void (*join)(float *sum, const float *share, const float *a, const float *b, unsigned width);
     /* out[x] = factor * (a[x] - b[x]) + offset. b may be NULL. */
     void (*linear)(float *out, const float *a, const float *b, float factor, float offset, unsigned width);
-    /* out[x] = factor * clamp(ln(max(a[x], 1e-6) / divisor), low, high). */
-    void (*ratio_log)(float *out, const float *a, float divisor, float factor, float low, float high,
-                      unsigned width);
     /* Softmax over `count` logit rows `plane` apart, less trust * error where `error` rows are given: in place. */
     void (*softmax)(float *logit, size_t plane, unsigned count, const float *const *error, float trust,
                     unsigned width);
-    /* out[x] = exp(a[x]) * factor. */
-    void (*exponent)(float *out, const float *a, float factor, unsigned width);
     /* sum[x] += a[x] * b[x]. */
     void (*accumulate)(float *sum, const float *a, const float *b, unsigned width);
 };

@@ -38,13 +38,15 @@ static void upsample_task(void *context, unsigned y, unsigned worker)
     (void)worker;
     const struct job *job = context;
     const struct level *from = job->from;
-    const unsigned near = y / 2, far = y % 2 ? (near + 1 < from->h ? near + 1 : near) : (near ? near - 1 : 0);
+    unsigned near, far;
+    net_coarser_px(y, from->h, &near, &far);
     for (unsigned axis = 0; axis < 2; axis++) {
         const float *plane = axis ? from->y : from->x;
         const float *a = plane + (size_t)near * from->w, *b = plane + (size_t)far * from->w;
         float *out = (axis ? job->net->flow_y : job->net->flow_x) + (size_t)y * job->w;
         for (unsigned x = 0; x < job->w; x++) {
-            unsigned u = x / 2, v = x % 2 ? (u + 1 < from->w ? u + 1 : u) : (u ? u - 1 : 0);
+            unsigned u, v;
+            net_coarser_px(x, from->w, &u, &v);
             float upper = 0.75f * a[u] + 0.25f * a[v], lower = 0.75f * b[u] + 0.25f * b[v];
             out[x] = job->gain * (0.75f * upper + 0.25f * lower);
         }
@@ -71,8 +73,8 @@ static void expect_task(void *context, unsigned y, unsigned worker)
                                        values};
     net->rows->expect(&row);
     for (unsigned i = 0; i < level->w; i++) {
-        x[i] += 0.3f * gates[SPK_NET_LEVEL_WINDOWS * plane + i];
-        values[i] += 0.3f * gates[(SPK_NET_LEVEL_WINDOWS + 1) * plane + i];
+        x[i] += NET_RESIDUAL_GAIN * gates[SPK_NET_LEVEL_WINDOWS * plane + i];
+        values[i] += NET_RESIDUAL_GAIN * gates[(SPK_NET_LEVEL_WINDOWS + 1) * plane + i];
     }
 }
 

@@ -26,19 +26,13 @@ static void fill(float *values, size_t count, double low, double high)
         values[i] = (float)(low + (high - low) * uniform());
 }
 
-static void test_exponential_and_logarithm(const struct spk_net_rows *rows)
+static void test_exponential_and_logarithm(void)
 {
-    enum { COUNT = 997 };
-    float in[COUNT], out[COUNT];
-    fill(in, COUNT, -80, 80);
-    rows->exponent(out, in, 1, COUNT);
-    for (unsigned i = 0; i < COUNT; i++)
-        CHECK_NEAR(out[i] / exp((double)in[i]), 1, 1e-6);
-    for (unsigned i = 0; i < COUNT; i++)
-        in[i] = (float)exp(-18 + 36 * uniform());
-    rows->ratio_log(out, in, 2, 0.5f, -1e9f, 1e9f, COUNT);
-    for (unsigned i = 0; i < COUNT; i++)
-        CHECK_NEAR(out[i], 0.5 * log(fmax((double)in[i], 1e-8) / 2), 2e-6);
+    for (unsigned i = 0; i < 997; i++) {
+        const double power = -80 + 160 * uniform(), argument = exp(-18 + 36 * uniform());
+        CHECK_NEAR(net_exp_px((float)power) / exp((double)(float)power), 1, 1e-6);
+        CHECK_NEAR(net_log_px((float)argument), log(argument), 2e-6);
+    }
 }
 
 /* The spline of cubic polynomials is exact (away from the mirrored edges); beyond the edge the edge's value is meant. */
@@ -115,8 +109,7 @@ static void test_solve(const struct spk_net_rows *rows)
             sum[k] += value[k] / SAMPLES;
     }
     float in[SPK_NET_SUMS], out[SPK_FITS], joint;
-    struct spk_net_solve row = {
-        .ridge_r = 1e-9f, .ridge_g = 1e-9f, .noise = 1e-4f, .samples = SAMPLES, .width = 1};
+    struct spk_net_solve row = {.prior = {1e-9f, 1e-9f, 1e-4f}, .samples = SAMPLES, .width = 1};
     struct spk_net_joint other = {
         .dx = out + SPK_FIT_X, .dy = out + SPK_FIT_Y, .d = out + SPK_FIT_D, .t = &joint, .width = 1};
     for (unsigned k = 0; k < SPK_NET_SUMS; k++) {
@@ -216,12 +209,19 @@ static double rms(const float *map, double truth)
     return sqrt(sum / count);
 }
 
-static double difference(const float *a, const float *b)
+/* The largest difference, `rim` pixels inside the frame. */
+static double difference_inside(const float *a, const float *b, unsigned rim)
 {
     double most = 0;
-    for (unsigned i = 0; i < PIXELS; i++)
-        most = fmax(most, fabs((double)a[i] - (double)b[i]));
+    for (unsigned y = rim; y < H - rim; y++)
+        for (unsigned x = rim; x < W - rim; x++)
+            most = fmax(most, fabs((double)a[y * W + x] - (double)b[y * W + x]));
     return most;
+}
+
+static double difference(const float *a, const float *b)
+{
+    return difference_inside(a, b, 0);
 }
 
 /* The shift, T and D come back at every number of positions; a pattern moved right and up is positive x, negative y. */
@@ -244,6 +244,7 @@ static void test_known_answer(const struct spk_nn_weights *weights)
     }
 }
 
+/* At the rim, where windows disagree by tenths of a pixel since the pattern came from outside, rounding moves the choice between them. */
 static void test_same_answer(const struct spk_nn_weights *weights)
 {
     static struct scene scene, other;
@@ -253,9 +254,12 @@ static void test_same_answer(const struct spk_nn_weights *weights)
     memcpy(other.map, scene.map, sizeof other.map);
     for (enum spk_isa isa = SPK_ISA_AVX2; isa <= spk_isa_best(); isa++) {
         CHECK(!reconstruct(&scene, weights, isa, &error), "%s", error.text);
-        for (unsigned k = 0; k < 4; k++)
-            CHECK(difference(scene.map[k], other.map[k]) < 2e-3, "%s: map %u differs by %g",
-                  spk_isa_name(isa), k, difference(scene.map[k], other.map[k]));
+        for (unsigned k = 0; k < 4; k++) {
+            const double most = difference(scene.map[k], other.map[k]);
+            const double inside = difference_inside(scene.map[k], other.map[k], 14);
+            CHECK(inside < 5e-4, "%s: map %u differs by %g", spk_isa_name(isa), k, inside);
+            CHECK(most < 5e-3, "%s: map %u differs by %g", spk_isa_name(isa), k, most);
+        }
     }
     /* detector gain, and a source that flickers from frame to frame of the reference */
     for (size_t i = 0; i < 5 * (size_t)PIXELS; i++) {
@@ -326,9 +330,9 @@ int main(int argc, char **argv)
     struct spk_nn_weights *weights = NULL;
     REQUIRE(argc == 2, "usage: test_specklenet WEIGHTS.h5");
     REQUIRE(!spk_team_create(&team, 3, &error), "%s", error.text);
+    test_exponential_and_logarithm();
     for (enum spk_isa isa = SPK_ISA_C; isa <= spk_isa_best(); isa++) {
         const struct spk_net_rows *rows = spk_net_rows(isa);
-        test_exponential_and_logarithm(rows);
         test_warp(rows);
         test_box(rows);
         test_solve(rows);
