@@ -3,45 +3,11 @@
  * Least squares of s + 1 = T (1 + D r) in windows of 1 to 33 px. The windows are joined band by band: the mean of the widest, and of
  * each difference between neighbours the share of its local energy that is above its noise (a local Wiener filter). Planes lie
  * where the fusion's sums were. */
+#include "contrast_px.h"
 #include "internal.h"
 
 #include <math.h>
 #include <string.h>
-
-enum {
-    WINDOWS = 6,
-    BANDS = WINDOWS - 1,
-    FIRST_D = 2,       /* regression needs some pixels: the finest window of D */
-    COUNT_D = 8,       /* scan positions from which D is a closed form too; below, the fusion's is better */
-    SPREAD_WINDOW = 4, /* where residual and noise are taken from */
-    FINE_BANDS = 3,
-    FINE_SIDE = 9, /* px, where energies are averaged */
-    WIDE_SIDE = 17
-};
-
-static const float gain_t = 2, gain_d = 1.3f;  /* how far above its noise a band's energy has to be */
-static const float median_of_square = 0.4549f; /* of a normal variable of variance 1 */
-static const float most_over_median = 3;       /* a residual beyond is misfit, not noise */
-static const float most_noise = 1.2f;          /* of the reference, over the frame's median: likewise */
-/* Variance, in the difference of two neighbouring windows, of white noise of variance 1. */
-static const float band_noise[BANDS] = {0.8888889f, 0.0317025f, 0.0156503f, 0.0084870f, 0.0032902f};
-
-/* Planes in net->sums. */
-enum {
-    PLANE_PAIRS,
-    PLANE_RESIDUAL = PLANE_PAIRS + WINDOWS * SPK_PAIRS,
-    PLANE_OWN,
-    PLANE_NOISE,
-    PLANE_FINE_NOISE,
-    PLANE_WIDE_NOISE,
-    PLANE_WINDOW,
-    PLANE_BELOW = PLANE_WINDOW + WINDOWS,
-    PLANE_ENERGY = PLANE_BELOW + WINDOWS,
-    PLANE_SHARE = PLANE_ENERGY + BANDS,
-    PLANES = PLANE_SHARE + BANDS
-};
-
-_Static_assert((int)PLANES <= (int)SPK_NET_NARROW * (int)SPK_NET_SUMS, "the planes fit where the sums were");
 
 static float *plane_at(const struct spk_specklenet *net, unsigned index)
 {
@@ -119,7 +85,7 @@ static void estimate_residual(struct spk_specklenet *net)
 {
     float *residual = plane_at(net, PLANE_RESIDUAL);
     spk_team_run(net->team, residual_task, net, net->h);
-    const float most = most_over_median * plane_median(net, residual);
+    const float most = NET_MOST_OVER_MEDIAN * plane_median(net, residual);
     for (size_t i = 0; i < net->plane; i++)
         residual[i] = residual[i] < most ? residual[i] : most;
 }
@@ -178,17 +144,17 @@ static void find_slopes(struct spk_specklenet *net)
 {
     struct slopes job = {net, SPREAD_WINDOW, SPREAD_WINDOW + 1, INFINITY};
     spk_team_run(net->team, slope_task, &job, net->h);
-    job = (struct slopes){net, FIRST_D, WINDOWS, most_noise * plane_median(net, plane_at(net, PLANE_OWN))};
+    job =
+        (struct slopes){net, FIRST_D, WINDOWS, NET_MOST_NOISE * plane_median(net, plane_at(net, PLANE_OWN))};
     spk_team_run(net->team, slope_task, &job, net->h);
 }
 
 struct joining {
     struct spk_specklenet *net;
-    unsigned first;     /* finest window */
+    struct net_joining how;
     const float *noise; /* variance in the window of one pixel */
     float factor;       /* of it */
     float *out;
-    float low, high; /* ends of the range */
 };
 
 static void noise_task(void *context, unsigned wide, unsigned worker)
@@ -203,13 +169,13 @@ static void share_task(void *context, unsigned index, unsigned worker)
 {
     const struct joining *job = context;
     struct spk_specklenet *net = job->net;
-    const unsigned k = job->first + index, pixels = (unsigned)net->plane;
+    const unsigned k = job->how.first + index, pixels = (unsigned)net->plane;
     const bool fine = k < FINE_BANDS;
     float *energy = plane_at(net, PLANE_ENERGY + k), *share = plane_at(net, PLANE_SHARE + k);
     net->rows->energy(energy, plane_at(net, PLANE_WINDOW + k), plane_at(net, PLANE_WINDOW + k + 1), pixels);
     box_plane(net->rows, share, energy, net->h, net->w, fine ? FINE_SIDE : WIDE_SIDE, net->scratch[worker]);
     net->rows->share(energy, share, plane_at(net, fine ? PLANE_FINE_NOISE : PLANE_WIDE_NOISE),
-                     job->factor * band_noise[k], pixels);
+                     job->factor * net_band_noise_px(k), pixels);
     box_plane(net->rows, share, energy, net->h, net->w, 3, net->scratch[worker]);
 }
 
@@ -221,52 +187,48 @@ static void join_task(void *context, unsigned y, unsigned worker)
     const size_t at = (size_t)y * net->w;
     float *out = job->out + at;
     memcpy(out, plane_at(net, PLANE_WINDOW + BANDS) + at, net->w * sizeof *out);
-    for (unsigned k = BANDS; k-- > job->first;)
+    for (unsigned k = BANDS; k-- > job->how.first;)
         net->rows->join(out, plane_at(net, PLANE_SHARE + k) + at, plane_at(net, PLANE_WINDOW + k) + at,
                         plane_at(net, PLANE_WINDOW + k + 1) + at, net->w);
-    for (unsigned x = 0; x < net->w; x++) {
-        out[x] = out[x] > job->low ? out[x] : job->low;
-        out[x] = out[x] < job->high ? out[x] : job->high;
-    }
+    for (unsigned x = 0; x < net->w; x++)
+        out[x] = net_clamp_px(out[x], job->how.low, job->how.high);
 }
 
-/* The noise's scale: as told, or more where the finest band says so, whose median few details move. */
 static float noise_scale(const struct joining *job)
 {
     struct spk_specklenet *net = job->net;
-    const float *a = plane_at(net, PLANE_WINDOW + job->first), *b = a + net->plane;
+    const unsigned first = job->how.first;
+    const float *a = plane_at(net, PLANE_WINDOW + first), *b = a + net->plane;
     float *ratio = plane_at(net, PLANE_ENERGY);
     net->rows->energy(ratio, a, b, (unsigned)net->plane);
     for (size_t i = 0; i < net->plane; i++)
-        ratio[i] /= job->noise[i] * job->factor * band_noise[job->first];
-    const float scale = plane_median(net, ratio) / median_of_square;
-    return scale > 1 ? scale : 1;
+        ratio[i] /= job->noise[i] * job->how.factor * net_band_noise_px(first);
+    return net_scale_px(plane_median(net, ratio));
 }
 
-static void join_windows(struct joining *job, float gain)
+static void join_windows(struct joining *job)
 {
     struct spk_specklenet *net = job->net;
-    job->factor *= gain * noise_scale(job);
+    job->factor = job->how.factor * job->how.gain * noise_scale(job);
     spk_team_run(net->team, noise_task, job, 2);
-    spk_team_run(net->team, share_task, job, BANDS - job->first);
+    spk_team_run(net->team, share_task, job, BANDS - job->how.first);
     spk_team_run(net->team, join_task, job, net->h);
 }
 
 void solve_contrast(struct spk_specklenet *net)
 {
-    const float each = 1 / (float)net->frames;
     warp_frames(net, net->h, net->w, net->r, net->plane);
     spk_team_run(net->team, pair_task, net, net->h);
     spk_team_run(net->team, pair_windows, net, SPK_PAIRS);
     estimate_residual(net);
     find_slopes(net);
     if (net->frames >= COUNT_D) {
-        struct joining d = {net, FIRST_D, plane_at(net, PLANE_NOISE), each, net->d, -0.2f, 1.6f};
-        join_windows(&d, gain_d);
+        struct joining d = {net, net_joining_d_px(net->frames), plane_at(net, PLANE_NOISE), 0, net->d};
+        join_windows(&d);
     }
     spk_team_run(net->team, compose_task, net, net->h);
     spk_team_run(net->team, contrast_windows, net, 2);
     spk_team_run(net->team, ratio_task, net, net->h);
-    struct joining t = {net, 0, plane_at(net, PLANE_RESIDUAL), each, net->t, 0.02f, 2};
-    join_windows(&t, gain_t);
+    struct joining t = {net, net_joining_t_px(net->frames), plane_at(net, PLANE_RESIDUAL), 0, net->t};
+    join_windows(&t);
 }

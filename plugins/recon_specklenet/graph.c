@@ -117,7 +117,9 @@ spk_status build_network(struct spk_specklenet *net, const struct spk_nn_weights
     spk_nn_part(net->nn, LEVELS);
     build_fusion(net);
     struct spk_nn_config config = spk_nn_config_of(&net->config.network, net->team);
-    if (!config.memory)
+    config.device = net->device;
+    config.stream = net->stream;
+    if (!config.memory && !net->device)
         config.memory = WORKER_BYTES * spk_team_size(net->team);
     return spk_nn_prepare(net->nn, weights, &config, error);
 }

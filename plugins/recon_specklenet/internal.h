@@ -15,9 +15,36 @@ struct level {
     float *x, *y;      /* displacement found, px of the level's frames */
 };
 
+/* What is done in front of the networks and behind them: on the processor, the reference, or queued on a device. */
+struct net_ops {
+    /* Memory, once the networks are prepared; close() after a failure too. */
+    spk_status (*open)(struct spk_specklenet *net, struct spk_error *error);
+    void (*close)(struct spk_specklenet *net);
+    /* Take a stack's frames in use. SPK_INVALID: one has no light; a device, which nobody waits for, marks all pixels of the maps
+     * instead. */
+    spk_status (*reference)(struct spk_specklenet *net, struct spk_error *error);
+    spk_status (*sample)(struct spk_specklenet *net, const struct spk_stack *sample, struct spk_error *error);
+    /* Fills the input of a level's network; finds the displacement from its output. */
+    spk_status (*correlate)(struct spk_specklenet *net, unsigned level, struct spk_error *error);
+    spk_status (*expect)(struct spk_specklenet *net, unsigned level, struct spk_error *error);
+    /* The same for the fusion, as often as wanted. */
+    spk_status (*fit)(struct spk_specklenet *net, struct spk_error *error);
+    spk_status (*choose)(struct spk_specklenet *net, struct spk_error *error);
+    /* T and D at the displacement that is found, and maps. */
+    spk_status (*finish)(struct spk_specklenet *net, const struct spk_specklenet_maps *maps,
+                         struct spk_error *error);
+};
+
+extern const struct net_ops net_ops_here, net_ops_there;
+
+/* Its planes are the processor's. */
 struct spk_specklenet {
+    const struct net_ops *ops;
     struct spk_specklenet_config config;
     struct spk_team *team;
+    struct spk_device *device; /* NULL: the processor */
+    struct spk_stream *stream;
+    struct device_side *there; /* what the latter has */
     const struct spk_net_rows *rows;
     struct spk_nn *nn;
     unsigned count;         /* scan positions */
@@ -95,8 +122,9 @@ void fit_windows(struct spk_specklenet *net);
 /* The lower of the two middle values, by selection: values are reordered. */
 float lower_median(float *value, size_t count);
 
-/* --- search.c: the three levels, and the flow as a network sees it --- */
-spk_status search(struct spk_specklenet *net, struct spk_error *error);
+/* --- search.c: one of the three levels, and the flow as a network sees it --- */
+spk_status correlate_level(struct spk_specklenet *net, unsigned level, struct spk_error *error);
+spk_status expect_level(struct spk_specklenet *net, unsigned level, struct spk_error *error);
 /* Two channels of flow less its mean over 9 x 9 px, and one of ln N, to `out`. */
 void flow_channels(struct spk_specklenet *net, unsigned h, unsigned w, float *out);
 

@@ -1,4 +1,5 @@
 /* The rows of specklenet as plain loops, for the compiler to vectorise: included once by each instruction set's file. */
+#include "contrast_px.h"
 #include "rows.h"
 
 #include <string.h>
@@ -194,7 +195,7 @@ static void normalise_row(float *out, const float *product, const float *mean_r,
 {
     ROW_LOOP
     for (unsigned i = 0; i < width; i++)
-        out[i] = (product[i] - mean_r[i] * mean_s[i]) * inverse_r[i] * inverse_s[i];
+        out[i] = net_correlation_px(product[i], mean_r[i], mean_s[i], inverse_r[i], inverse_s[i]);
 }
 
 static void gather_row(float *sum, size_t plane, const float *r, size_t pitch, const float *sample,

@@ -181,6 +181,12 @@ SPK_HD float net_gate_px(float value)
     return x > 20 ? x : net_log_px(1 + net_exp_px(x));
 }
 
+/* Zero-mean normalised correlation of one window, from frame means and inverse deviations. */
+SPK_HD float net_correlation_px(float product, float mean_r, float mean_s, float inverse_r, float inverse_s)
+{
+    return (product - mean_r * mean_s) * inverse_r * inverse_s;
+}
+
 #define NET_RESIDUAL_GAIN 0.3f /* of what a level's network adds to the mean displacement */
 
 /* The two coarser pixels that pixel `at` lies between, the nearer one first, edges carried on; their weights are 3/4 and 1/4. */
@@ -198,6 +204,25 @@ SPK_HD float net_area_px(unsigned window)
 {
     const float area[SPK_NET_SUPPORTS] = {1, 9, 19, 49, 160, 560, 2100};
     return area[window];
+}
+
+/* Adds one frame: the warped reference, its derivatives by u, the sample. */
+SPK_HD void net_add_moments_px(float sum[SPK_NET_SUMS], float r, float x, float y, float s)
+{
+    sum[SPK_NET_R] += r;
+    sum[SPK_NET_X] += x;
+    sum[SPK_NET_Y] += y;
+    sum[SPK_NET_S] += s;
+    sum[SPK_NET_RR] += r * r;
+    sum[SPK_NET_RX] += r * x;
+    sum[SPK_NET_RY] += r * y;
+    sum[SPK_NET_XX] += x * x;
+    sum[SPK_NET_XY] += x * y;
+    sum[SPK_NET_YY] += y * y;
+    sum[SPK_NET_RS] += r * s;
+    sum[SPK_NET_XS] += x * s;
+    sum[SPK_NET_YS] += y * s;
+    sum[SPK_NET_SS] += s * s;
 }
 
 /* What the fits of a stack have in common. */
@@ -360,73 +385,6 @@ SPK_HD float net_calibrated_px(const struct calibration *calibration, float nois
     while (bin + 1 < NOISE_BINS && logarithm > calibration->edge[bin])
         bin++;
     return calibration->factor[bin][0];
-}
-
-/* --- contrast at a known displacement ---------------------------------------------------------------------------------------- */
-
-/* What a line through s over r leaves, mean square. */
-SPK_HD float net_residual_px(const float m[SPK_PAIRS])
-{
-    const float r = m[SPK_PAIR_R], s = m[SPK_PAIR_S];
-    float spread = m[SPK_PAIR_RR] - r * r, common = m[SPK_PAIR_RS] - r * s;
-    float left = m[SPK_PAIR_SS] - s * s - common * common / (spread + 1e-5f);
-    return left > 1e-9f ? left : 1e-9f;
-}
-
-/* Of white noise, interpolation by a cubic spline keeps this much of the variance: 0.8742 an axis, the mean over fractions of a
- * pixel of the sum of squares of its weights. */
-#define NET_SPLINE_NOISE 0.7643f
-
-struct net_line {
-    float d;
-    float own;   /* variance of the noise in r */
-    float noise; /* variance of that in d, one pixel and one frame */
-};
-
-/* The fit s + 1 = T (1 + d r) in one window whose `residual` is known; r is believed to have noise of `most`, a variance, at most. */
-SPK_HD struct net_line net_line_px(const float m[SPK_PAIRS], float residual, float most)
-{
-    const float r = m[SPK_PAIR_R], s = m[SPK_PAIR_S];
-    float spread = m[SPK_PAIR_RR] - r * r, common = m[SPK_PAIR_RS] - r * s, light = 1 + s;
-    float slope = net_clamp_px(common / (spread + 1e-6f), 0, 2);
-    float own =
-        NET_SPLINE_NOISE * residual / ((light > 0.05f ? light : 0.05f) + NET_SPLINE_NOISE * slope * slope);
-    own = own < most ? own : most;
-    own = own < 0.5f * spread ? own : 0.5f * spread;
-    float pure = spread - own;
-    slope = common / (pure > 1e-5f ? pure : 1e-5f);
-    float t = light - slope * r, least = t > 0.1f ? t : 0.1f;
-    struct net_line line = {slope / (t > 0.02f ? t : 0.02f), own,
-                            residual / ((spread + 1e-6f) * least * least)};
-    return line;
-}
-
-/* Numerator and denominator of T where d is known and the noise of r has the variance `own`. */
-SPK_HD float net_above_px(const float m[SPK_PAIRS], float d)
-{
-    return 1 + m[SPK_PAIR_S] + net_clamp_px(d, 0, 1.6f) * (m[SPK_PAIR_RS] + m[SPK_PAIR_R]);
-}
-
-SPK_HD float net_below_px(const float m[SPK_PAIRS], float d, float own)
-{
-    const float k = net_clamp_px(d, 0, 1.6f);
-    return 1 + 2 * k * m[SPK_PAIR_R] + k * k * (m[SPK_PAIR_RR] - own);
-}
-
-SPK_HD float net_transmission_px(float above, float below)
-{
-    return above / (below > 0.02f ? below : 0.02f);
-}
-
-SPK_HD float net_energy_px(float a, float b)
-{
-    return (a - b) * (a - b);
-}
-
-/* Of `energy`, what is above that of the noise. */
-SPK_HD float net_share_px(float energy, float noise)
-{
-    return net_clamp_px((energy - noise) / (energy > 1e-20f ? energy : 1e-20f), 0, 1);
 }
 
 #endif

@@ -29,9 +29,9 @@ static const struct spk_option options[] = {
 
 struct instance {
     struct spk_specklenet_config config;
-    struct spk_team *team;
+    const struct spk_host *host;
     struct spk_nn_weights *weights;
-    struct spk_specklenet *net;
+    struct spk_specklenet *net; /* on the processor or the lane's device, as it was prepared last */
 };
 
 static void close_instance(void **self)
@@ -53,7 +53,7 @@ static spk_status open_instance(const struct spk_host *host, const void *config,
     if (!instance)
         return spk_fail(error, SPK_NOMEM, "recon_specklenet: no memory");
     instance->config = *(const struct spk_specklenet_config *)config;
-    instance->team = host->team;
+    instance->host = host;
     *self = instance;
     spk_nn_weights_path(instance->config.network.weights, "recon_specklenet", options, path, sizeof path);
     if (spk_specklenet_load(&instance->weights, path, error)) {
@@ -76,15 +76,36 @@ static void check_instance(const void *config, struct spk_check *check)
     spk_nn_weights_destroy(&weights);
 }
 
+static void promise_maps(struct spk_format *out)
+{
+    out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DARK_FIELD | 1u << SPK_MAP_DISPLACEMENT_X |
+                 1u << SPK_MAP_DISPLACEMENT_Y | 1u << SPK_MAP_QUALITY;
+}
+
 static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,
                           struct spk_error *error)
 {
     struct instance *instance = self;
     spk_specklenet_destroy(&instance->net);
-    out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DARK_FIELD | 1u << SPK_MAP_DISPLACEMENT_X |
-                 1u << SPK_MAP_DISPLACEMENT_Y | 1u << SPK_MAP_QUALITY;
+    promise_maps(out);
     return spk_specklenet_create(&instance->net, &instance->config, instance->weights, in->count, in->height,
-                                 in->width, instance->team, spk_isa_best(), error);
+                                 in->width, instance->host->team, spk_isa_best(), error);
+}
+
+static void release_there(void *self)
+{
+    spk_specklenet_destroy(&((struct instance *)self)->net);
+}
+
+static spk_status prepare_there(void *self, const struct spk_format *in, struct spk_format *out,
+                                struct spk_error *error)
+{
+    struct instance *instance = self;
+    release_there(self);
+    promise_maps(out);
+    return spk_specklenet_create_there(&instance->net, &instance->config, instance->weights, in->count,
+                                       in->height, in->width, instance->host->device, instance->host->stream,
+                                       error);
 }
 
 static spk_status reference(void *self, const struct spk_stack *stack, struct spk_error *error)
@@ -121,6 +142,12 @@ static spk_status set(void *self, const void *config, struct spk_error *error)
 static const struct spk_stage stage = {
     .prepare = prepare, .reference = reference, .process = process, .set = set};
 
+static const struct spk_stage device_stage = {.prepare = prepare_there,
+                                              .reference = reference,
+                                              .process = process,
+                                              .set = set,
+                                              .release = release_there};
+
 static const struct spk_plugin plugin = {
     .abi = SPK_PLUGIN_ABI,
     .size = sizeof(struct spk_plugin),
@@ -133,6 +160,7 @@ static const struct spk_plugin plugin = {
     .open = open_instance,
     .close = close_instance,
     .stage = &stage,
+    .device_stage = &device_stage,
 };
 
 const struct spk_plugin *spk_plugin_entry(void)

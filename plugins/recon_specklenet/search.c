@@ -9,7 +9,6 @@ struct job {
     unsigned h, w;
     const struct level *level, *from;
     float gain;
-    float *out;
 };
 
 static void mean_task(void *context, unsigned axis, unsigned worker)
@@ -78,27 +77,40 @@ static void expect_task(void *context, unsigned y, unsigned worker)
     }
 }
 
-spk_status search(struct spk_specklenet *net, struct spk_error *error)
+spk_status correlate_level(struct spk_specklenet *net, unsigned k, struct spk_error *error)
 {
-    for (unsigned k = 0; k < LEVELS; k++) {
-        struct level *level = &net->level[k];
-        const size_t plane = (size_t)level->h * level->w;
-        const unsigned side = 2 * level->radius + 1;
-        struct job job = {net, level->h, level->w, level, level - 1, k == 2 ? 2.0f : 1.0f, NULL};
-        if (k == 0) {
-            memset(net->flow_x, 0, plane * sizeof *net->flow_x);
-            memset(net->flow_y, 0, plane * sizeof *net->flow_y);
-            correlate_coarse(net);
-        } else {
-            spk_team_run(net->team, upsample_task, &job, level->h);
-            correlate_fine(net, level);
-        }
-        flow_channels(net, level->h, level->w,
-                      spk_nn_data(net->nn, level->volume) + SPK_NET_LEVEL_WINDOWS * side * side * plane);
-        spk_status status = spk_nn_run(net->nn, k, error);
-        if (status)
-            return status;
-        spk_team_run(net->team, expect_task, &job, level->h);
+    (void)error;
+    struct level *level = &net->level[k];
+    const size_t plane = (size_t)level->h * level->w;
+    const unsigned side = 2 * level->radius + 1;
+    struct job job = {.net = net,
+                      .h = level->h,
+                      .w = level->w,
+                      .level = level,
+                      .from = level - 1,
+                      .gain = k == 2 ? 2.0f : 1.0f};
+    if (k == 0) {
+        memset(net->flow_x, 0, plane * sizeof *net->flow_x);
+        memset(net->flow_y, 0, plane * sizeof *net->flow_y);
+        correlate_coarse(net);
+    } else {
+        spk_team_run(net->team, upsample_task, &job, level->h);
+        correlate_fine(net, level);
+    }
+    flow_channels(net, level->h, level->w,
+                  spk_nn_data(net->nn, level->volume) + SPK_NET_LEVEL_WINDOWS * side * side * plane);
+    return SPK_OK;
+}
+
+spk_status expect_level(struct spk_specklenet *net, unsigned k, struct spk_error *error)
+{
+    (void)error;
+    const struct level *level = &net->level[k];
+    struct job job = {.net = net, .h = level->h, .w = level->w, .level = level};
+    spk_team_run(net->team, expect_task, &job, level->h);
+    if (k == LEVELS - 1) { /* where the fit starts */
+        memcpy(net->flow_x, level->x, net->plane * sizeof *net->flow_x);
+        memcpy(net->flow_y, level->y, net->plane * sizeof *net->flow_y);
     }
     return SPK_OK;
 }

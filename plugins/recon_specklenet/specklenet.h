@@ -5,6 +5,7 @@
 #ifndef SPECKLENET_H
 #define SPECKLENET_H
 
+#include <speckled/device.h>
 #include <speckled/maps.h>
 #include <speckled/nn_option.h>
 #include <speckled/num_isa.h>
@@ -37,6 +38,16 @@ spk_status spk_specklenet_create(struct spk_specklenet **net, const struct spk_s
                                  const struct spk_nn_weights *weights, uint32_t count, uint32_t height,
                                  uint32_t width, struct spk_team *team, enum spk_isa isa,
                                  struct spk_error *error);
+
+/* The same on a device: the data and masks of stacks, and all maps, are there; a reference and a sample are queued on `stream`, and a frame
+ * without light makes all pixels invalid instead of an error. `device` and `stream` are borrowed until destroy, before which the work
+ * must be over. Also SPK_UNSUPPORTED: the device's module lacks an operation, frames are too large or too many, or the options ask
+ * for the processor. [lane] in prepare */
+spk_status spk_specklenet_create_there(struct spk_specklenet **net,
+                                       const struct spk_specklenet_config *config,
+                                       const struct spk_nn_weights *weights, uint32_t count, uint32_t height,
+                                       uint32_t width, struct spk_device *device, struct spk_stream *stream,
+                                       struct spk_error *error);
 
 /* Frees everything, sets *net to NULL. NULL is allowed. */
 void spk_specklenet_destroy(struct spk_specklenet **net);
