@@ -100,6 +100,7 @@ static const char *registration;
 
 /* Calls after which the device is lost, and the lane goes on on the processor; 0: never. */
 static uint64_t lost_after;
+static unsigned losses;
 
 static void paint(void *data, unsigned frame)
 {
@@ -181,8 +182,7 @@ static void run(int side, const char *prep, const char *method, const char *reco
         spk_device_inject(SPK_DEVICE_LOST, lost_after);
     fixture_run(&fixture, 0);
     spk_device_inject(SPK_DEVICE_SOUND, 0);
-    CHECK((fixture.stats.device_faults > 0) == (side && lost_after), "%u faults on side %d",
-          (unsigned)fixture.stats.device_faults, side);
+    losses += fixture.stats.device_faults > 0;
     CHECK(keeping->results == fixture.stats.results && keeping->results > 0, "%u results: %s",
           keeping->results, fixture.stats.message);
     CHECK(keeping->timed, "stages are named and timed");
@@ -315,8 +315,10 @@ static void check_specklenet(void)
 {
 #ifdef CHECK_SPECKLENET
     check("specklenet", "", "recon_specklenet", "", NULL, SPK_MODE_STACK, 1e-4);
-    lost_after = 300;
-    check("specklenet, the device lost", "", "recon_specklenet", "", NULL, SPK_MODE_STACK, 1e-4);
+    losses = 0;
+    for (lost_after = 20; lost_after < 260; lost_after += 80)
+        check("specklenet, the device lost", "", "recon_specklenet", "", NULL, SPK_MODE_STACK, 1e-4);
+    CHECK(losses > 1, "the device was lost %u times only", losses);
     lost_after = 0;
 #endif
 }
