@@ -240,10 +240,12 @@ spk_status spk_stream_fill(struct spk_stream *stream, void *to, int value, size_
 spk_status spk_stream_wait(struct spk_stream *stream, struct spk_error *error)
 {
     struct spk_device *device = stream->device;
-    if (device->lost.status && !device->backend->enter(device->info.index, NULL))
-        device->backend->wait(stream->handle, NULL);
     spk_status status = enter(device, false, error);
-    return status ? status : leave(device, device->backend->wait(stream->handle, error), error);
+    if (!status)
+        return leave(device, device->backend->wait(stream->handle, error), error);
+    if (!device->backend->enter(device->info.index, NULL))
+        device->backend->wait(stream->handle, NULL);
+    return status;
 }
 
 spk_status spk_event_create(struct spk_device *device, struct spk_event **out, struct spk_error *error)

@@ -87,6 +87,7 @@ spk_status lane_device_prepare(struct lane *lane, uint32_t i, const struct spk_f
         status = too_large(in, &why) ? SPK_UNSUPPORTED
                                      : plugin->device_stage->prepare(lane->stage[i], in, out, &why);
     if (status && status != SPK_UNSUPPORTED) {
+        spk_stream_wait(d->work, NULL); /* what it queued uses what it gives back */
         plugin->device_stage->release(lane->stage[i]);
         return spk_fail(error, status, "%s", why.text);
     }

@@ -9,6 +9,7 @@ static struct fixture fixture;
 
 static struct watch {
     uint64_t results, wrong, disordered, partial;
+    uint64_t by[2]; /* results of either method */
     int64_t stack;
     bool rolling;
 } watch;
@@ -33,6 +34,7 @@ static spk_status look(void *self, const struct spk_result *result, struct spk_e
     watch.disordered +=
         provenance->number != watch.results || (!watch.rolling && provenance->stack < watch.stack);
     watch.partial += provenance->partial || provenance->present != COUNT;
+    watch.by[strcmp(provenance->method, fixture.graph.stage[1].plugin->name) != 0]++;
     watch.stack = provenance->stack;
     watch.results++;
     return SPK_OK;
@@ -67,7 +69,8 @@ struct scenario {
     const char *what, *method, *options;
     enum spk_mode mode;
     unsigned lanes;
-    const char *prep; /* its options */
+    const char *prep;  /* its options */
+    const char *other; /* with which the method takes turns, from stack to stack; NULL: none */
 };
 
 static void set_up(const struct scenario *scenario, enum spk_device_policy policy)
@@ -85,8 +88,16 @@ static void set_up(const struct scenario *scenario, enum spk_device_policy polic
     options->device_fault = policy;
     add_stage(&fixture, "prep_dark_flat", scenario->prep);
     add_stage(&fixture, scenario->method, scenario->options);
-    for (int i = 0; i <= ROUNDS; i++)
+    if (scenario->other)
+        add_stage(&fixture, scenario->other, scenario->options);
+    for (int i = 0; i <= ROUNDS; i++) {
+        if (i && scenario->other) {
+            struct step *set = fixture_step(&fixture, STEP_SET);
+            set->key = "pipeline.method";
+            set->text = i % 2 ? scenario->other : scenario->method;
+        }
         fixture_stack(&fixture, i ? SPK_ROLE_SAMPLE : SPK_ROLE_REFERENCE, &id, COUNT, VALUE);
+    }
     for (unsigned i = 0; i < fixture.script.count; i++) {
         fixture.script.step[i].height = ROWS;
         fixture.script.step[i].width = COLUMNS;
@@ -114,9 +125,12 @@ static bool run(const struct scenario *scenario, enum spk_device_policy policy, 
           (int)watch.disordered);
     CHECK(watch.partial == 0, "%s, call %d: %d results of stacks that lack frames", scenario->what,
           (int)calls, (int)watch.partial);
-    if (!struck)
+    if (!struck) {
         CHECK(published == all, "%s: %d frames published without a fault", scenario->what, (int)published);
-    else if (stats->published[SPK_ROLE_REFERENCE] && scenario->lanes == 1)
+        CHECK((watch.by[0] > 0 && watch.by[1] > 0) == (scenario->other != NULL),
+              "%s: %d results of the method, %d of the other", scenario->what, (int)watch.by[0],
+              (int)watch.by[1]);
+    } else if (stats->published[SPK_ROLE_REFERENCE] && scenario->lanes == 1)
         /* what was waiting or in the stack, and until every position has come again; of several lanes one may have lost its
          * reference, and then takes whatever stack comes first */
         CHECK(published + 4 * COUNT >= all, "%s, call %d: %d frames published", scenario->what, (int)calls,
@@ -131,6 +145,8 @@ static void check(const struct scenario *scenario)
         for (int fault = SPK_DEVICE_FAILS; fault <= SPK_DEVICE_LOST; fault++)
             for (uint64_t calls = 1 + 7 * (uint64_t)policy + 13 * (uint64_t)fault; calls < 330; calls += 53)
                 struck += run(scenario, (enum spk_device_policy)policy, (enum spk_device_fault)fault, calls);
+    CHECK(!run(scenario, SPK_DEVICE_POLICY_REBUILD, SPK_DEVICE_SOUND, 0), "%s: a fault of itself",
+          scenario->what);
     printf("%-40s %u faults struck\n", scenario->what, struck);
     CHECK(struck > 8, "%s: only %u faults struck", scenario->what, struck);
 }
@@ -165,12 +181,16 @@ static void check_mixed(void)
 int main(void)
 {
     static const struct scenario scenarios[] = {
-        {"rolling, vectors", "recon_xsvt", "window=1,max_shift=1,peak=none", SPK_MODE_ROLLING, 1, ""},
+        {"rolling, vectors", "recon_xsvt", "window=1,max_shift=1,peak=none", SPK_MODE_ROLLING, 1, "", NULL},
         {"rolling, slow illumination", "recon_xst", "window=1,max_shift=1,peak=none", SPK_MODE_ROLLING, 1,
-         "flat=reference_mean"},
-        {"two lanes, one window", "recon_xst", "window=1,max_shift=1,peak=none", SPK_MODE_STACK, 2, ""},
+         "flat=reference_mean", NULL},
+        {"two lanes, one window", "recon_xst", "window=1,max_shift=1,peak=none", SPK_MODE_STACK, 2, "", NULL},
         {"two lanes, wavelets", "recon_wxst", "method=wxst,neighbours=1,levels=0,max_shift=1,peak=none",
-         SPK_MODE_STACK, 2, ""},
+         SPK_MODE_STACK, 2, "", NULL},
+        {"methods in turn", "recon_xst", "window=1,max_shift=1,peak=none", SPK_MODE_STACK, 1, "",
+         "recon_xsvt"},
+        {"rolling, methods in turn", "recon_xst", "window=1,max_shift=1,peak=none", SPK_MODE_ROLLING, 1, "",
+         "recon_xsvt"},
     };
     struct gpu gpu;
     spk_log_set_level(SPK_LOG_ERROR);
