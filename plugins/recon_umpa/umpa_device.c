@@ -115,6 +115,7 @@ static spk_status allocate(struct spk_umpa_device *d, bool half, struct spk_erro
         d->there.whole = d->there.usable;
     }
     d->used = calloc(2 * (size_t)d->there.count, sizeof *d->used);
+    d->there.used_here = d->used;
     return status || d->used ? status : spk_fail(error, SPK_NOMEM, "no memory for a list of frames");
 }
 
@@ -325,6 +326,7 @@ spk_status spk_umpa_device_reference(struct spk_umpa_device *d, const struct spk
         return status;
     d->reference_stack = reference;
     d->there.reference = planes_of(reference);
+    d->there.present = reference->present;
     d->there.reference_mask = reference->mask;
     status = prepare_reference(d, error);
     d->has_reference = !status;

@@ -281,8 +281,7 @@ static void run_window(void *stream, const struct umpa_there *u, float *out, con
     run_taps(stream, u, out, u->swap[1], u->search_taps, u->radius, false, false);
 }
 
-__global__ void mark_usable(struct umpa_there u, struct umpa_planes data, const uint8_t *mask,
-                            uint8_t *usable, uint8_t *whole)
+__global__ void mark_reference(struct umpa_there u)
 {
     int x, y;
     size_t at;
@@ -291,13 +290,13 @@ __global__ void mark_usable(struct umpa_there u, struct umpa_planes data, const 
     bool all = true, any = false;
     for (int i = 0; i < u.used_count; i++) {
         float value;
-        const bool good = frame_value(u, data, mask, u.numbers->scale, u.used[i], x, y, &value);
+        const bool good = reference_value(u, u.used[i], x, y, &value);
         all &= good;
         any |= good;
     }
-    whole[at] = all;
+    u.reference_whole[at] = all;
     if (u.stepping)
-        usable[at] = any;
+        u.reference_usable[at] = any;
 }
 
 /* Sum over frames of the values that count, and their number. */
@@ -440,22 +439,29 @@ __global__ void make_factors(struct umpa_there u)
     u.factor[2][at] = f.rest;
 }
 
+/* Marks and sums of the sample in one look at its frames: they are most of what there is to read. */
 __global__ void sum_sample(struct umpa_there u)
 {
     int x, y;
     size_t at;
     if (!own_pixel(u, &x, &y, &at))
         return;
+    bool all = true, any = false;
     float sum = 0, square = 0;
-    for (int i = 0; i < u.used_count && u.whole[at]; i++) {
+    for (int i = 0; i < u.used_count; i++) {
         float value;
-        umpa_sample(u, u.used[i], x, y, &value);
+        const bool good = umpa_sample(u, u.used[i], x, y, &value);
+        all &= good;
+        any |= good;
         value -= u.numbers->level;
         sum += value;
         square = fmaf(value, value, square);
     }
-    u.s1[at] = sum;
-    u.s2[at] = square;
+    u.whole[at] = all;
+    if (u.stepping)
+        u.usable[at] = any;
+    u.s1[at] = all ? sum : 0;
+    u.s2[at] = all ? square : 0;
 }
 
 /* Puts the level back into the window sum of the square. */
@@ -515,13 +521,15 @@ static void run_mean(void *stream, const struct umpa_there *u)
     LAUNCH_PIXELS(divide_mean, *u, sum, weight);
 }
 
-/* Every frame that is there, used or not: `used` may change. The frames' numbers are on the device, so all are packed. */
+/* Every frame that the reference has, used or not: `used` may change. */
 static void run_frames(void *stream, const struct umpa_there *u)
 {
     const size_t plane = (size_t)u->height * (size_t)u->width;
     const size_t coefficients =
         (size_t)(u->height + 2 * UMPA_THERE_MARGIN) * (size_t)umpa_there_pitch(u->width);
     for (int k = 0; k < u->count; k++) {
+        if (!u->present[k])
+            continue;
         LAUNCH_PIXELS(pack_reference, *u, k, u->swap[0]);
         run_spline(stream, u, u->coefficient + (size_t)k * coefficients, u->swap[0]);
         if (!u->parity)
@@ -537,7 +545,7 @@ spk_status spk_umpa_reference_there(void *stream, const void *arguments, struct 
     run_number(stream, u, true, SCALE);
     run_number(stream, u, true, NOISE_REFERENCE);
     run_number(stream, u, true, SLOPE_REFERENCE);
-    LAUNCH_PIXELS(mark_usable, *u, u->reference, u->reference_mask, u->reference_usable, u->reference_whole);
+    LAUNCH_PIXELS(mark_reference, *u);
     run_mean(stream, u);
     run_frames(stream, u);
     return spk_cuda_launched("preparation of the reference", error);
@@ -567,12 +575,12 @@ static void run_sample(void *stream, const struct umpa_there *u)
 {
     run_number(stream, u, false, LEVEL);
     run_number(stream, u, false, NOISE_SAMPLE);
-    LAUNCH_PIXELS(mark_usable, *u, u->sample, u->sample_mask, u->usable, u->whole);
     LAUNCH_PIXELS(sum_sample, *u);
     run_window(stream, u, u->window_s, u->s1);
     run_window(stream, u, u->window_ss, u->s2);
     LAUNCH_PIXELS(raise_square, *u);
-    for (int k = 0; k < u->count && u->parity; k++) {
+    for (int i = 0; i < u->used_count && u->parity; i++) {
+        const int k = u->used_here[i];
         LAUNCH_PIXELS(pack_sample, *u, k, u->swap[0]);
         run_window(stream, u, u->sample_mean + (size_t)k * (size_t)u->height * (size_t)u->width, u->swap[0]);
     }
