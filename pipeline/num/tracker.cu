@@ -13,7 +13,27 @@
 #include <speckled/num_tracker.h>
 
 enum { ACROSS = 32, DOWN = 8, THREADS = ACROSS * DOWN };
-enum { PIXELS = 8, SHIFTS = 7, COLUMNS = 64, STAGE_PITCH = COLUMNS + SHIFTS - 1 };
+enum { PIXELS = 8, SHIFTS = 7, COLUMNS = 64, STAGE_WIDTH = COLUMNS + SHIFTS - 1 };
+
+/* Where column x of a row in shared memory stands. Threads side by side read eight values apart: four empty places behind every eight lead
+ * the eight threads of a row, which read four at a time, to 32 different banks. */
+static constexpr __host__ __device__ int spaced(int x)
+{
+    return x + x / 8 * 4;
+}
+
+/* The same for single values, with rows a pitch of 8 more than a multiple of 32 apart: the four rows of a warp meet different banks too. */
+static constexpr __host__ __device__ int gapped(int x)
+{
+    return x + x / 8;
+}
+
+static constexpr int gapped_pitch(int columns)
+{
+    return (gapped(columns) + 23) / 32 * 32 + 8;
+}
+
+enum { STAGE_PITCH = (spaced(STAGE_WIDTH) + 3) / 4 * 4, ROW_PITCH = gapped_pitch(COLUMNS) };
 
 static __device__ inline bool inside(const struct spk_tracker_there &t, int x, int y)
 {
@@ -143,8 +163,9 @@ template <int RADIUS> struct tile {
                      : PIXELS,   /* outputs of a thread: in a column, or its own */
         STAGED = RADIUS ? 2 : 4, /* frames */
         STAGE = STAGED * ROWS * STAGE_PITCH,
-        REGION_PITCH = COLUMNS + 2 * RADIUS + 4,
-        SHARED = (STAGE + (RADIUS ? ROWS * (REGION_PITCH + COLUMNS) : 0)) * 4
+        BESIDE = 2 * RADIUS + 4, /* columns that windows read beyond the region */
+        REGION_PITCH = gapped_pitch(COLUMNS + BESIDE),
+        SHARED = (STAGE + (RADIUS ? ROWS * (REGION_PITCH + ROW_PITCH) : 0)) * 4
     };
 };
 
@@ -175,10 +196,10 @@ static __device__ void cross(const struct spk_tracker_there &t, const struct pla
     for (int first = 0; first < t.ratio.used_count; first += T::STAGED) {
         const int left = t.ratio.used_count - first, frames = left < T::STAGED ? left : (int)T::STAGED;
         __syncthreads();
-        for (int i = (int)threadIdx.x; i < frames * T::ROWS * STAGE_PITCH; i += T::THREADS) {
-            const int f = i / (T::ROWS * STAGE_PITCH), rest = i % (T::ROWS * STAGE_PITCH);
-            const int at_x = from_x + rest % STAGE_PITCH, at_y = from_y + rest / STAGE_PITCH;
-            staged[i] =
+        for (int i = (int)threadIdx.x; i < frames * T::ROWS * STAGE_WIDTH; i += T::THREADS) {
+            const int f = i / (T::ROWS * STAGE_WIDTH), line = i / STAGE_WIDTH, x = i % STAGE_WIDTH;
+            const int at_x = from_x + x, at_y = from_y + line % T::ROWS;
+            staged[line * STAGE_PITCH + spaced(x)] =
                 inside(t, at_x, at_y)
                     ? spk_ratio_value_px(t.ratio.reference[frame_start(t, first + f) + pixel(t, at_x, at_y)],
                                          reference_level)
@@ -187,7 +208,7 @@ static __device__ void cross(const struct spk_tracker_there &t, const struct pla
         __syncthreads();
         for (int f = 0; f < frames; f++) {
             const float *sample = t.ratio.sample + frame_start(t, first + f);
-            const float *line = staged + (f * T::ROWS + p.row) * STAGE_PITCH + p.column;
+            const float *line = staged + (f * T::ROWS + p.row) * STAGE_PITCH + spaced(p.column);
             float s[PIXELS], r[PIXELS + SHIFTS - 1];
 #pragma unroll
             for (int i = 0; i < PIXELS; i++) {
@@ -196,7 +217,7 @@ static __device__ void cross(const struct spk_tracker_there &t, const struct pla
             }
 #pragma unroll
             for (int i = 0; i < PIXELS + SHIFTS - 1; i++)
-                r[i] = line[i];
+                r[i] = line[spaced(i)];
 #pragma unroll
             for (int j = 0; j < SHIFTS; j++)
 #pragma unroll
@@ -238,29 +259,30 @@ static __device__ void box(const struct spk_tracker_there &t, const struct place
 {
     const int window = t.ratio.window;
     for (int i = 0; i < PIXELS; i++)
-        region[p.row * T::REGION_PITCH + p.column + i] = value[i];
+        region[p.row * T::REGION_PITCH + gapped(p.column) + i] = value[i];
     __syncthreads();
-    const float *line = region + p.row * T::REGION_PITCH + p.column + RADIUS - window;
+    const float *line = region + p.row * T::REGION_PITCH;
+    const int first = p.column + RADIUS - window;
     float sum = 0;
     for (int j = 0; j < 2 * window; j++)
-        sum += line[j];
+        sum += line[gapped(first + j)];
     for (int i = 0; i < PIXELS; i++) {
-        sum += line[i + 2 * window];
-        rows[p.row * COLUMNS + p.column + i] = sum;
-        sum -= line[i];
+        sum += line[gapped(first + i + 2 * window)];
+        rows[p.row * ROW_PITCH + gapped(p.column) + i] = sum;
+        sum -= line[gapped(first + i)];
     }
     __syncthreads();
-    const float *column = rows + (p.out_y - p.y0 - window) * COLUMNS + p.out_x - p.x0 - RADIUS;
+    const float *column = rows + (p.out_y - p.y0 - window) * ROW_PITCH + gapped(p.out_x - p.x0 - RADIUS);
     sum = 0;
     for (int j = 0; j < 2 * window && p.outputs; j++)
-        sum += column[j * COLUMNS];
+        sum += column[j * ROW_PITCH];
 #pragma unroll
     for (int v = 0; v < T::RUN; v++) {
         if (v >= p.outputs)
             break;
-        sum += column[(v + 2 * window) * COLUMNS];
+        sum += column[(v + 2 * window) * ROW_PITCH];
         out[v] = sum;
-        sum -= column[v * COLUMNS];
+        sum -= column[v * ROW_PITCH];
     }
     /* `region` is free for all, and `rows` is free behind the next call's first barrier */
 }
@@ -295,9 +317,8 @@ __global__ void __launch_bounds__(tile<RADIUS>::THREADS) search(struct spk_track
     const struct place p = find_place<RADIUS>(t);
     const float inverse = inverse_count(t);
     /* what the windows of the last columns read beyond the region */
-    for (int i = (int)threadIdx.x; RADIUS && i < T::ROWS * (T::REGION_PITCH - COLUMNS); i += T::THREADS)
-        region[i / (T::REGION_PITCH - COLUMNS) * T::REGION_PITCH + COLUMNS +
-               i % (T::REGION_PITCH - COLUMNS)] = 0;
+    for (int i = (int)threadIdx.x; RADIUS && i < T::ROWS * T::BESIDE; i += T::THREADS)
+        region[i / T::BESIDE * T::REGION_PITCH + gapped(COLUMNS + i % T::BESIDE)] = 0;
 
     struct best best[T::RUN];
     float share[T::RUN];
