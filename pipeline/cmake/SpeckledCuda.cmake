@@ -60,10 +60,10 @@ function(speckled_cuda_target)
                           CUDA_VISIBILITY_PRESET hidden LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib/speckled)
     target_include_directories(speckled_cuda PRIVATE ${PROJECT_SOURCE_DIR}/pipeline)
     target_link_libraries(speckled_cuda PRIVATE speckled CUDA::cufft)
-    # A kernel that spills registers waits for memory where it should compute; how many there are depends on the architecture and the
-    # toolkit, so this is said, and no error.
-    target_compile_options(speckled_cuda PRIVATE -Xcompiler=-Wall,-Wextra,-Wno-unused-function
-                           $<IF:$<BOOL:${SPECKLED_WERROR}>,-Werror=all-warnings$<SEMICOLON>-Xcompiler=-Werror,-Xptxas=--warn-on-spills>)
+    # A kernel that spills registers waits for memory where it should compute: lint_kernels reads what each of them takes.
+    set_target_properties(speckled_cuda PROPERTIES CUDA_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/pipeline/cmake/keep_usage)
+    target_compile_options(speckled_cuda PRIVATE -Xcompiler=-Wall,-Wextra,-Wno-unused-function -Xptxas=-v
+                           $<$<BOOL:${SPECKLED_WERROR}>:-Werror=all-warnings$<SEMICOLON>-Xcompiler=-Werror>)
     install(TARGETS speckled_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/speckled)
     string(REPLACE ";" " " shown "${CMAKE_CUDA_ARCHITECTURES}")
     speckled_feature(cuda ON "CUDA ${CUDAToolkit_VERSION}, architectures ${shown}")

@@ -191,6 +191,29 @@ def rule_container(root, files, build):
         yield f"deploy/Containerfile: the build links {package}, the container does not have it"
 
 
+# Kernels that may keep a few words of a thread in memory, by file, and the most bytes that one may write there: products take all the
+# registers there are, and what is kept is looked at once a shift or a frame.
+SPILLS = {"tracker.cu": 24, "umpa_search.cu": 40, "wxst_search.cu": 12}
+KERNEL = re.compile(r"Compiling entry function '(\S+)' for '(sm_\w+)'")
+SPILLED = re.compile(r"(\d+) bytes spill stores")
+
+
+def rule_kernels(root, files, build):
+    """Kernels of the CUDA module hold their values in registers, on every architecture that it was built for."""
+    reports = sorted(Path(build).rglob("*.cu.o.usage"))
+    if not reports:
+        yield f"{build}: no kernel file was compiled: build speckled_cuda first"
+    for report in reports:
+        name, kernel = report.name.removesuffix(".o.usage"), None
+        for line in report.read_text().splitlines():
+            kernel = KERNEL.search(line) or kernel
+            spilled = SPILLED.search(line)
+            if spilled and kernel and int(spilled[1]) > SPILLS.get(name, 0):
+                yield f"{name}: {kernel[1]} spills {spilled[1]} bytes for {kernel[2]}, at most {SPILLS.get(name, 0)}"
+        if kernel is None:
+            yield f"{name}: the compiler did not say what its kernels take"
+
+
 def rule_tidy(root, files, build):
     """clang-tidy finds nothing in any C file of the build."""
     sources = [f for f in files if f.suffix == ".c" and f.parts[0] in {"daemon", "pipeline", "plugins"}]
