@@ -187,7 +187,7 @@ static void check_end(uint32_t height, uint32_t width, enum scene scene)
 int main(void)
 {
     static const uint32_t size[][2] = {{1, 1},   {1, 7},   {9, 1},   {2, 2},
-                                       {33, 20}, {47, 61}, {64, 64}, {96, 35}};
+                                       {33, 20}, {47, 61}, {32, 64}, {48, 35}};
     gpu_open(&gpu);
     for (size_t i = 0; i < sizeof size / sizeof size[0]; i++)
         for (int scene = 0; scene < SCENES; scene++)
