@@ -110,7 +110,6 @@ struct lane {
     uint32_t own_maps[SPK_STAGES_MAX]; /* that a method itself fills */
     uint32_t refused;                  /* bits of the stages that could not take the reference in force */
     uint32_t lent;                     /* bits of the stages that have taken another one than that since */
-    bool exchanged;                    /* the method has not seen the last stack */
     struct spk_format raw, corrected, output;
     bool half;           /* stacks are kept in binary16 */
     bool reference_kept; /* by the stages: its frames are let go */
@@ -125,7 +124,6 @@ struct lane {
     uint64_t waiting_tickets, first_ticket;
     uint32_t waiting_slot;
     int64_t waiting_stack;
-    int64_t last_position, changed;
     struct average dark, flat;
     struct spk_scratch *scratch; /* a raw or corrected image, and what stages work in */
     struct result_pool *results;

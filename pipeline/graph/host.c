@@ -239,6 +239,7 @@ void graph_host(struct spk_host *host, struct spk_pipeline *pipeline, struct spk
                               .option = host_option,
                               .stats = host_stats,
                               .frame_context = host_frame_context,
-                              .team = team};
+                              .team = team,
+                              .rolling = pipeline->options.mode == SPK_MODE_ROLLING};
     source_host(host);
 }

@@ -122,7 +122,6 @@ static void set_options(struct lane *lane, const struct lane_message *message)
 static void exchange_method(struct lane *lane, const struct lane_message *message)
 {
     lane->method = message->stage;
-    lane->exchanged = true;
     lane->generation++;
 }
 

@@ -267,7 +267,6 @@ static spk_status replace_stack(struct passage *p, struct spk_stack *twin, const
     twin->present = stack->present;
     twin->version = stack->version;
     *there = twin;
-    p->there.changed_position = p->here.changed_position;
     return send_stack(p->lane->device, twin, stack, error);
 }
 

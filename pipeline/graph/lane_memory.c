@@ -49,6 +49,7 @@ static void stack_release(struct spk_stack *stack)
     free(stack->half);
     free(stack->mask);
     free(stack->present);
+    free(stack->changed);
     memset(stack, 0, sizeof *stack);
 }
 
@@ -79,6 +80,10 @@ static bool slots_allocate(struct lane *lane)
         slot->frame_id = calloc(format->count, sizeof *slot->frame_id);
         slot->frame_ns = calloc(format->count, sizeof *slot->frame_ns);
         if (!slot->frame_id || !slot->frame_ns || !stack_allocate(&slot->stack, format, lane->half))
+            return false;
+        if (rolling)
+            slot->stack.changed = calloc(format->count, sizeof *slot->stack.changed);
+        if (rolling && !slot->stack.changed)
             return false;
         if (rolling && !rolling_mask_create(&slot->rolling, format->count, pixels))
             return false;

@@ -171,7 +171,8 @@ static void place(struct lane *lane, const struct lane_message *message, struct 
         *(sample ? &slot->lost : &lane->reference_lost) = true;
     stack->present[message->position] = status == SPK_OK;
     stack->version++;
-    lane->last_position = message->position;
+    if (stack->changed)
+        stack->changed[message->position] = stack->version;
 }
 
 void lane_frame(struct lane *lane, struct lane_message *message)
@@ -240,7 +241,6 @@ spk_status lane_lend_reference(struct lane *lane, uint32_t i, struct spk_work *w
         return spk_fail(error, SPK_INVALID,
                         "a stage before it must not replace the reference, or not by one of another form");
     lane->lent |= 1u << i;
-    work->changed_position = SPK_UNKNOWN;
     spk_status status = stage->reference(lane->stage[i], lent, error);
     if (!status && lent == own)
         lane->lent &= ~(1u << i);
@@ -440,17 +440,14 @@ static spk_status run_stages(struct lane *lane, struct spk_work *work, struct sp
     latency_record(&lane->pipeline->account.reconstruction, spk_clock_monotonic_ns() - begin);
     provenance->stages = lane->stages;
     provenance->method = lane->methods ? lane->plugin[lane->method]->name : NULL;
-    if (!status) {
-        lane->exchanged = false;
+    if (!status)
         summarise(work->result);
-    }
     processing = false;
     return status ? spk_fail_context(error, "stack %lld", (long long)provenance->stack) : SPK_OK;
 }
 
 /* One map set from a slot; its frames go into the account with the publication. */
-static void reconstruct(struct lane *lane, struct slot *slot, int64_t changed, bool partial,
-                        struct publication *publication)
+static void reconstruct(struct lane *lane, struct slot *slot, bool partial, struct publication *publication)
 {
     struct spk_error error = {0};
     publication->kind = PUBLISH_NOTHING;
@@ -459,10 +456,7 @@ static void reconstruct(struct lane *lane, struct slot *slot, int64_t changed, b
     if (!atomic_load(&lane->failed) && lane->has_reference && !lane_reference_failed(lane) && !slot->lost) {
         struct spk_result *result = claim_result(lane);
         describe(lane, slot, partial, result);
-        struct spk_work work = {.reference = in_force(lane),
-                                .sample = &slot->stack,
-                                .changed_position = lane->exchanged ? SPK_UNKNOWN : changed,
-                                .result = result};
+        struct spk_work work = {.reference = in_force(lane), .sample = &slot->stack, .result = result};
         if (run_stages(lane, &work, &error)) {
             graph_say(lane->pipeline, SPK_LOG_ERROR, "%s", error.text);
             const struct spk_result *failed = result;
@@ -482,7 +476,7 @@ void lane_complete(struct lane *lane, const struct lane_message *message)
     struct publication publication = {
         .ticket = message->ticket, .tickets = 1, .frames = message->frames, .role = SPK_ROLE_SAMPLE};
     slot->number = message->stack;
-    reconstruct(lane, slot, SPK_UNKNOWN, message->partial, &publication);
+    reconstruct(lane, slot, message->partial, &publication);
     slot->lost = false;
     if (slot->stack.present)
         memset(slot->stack.present, 0, slot->stack.count);
@@ -494,12 +488,8 @@ void lane_complete(struct lane *lane, const struct lane_message *message)
 /* Updates that come faster than maps can be made are merged: every frame is in the next map set. */
 void lane_update(struct lane *lane, const struct lane_message *message)
 {
-    if (!lane->waiting_tickets++) {
+    if (!lane->waiting_tickets++)
         lane->first_ticket = message->ticket;
-        lane->changed = lane->last_position;
-    } else if (lane->changed != lane->last_position) {
-        lane->changed = SPK_UNKNOWN;
-    }
     lane->waiting_frames += message->frames;
     lane->waiting_slot = message->slot;
     lane->waiting_stack = message->stack;
@@ -521,7 +511,7 @@ void lane_flush(struct lane *lane)
     const struct spk_stack *stack = &slot->stack;
     bool whole = !stack->present || !memchr(stack->present, 0, stack->count);
     slot->lost = slot->lost && !whole && !lane->pipeline->options.publish_partial;
-    reconstruct(lane, slot, lane->changed, false, &publication);
+    reconstruct(lane, slot, false, &publication);
     lane->waiting_tickets = 0;
     lane->waiting_frames = 0;
     lane_publish(lane, &publication);

@@ -59,9 +59,11 @@ static void window_rows(float *out, size_t out_pitch, const float *in, size_t in
     }
 }
 
-static void moments_pixel(const struct spk_moments_cell *c, unsigned y, unsigned x, float sum[SPK_MOMENTS])
+/* One turn of frames. */
+static void moments_pixel(const struct spk_moments_cell *c, unsigned y, unsigned x, unsigned first,
+                          float sum[SPK_MOMENTS])
 {
-    for (unsigned k = 0; k < c->frames; k++) {
+    for (unsigned k = first; k < c->frames && k < first + SPK_CELL_FRAMES; k++) {
         float v = 0, vx = 0, vy = 0;
         for (unsigned j = 0; j < 4; j++) {
             const uint16_t *from = c->line[y + j] + c->frame[k] * c->frame_pitch + x;
@@ -81,27 +83,30 @@ static void moments_pixel(const struct spk_moments_cell *c, unsigned y, unsigned
     }
 }
 
+static void moments_turns(const struct spk_moments_cell *c, unsigned y, unsigned x, float *out)
+{
+    for (unsigned k = 0; k < c->frames; k += SPK_CELL_FRAMES) {
+        float sum[SPK_MOMENTS] = {0};
+        moments_pixel(c, y, x, k, sum);
+        for (unsigned q = 0; q < SPK_MOMENTS; q++)
+            out[q * c->plane] = k ? out[q * c->plane] + sum[q] : sum[q];
+    }
+}
+
 static void moments_cell(const struct spk_moments_cell *c)
 {
     for (unsigned y = 0; y < c->rows; y++)
-        for (unsigned x = 0; x < SPK_MATCH_STEP; x++) {
-            float sum[SPK_MOMENTS] = {0};
-            moments_pixel(c, y, x, sum);
-            for (unsigned q = 0; q < SPK_MOMENTS; q++)
-                c->out[q * c->plane + y * c->pitch + x] = sum[q];
-        }
+        for (unsigned x = 0; x < SPK_MATCH_STEP; x++)
+            moments_turns(c, y, x, c->out + y * c->pitch + x);
 }
 
 static void moments_each(const struct spk_moments_cell *c)
 {
     for (unsigned x = 0; x < SPK_MATCH_STEP; x++) {
         struct spk_moments_cell own = *c;
-        float sum[SPK_MOMENTS] = {0};
         spk_spline_px(c->fraction_x[x], own.wx, own.dx);
         spk_spline_px(c->fraction_y[x], own.wy, own.dy);
-        moments_pixel(&own, 0, x, sum);
-        for (unsigned q = 0; q < SPK_MOMENTS; q++)
-            c->out[q * c->plane + x] = sum[q];
+        moments_turns(&own, 0, x, c->out + x);
     }
 }
 

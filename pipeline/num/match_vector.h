@@ -276,7 +276,7 @@ static void mean_row(const struct spk_mean_row *r)
     mean_loop(&rest);
 }
 
-enum { CELL_FRAMES = 8, CELL_VALUES = 3 }; /* of a turn: their values stay in the first cache */
+enum { CELL_FRAMES = SPK_CELL_FRAMES, CELL_VALUES = 3 }; /* of a turn: their values stay in the first cache */
 
 /* The interpolated reference and its slopes at one register of columns of a cell, for one frame. */
 static inline void interpolate(const struct spk_moments_cell *c, size_t offset, float *value, size_t step)
@@ -303,13 +303,11 @@ static inline void interpolate(const struct spk_moments_cell *c, size_t offset, 
     }
 }
 
-/* Adds a few frames to the moments of one register of pixels at `at` of the sample. */
+/* Adds the frames of a turn to the moments of one register of pixels at `at` of the sample. */
 static inline void add_frames(const struct spk_moments_cell *c, const float *value, const unsigned *frame,
                               unsigned frames, size_t at, float *out, bool first)
 {
-    vec sum[SPK_MOMENTS];
-    for (unsigned q = 0; q < SPK_MOMENTS; q++)
-        sum[q] = first ? (vec){0} : load(out + q * c->plane);
+    vec sum[SPK_MOMENTS] = {{0}};
     const vec one = (vec){0} + 1.0f;
     for (unsigned k = 0; k < frames; k++, value += CELL_VALUES * LANES) {
         vec v = load(value), vx = load(value + LANES), vy = load(value + 2 * LANES);
@@ -322,7 +320,7 @@ static inline void add_frames(const struct spk_moments_cell *c, const float *val
         SPK_ADD_MOMENTS(sum, v, vx, vy, s, in);
     }
     for (unsigned q = 0; q < SPK_MOMENTS; q++)
-        store(out + q * c->plane, sum[q]);
+        store(out + q * c->plane, first ? sum[q] : load(out + q * c->plane) + sum[q]);
 }
 
 static void moments_cell(const struct spk_moments_cell *c)

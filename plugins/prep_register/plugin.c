@@ -90,7 +90,6 @@ static spk_status process(void *self, struct spk_work *work, struct spk_error *e
         return SPK_OK;
     work->result->provenance.drift_px = root_mean_square(drift, work);
     work->sample = spk_register_shift(registration, work->sample, drift);
-    work->changed_position = SPK_UNKNOWN;
     const size_t pixels = (size_t)work->sample->height * work->sample->width;
     for (size_t i = 0; i < pixels; i++)
         work->result->valid[i] &= work->sample->mask[i];

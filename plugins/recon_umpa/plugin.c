@@ -67,6 +67,7 @@ static spk_status open_instance(const struct spk_host *host, const void *config,
     if (!instance)
         return spk_fail(error, SPK_NOMEM, "recon_umpa: no memory");
     instance->config = *(const struct spk_umpa_config *)config;
+    instance->config.rolling = host->rolling;
     instance->host = host;
     *self = instance;
     return SPK_OK;
@@ -125,6 +126,7 @@ static spk_status set(void *self, const void *config, struct spk_error *error)
     struct instance *instance = self;
     (void)error;
     instance->config = *(const struct spk_umpa_config *)config;
+    instance->config.rolling = instance->host->rolling;
     if (instance->umpa)
         spk_umpa_set(instance->umpa, &instance->config);
     if (instance->there)

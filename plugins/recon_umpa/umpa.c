@@ -149,7 +149,10 @@ spk_status spk_umpa_create(struct spk_umpa **out, const struct spk_umpa_config *
                         width);
     }
     set_offsets(u);
-    if (config->window == 0)
+    if (config->rolling && !umpa_kept_create(u))
+        status = spk_fail(error, SPK_NOMEM, "umpa: no memory for %u frames of %u x %u pixels that roll",
+                          count, height, width);
+    if (!status && config->window == 0)
         status = spk_global_create(&u->global, height, width, team, isa, error);
     if (!status)
         status = reserve(u, error);
@@ -176,6 +179,7 @@ void spk_umpa_destroy(struct spk_umpa **address)
     free(u->sums);
     free(u->cell);
     free(u->moved);
+    umpa_kept_destroy(u);
     spk_scratch_destroy(&u->own);
     free(u);
     *address = NULL;
@@ -212,6 +216,7 @@ spk_status spk_umpa_reference(struct spk_umpa *u, const struct spk_stack *refere
         u->reference = NULL;
         return spk_fail(error, SPK_INVALID, "umpa: the reference holds no frame");
     }
+    umpa_kept_forget(u);
     place(u, spk_scratch_memory(u->shared), umpa_passes(u));
     umpa_prepare_reference(u);
     return SPK_OK;
@@ -262,6 +267,7 @@ spk_status spk_umpa_process(struct spk_umpa *u, const struct spk_stack *sample,
     u->quality = maps->quality;
     place(u, spk_scratch_memory(u->shared), umpa_passes(u));
     umpa_clock_start(u);
+    umpa_kept_start(u);
     float level = umpa_scan(u, sample, NULL, u->scale) * u->scale;
     u->level = fabsf(level) < UMPA_LIMIT ? level : 0;
     u->noise_sample = umpa_noise(u, sample, u->scale);

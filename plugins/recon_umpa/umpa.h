@@ -35,6 +35,7 @@ struct spk_umpa_config {
     double guess_x, guess_y; /* px, rounded */
     struct spk_numbers offset_x,
         offset_y; /* px, sample stepping: where the sample is in frame k; empty = 0 */
+    bool rolling; /* frames of a stack are replaced one by one; no option, see spk_host */
 };
 
 struct spk_umpa;
@@ -64,7 +65,8 @@ struct spk_umpa_maps {
     uint8_t *valid; /* enough data, inside the search range, displacement known to half a pixel */
 };
 
-/* Reconstructs one stack. Errors: SPK_STATE before the first reference, SPK_INVALID when no frame is in both stacks. */
+/* Reconstructs one stack. With `rolling`, and spk_stack.changed, frames that the last call saw cost less; the maps are the same to the
+ * last bit. Errors: SPK_STATE before the first reference, SPK_INVALID when no frame is in both stacks. */
 spk_status spk_umpa_process(struct spk_umpa *umpa, const struct spk_stack *sample,
                             const struct spk_umpa_maps *maps, struct spk_error *error);
 

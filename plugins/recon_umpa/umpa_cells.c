@@ -11,7 +11,7 @@ enum {
     STRIP_COLUMNS = 128,
     STRIP_ROWS = 32,
     ACROSS = STRIP_COLUMNS / CELL_COLUMNS,
-    FRAMES = 5,      /* this many are enough, spread over all positions */
+    FRAMES = UMPA_SEARCH_FRAMES,
     EQUATIONS = 256, /* of a cell that make a start as good as a pixel's own */
 };
 
@@ -85,10 +85,9 @@ size_t umpa_cells_scratch(const struct spk_umpa *u)
 
 static void choose_frames(struct strip *p)
 {
-    const unsigned used = p->u->used_count;
-    p->frames = used < FRAMES ? used : FRAMES;
+    p->frames = umpa_search_frames(p->u);
     for (unsigned i = 0; i < p->frames; i++)
-        p->frame[i] = p->u->used[i * used / p->frames];
+        p->frame[i] = umpa_search_frame(p->u, i);
 }
 
 static void pack_strip(struct strip *p)
@@ -388,6 +387,7 @@ static void settle_row(void *context, unsigned task, unsigned worker)
 void umpa_cells(struct spk_umpa *u)
 {
     const unsigned across = (u->width + STRIP_COLUMNS - 1) / STRIP_COLUMNS;
-    spk_team_run(u->team, search_strip, u, across * ((u->height + STRIP_ROWS - 1) / STRIP_ROWS));
+    if (!umpa_kept_cells(u))
+        spk_team_run(u->team, search_strip, u, across * ((u->height + STRIP_ROWS - 1) / STRIP_ROWS));
     spk_team_run(u->team, settle_row, u, umpa_cells_down(u));
 }

@@ -19,6 +19,7 @@ enum {
     UMPA_SEARCH_ROWS = 32,
     UMPA_CELL_COLUMNS = 16, /* of the search */
     UMPA_CELL_ROWS = 8,
+    UMPA_SEARCH_FRAMES = 5,   /* are enough for a first look, spread over all positions */
     UMPA_PIECE_COLUMNS = 128, /* pixels whose equations are made together */
     UMPA_PIECE_ROWS = SPK_CELL_ROWS,
     UMPA_BAND =
@@ -54,6 +55,8 @@ static inline float *umpa_normal(const struct umpa_level *level, unsigned q, siz
            UMPA_MARGIN;
 }
 
+struct umpa_kept; /* umpa_kept.c */
+
 /* What a cell of the search found. */
 struct umpa_cell {
     float t, k, x, y;    /* where `single` */
@@ -79,6 +82,7 @@ struct spk_umpa {
     unsigned search_radius, search_shift;
     float search_weight[UMPA_TAPS_MAX];
     struct umpa_cell *cell; /* [down][across] */
+    struct umpa_kept *kept; /* what a stack leaves to the next in rolling mode, else NULL */
 
     /* the reference in force */
     const struct spk_stack *reference;
@@ -128,6 +132,17 @@ static inline float *umpa_scratch(struct spk_umpa *u, unsigned worker)
     return u->scratch + worker * u->scratch_size;
 }
 
+static inline unsigned umpa_search_frames(const struct spk_umpa *u)
+{
+    return u->used_count < UMPA_SEARCH_FRAMES ? u->used_count : UMPA_SEARCH_FRAMES;
+}
+
+/* Those that the cells of the search look at; they tell level and noise of a sample too. */
+static inline unsigned umpa_search_frame(const struct spk_umpa *u, unsigned i)
+{
+    return u->used[i * u->used_count / umpa_search_frames(u)];
+}
+
 static inline unsigned umpa_row_tasks(const struct spk_umpa *u)
 {
     return (u->height + UMPA_ROWS - 1) / UMPA_ROWS;
@@ -169,10 +184,11 @@ static inline uint16_t *umpa_coefficient(const struct spk_umpa *u, int y)
 }
 
 /* Typical mean (median over bands of rows, so that a wild pixel does not count) of the used frames of `stack`, 0 when there
- * is nothing usable. Marks `usable`, or (NULL) looks at one row of a band and four frames only. */
+ * is nothing usable. Marks `usable`, or (NULL) looks at one row of a band and the frames of the search only. */
 float umpa_scan(struct spk_umpa *u, const struct spk_stack *stack, uint8_t *usable, float scale);
 
-/* Noise variance over intensity of the frames in use, in units of scale. */
+/* Noise variance over intensity of the reference's frames in use, or of those of the sample that the search looks at, in units of
+ * scale. */
 float umpa_noise(struct spk_umpa *u, const struct spk_stack *stack, float scale);
 
 /* Fills the mean, the coefficients and the noise from u->reference. */
@@ -220,11 +236,23 @@ static inline unsigned umpa_bands(const struct spk_umpa *u)
 }
 
 /* Makes the equations of all levels for the pieces of a band that have moved, each pixel linearised at param or within a fraction
- * of a pixel of it. */
-void umpa_equations(struct spk_umpa *u, unsigned band);
+ * of a pixel of it. `keep`: see umpa_piece_moments(). */
+void umpa_equations(struct spk_umpa *u, unsigned band, bool keep);
 /* Those of the whole field, for rows first to last - 1. */
 void umpa_equations_rows(struct spk_umpa *u, unsigned first, unsigned last, unsigned worker);
 size_t umpa_equations_scratch(const struct spk_umpa *u);
+
+/* Rolling mode: allocates what a stack leaves to the next; false when there is no memory. */
+bool umpa_kept_create(struct spk_umpa *u);
+void umpa_kept_destroy(struct spk_umpa *u);
+/* Nothing of what is kept holds any more. */
+void umpa_kept_forget(struct spk_umpa *u);
+/* Finds out what the stack in work has in common with the last one. */
+void umpa_kept_start(struct spk_umpa *u);
+/* Whether the stack in work is one that the next may take moments from. */
+bool umpa_kept_in_use(const struct spk_umpa *u);
+/* Whether the cells of the search are those of the last stack. */
+bool umpa_kept_cells(const struct spk_umpa *u);
 
 /* Passes of the refinement; with `refine` 0 there is one, for errors alone. */
 static inline unsigned umpa_passes(const struct spk_umpa *u)

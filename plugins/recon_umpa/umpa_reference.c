@@ -26,6 +26,7 @@ struct scan {
     uint8_t *usable;
     float scale;
     float (*block)(const float *block, const uint8_t *mask, size_t stride, size_t mask_stride, float limit);
+    unsigned frames; /* that blocks are taken from */
 };
 
 static void scan_row(const struct scan *s, unsigned y, struct umpa_block_sum *sum, float *widened)
@@ -34,9 +35,10 @@ static void scan_row(const struct scan *s, unsigned y, struct umpa_block_sum *su
     uint8_t *usable = s->usable ? s->usable + (size_t)y * u->pitch : NULL;
     if (usable)
         memset(usable, u->stepping ? 0 : 1, u->width);
-    const unsigned step = s->usable ? 1 : (u->used_count + 3) / 4; /* a few frames tell the level */
-    for (unsigned i = 0; i < u->used_count; i += step) {
-        const struct umpa_row row = umpa_frame_row(u, s->stack, u->used[i], (int)y);
+    const unsigned frames = s->usable ? u->used_count : umpa_search_frames(u);
+    for (unsigned i = 0; i < frames; i++) {
+        const unsigned k = s->usable ? u->used[i] : umpa_search_frame(u, i);
+        const struct umpa_row row = umpa_frame_row(u, s->stack, k, (int)y);
         int first = row.first > 0 ? row.first : 0;
         int last = row.last < (int)u->width - 1 ? row.last : (int)u->width - 1;
         if (!umpa_row_is_there(&row) || first > last)
@@ -71,7 +73,7 @@ static void scan_rows(void *context, unsigned task, unsigned worker)
 
 float umpa_scan(struct spk_umpa *u, const struct spk_stack *stack, uint8_t *usable, float scale)
 {
-    struct scan scan = {u, stack, usable, scale, NULL};
+    struct scan scan = {.u = u, .stack = stack, .usable = usable, .scale = scale};
     spk_team_run(u->team, scan_rows, &scan, umpa_row_tasks(u));
     size_t count = 0;
     for (unsigned i = 0; i < umpa_row_tasks(u); i++)
@@ -102,14 +104,15 @@ static void look_at_frame(void *context, unsigned task, unsigned worker)
     unsigned across = u->width / SPK_NOISE_BLOCK, down = u->height / SPK_NOISE_BLOCK;
     for (unsigned i = 0; i < UMPA_BLOCKS; i++)
         value[i] = NAN;
-    const unsigned side = u->used_count < 8 ? 16 : 8; /* a median of a thousand is enough */
+    const unsigned side = s->frames < 8 ? 16 : 8; /* a median of a thousand is enough */
+    const unsigned k = s->frames < u->used_count ? umpa_search_frame(u, task) : u->used[task];
     across = across < side ? across : side;
     down = down < side ? down : side;
     for (unsigned j = 0; j < down; j++)
         for (unsigned i = 0; i < across; i++) {
             size_t y = (size_t)j * (u->height - SPK_NOISE_BLOCK) / (down > 1 ? down - 1 : 1);
             size_t x = (size_t)i * (u->width - SPK_NOISE_BLOCK) / (across > 1 ? across - 1 : 1);
-            value[j * 16 + i] = look_at_block(s, u->used[task], x, y);
+            value[j * 16 + i] = look_at_block(s, k, x, y);
         }
 }
 
@@ -117,9 +120,10 @@ static void look_at_frame(void *context, unsigned task, unsigned worker)
 static float typical_block(struct scan *scan)
 {
     struct spk_umpa *u = scan->u;
-    spk_team_run(u->team, look_at_frame, scan, u->used_count);
+    scan->frames = scan->stack == u->reference ? u->used_count : umpa_search_frames(u);
+    spk_team_run(u->team, look_at_frame, scan, scan->frames);
     size_t count = 0;
-    for (size_t i = 0; i < (size_t)u->used_count * UMPA_BLOCKS; i++)
+    for (size_t i = 0; i < (size_t)scan->frames * UMPA_BLOCKS; i++)
         if (isfinite(u->noise[i]))
             u->noise[count++] = u->noise[i];
     return spk_median(u->noise, count);
@@ -127,12 +131,14 @@ static float typical_block(struct scan *scan)
 
 float umpa_noise(struct spk_umpa *u, const struct spk_stack *stack, float scale)
 {
-    return typical_block(&(struct scan){u, stack, NULL, scale, spk_noise_block}) * scale;
+    struct scan scan = {.u = u, .stack = stack, .scale = scale, .block = spk_noise_block};
+    return typical_block(&scan) * scale;
 }
 
 static float slope(struct spk_umpa *u, const struct spk_stack *stack, float scale)
 {
-    return typical_block(&(struct scan){u, stack, NULL, scale, spk_slope_block}) * scale * scale;
+    struct scan scan = {.u = u, .stack = stack, .scale = scale, .block = spk_slope_block};
+    return typical_block(&scan) * scale * scale;
 }
 
 /* Mean over frames of the usable values, and their number. */

@@ -18,7 +18,7 @@ static void go_on(struct spk_umpa *u, unsigned pass, int band)
     if (pass == 0 && band >= bands - 1 && band <= bands)
         umpa_levels_end(u, (unsigned)band);
     if (band >= 0 && band < bands)
-        umpa_equations(u, (unsigned)band);
+        umpa_equations(u, (unsigned)band, pass == 0 && umpa_kept_in_use(u));
     if (band >= 1 && band <= bands)
         umpa_windows_wide(u, (unsigned)band - 1);
     if (band >= 2 && band <= bands + 1)

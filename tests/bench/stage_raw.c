@@ -1,10 +1,12 @@
 /* Runs one reconstruction plugin on a raw stack, without the service: the workhorse of comparisons and benchmarks.
  *
- *   stage_raw PLUGIN COUNT HEIGHT WIDTH IN OUT [threads=N] [repeat=N] [errors=1] [option=value ...]
+ *   stage_raw PLUGIN COUNT HEIGHT WIDTH IN OUT [threads=N] [repeat=N] [errors=1] [rolling=1] [option=value ...]
  *
  * IN holds float32 reference then sample, [COUNT][HEIGHT][WIDTH] each; OUT receives float32 transmission, dark-field,
  * displacement x and y, quality, validity and, if asked for, displacement error. IN may be "-": a random pattern.
- * Prints wall and processor seconds of the best repetition and the iterations of the last, as JSON. */
+ * Prints wall and processor seconds of the best repetition and the iterations of the last, as JSON. With rolling=1 IN holds one more
+ * sample, whose frames take the places of the first one's one by one: the seconds are those of a frame, the mean over all of them, and
+ * OUT is the map behind the last. */
 #include <speckled/clock.h>
 #include <speckled/plugin.h>
 
@@ -21,7 +23,12 @@ struct job {
     void *config, *self;
     struct spk_stack reference, sample;
     struct spk_result result;
-    unsigned repeat, errors;
+    struct spk_stack next; /* rolling: the frames to come */
+    unsigned repeat, errors, rolling;
+};
+
+struct seconds {
+    double wall, processor;
 };
 
 static double processor_seconds(void)
@@ -84,6 +91,8 @@ static spk_status take_option(struct job *job, const char *text, unsigned *threa
         job->repeat = (unsigned)strtoul(equals + 1, NULL, 10);
     else if (strcmp(key, "errors") == 0)
         job->errors = (unsigned)strtoul(equals + 1, NULL, 10);
+    else if (strcmp(key, "rolling") == 0)
+        job->rolling = (unsigned)strtoul(equals + 1, NULL, 10);
     else {
         const struct spk_option *option = spk_option_find(job->plugin->options, key);
         if (!option)
@@ -93,10 +102,56 @@ static spk_status take_option(struct job *job, const char *text, unsigned *threa
     return SPK_OK;
 }
 
+static spk_status process(struct job *job, struct seconds *spent, struct spk_error *error)
+{
+    struct spk_work work = {&job->reference, &job->sample, &job->result};
+    const int64_t start = spk_clock_monotonic_ns();
+    const double begin = processor_seconds();
+    spk_status status = job->plugin->stage->process(job->self, &work, error);
+    spent->wall = 1e-9 * (double)(spk_clock_monotonic_ns() - start);
+    spent->processor = processor_seconds() - begin;
+    return status;
+}
+
+/* The best of all repetitions. */
+static spk_status repeat(struct job *job, struct seconds *best, struct spk_error *error)
+{
+    struct seconds spent;
+    spk_status status = SPK_OK;
+    *best = (struct seconds){1e30, 1e30};
+    for (unsigned i = 0; !status && i < job->repeat; i++) {
+        status = process(job, &spent, error);
+        best->wall = spent.wall < best->wall ? spent.wall : best->wall;
+        best->processor = spent.processor < best->processor ? spent.processor : best->processor;
+    }
+    return status;
+}
+
+/* The mean over a round of frames; the first maps, which find nothing to go on from, do not count. */
+static spk_status roll(struct job *job, struct seconds *mean, struct spk_error *error)
+{
+    enum { FIRST = 2 };
+    struct spk_stack *sample = &job->sample;
+    const size_t pixels = (size_t)sample->height * sample->width;
+    struct seconds spent;
+    spk_status status = SPK_OK;
+    *mean = (struct seconds){0};
+    for (unsigned i = 0; !status && i < FIRST; i++)
+        status = process(job, &spent, error);
+    for (unsigned k = 0; !status && k < sample->count; k++) {
+        memcpy(sample->data + k * pixels, job->next.data + k * pixels, pixels * sizeof *sample->data);
+        sample->changed[k] = ++sample->version;
+        status = process(job, &spent, error);
+        mean->wall += spent.wall / sample->count;
+        mean->processor += spent.processor / sample->count;
+    }
+    return status;
+}
+
 static spk_status run(struct job *job, struct spk_error *error)
 {
     const struct spk_stage *stage = job->plugin->stage;
-    struct spk_host host = {.size = sizeof host, .team = job->team};
+    struct spk_host host = {.size = sizeof host, .team = job->team, .rolling = job->rolling};
     struct spk_format in = {.count = job->sample.count,
                             .height = job->sample.height,
                             .width = job->sample.width,
@@ -109,23 +164,15 @@ static spk_status run(struct job *job, struct spk_error *error)
     if (!status)
         status = stage->reference(job->self, &job->reference, error);
     reference = processor_seconds() - reference;
-    double best_wall = 1e30, best_cpu = 1e30;
-    for (unsigned i = 0; !status && i < job->repeat; i++) {
-        struct spk_work work = {&job->reference, &job->sample, SPK_UNKNOWN, &job->result};
-        int64_t start = spk_clock_monotonic_ns();
-        double cpu = processor_seconds();
-        status = stage->process(job->self, &work, error);
-        double wall = 1e-9 * (double)(spk_clock_monotonic_ns() - start);
-        cpu = processor_seconds() - cpu;
-        best_wall = wall < best_wall ? wall : best_wall;
-        best_cpu = cpu < best_cpu ? cpu : best_cpu;
-    }
+    struct seconds spent = {0};
+    if (!status)
+        status = job->rolling ? roll(job, &spent, error) : repeat(job, &spent, error);
     double pixels = (double)in.height * in.width;
     if (!status)
         printf("{\"wall_s\": %.6f, \"cpu_s\": %.6f, \"reference_cpu_s\": %.6f, \"cpu_ns_per_pixel\": %.1f, "
                "\"mpixel_per_s\": %.2f, \"iterations\": %u}\n",
-               best_wall, best_cpu, reference, 1e9 * best_cpu / pixels, 1e-6 * pixels / best_wall,
-               job->result.provenance.iterations);
+               spent.wall, spent.processor, reference, 1e9 * spent.processor / pixels,
+               1e-6 * pixels / spent.wall, job->result.provenance.iterations);
     if (job->self)
         job->plugin->close(&job->self);
     return status;
@@ -155,11 +202,12 @@ static spk_status write_maps(const struct spk_result *r, bool errors, const char
 
 static void release(struct job *job)
 {
-    struct spk_stack *stacks[] = {&job->reference, &job->sample};
-    for (unsigned i = 0; i < 2; i++) {
+    struct spk_stack *stacks[] = {&job->reference, &job->sample, &job->next};
+    for (unsigned i = 0; i < 3; i++) {
         free(stacks[i]->data);
         free(stacks[i]->mask);
         free(stacks[i]->present);
+        free(stacks[i]->changed);
     }
     for (unsigned i = 0; i < SPK_MAP_COUNT; i++)
         free(job->result.map[i]);
@@ -189,6 +237,10 @@ static spk_status work(struct job *job, int argc, char **argv, struct spk_error 
         status = make_stack(&job->reference, count, height, width, in, error);
     if (!status)
         status = make_stack(&job->sample, count, height, width, in, error);
+    if (!status && job->rolling)
+        status = make_stack(&job->next, count, height, width, in, error);
+    if (!status && job->rolling && !(job->sample.changed = calloc(count, sizeof *job->sample.changed)))
+        status = spk_fail(error, SPK_NOMEM, "no memory");
     if (!status)
         status = make_result(&job->result, height, width, error);
     if (!status)
@@ -204,7 +256,7 @@ int main(int argc, char **argv)
 {
     if (argc < 7) {
         fputs("usage: stage_raw PLUGIN COUNT HEIGHT WIDTH IN OUT [threads=N] [repeat=N] [errors=1] "
-              "[option=value ...]\n",
+              "[rolling=1] [option=value ...]\n",
               stderr);
         return 2;
     }

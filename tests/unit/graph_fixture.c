@@ -144,6 +144,8 @@ static spk_status player_next(void *self, struct spk_frame **out, struct spk_err
 
 struct averager {
     double gain, reference;
+    uint64_t version; /* of the rolling stack seen last */
+    float last[16];   /* what its positions held */
 };
 
 struct averager_config {
@@ -191,6 +193,7 @@ static spk_status averager_open(const struct spk_host *host, const void *config,
 {
     (void)host;
     *self = &averagers[averager_count++ % 16];
+    *(struct averager *)*self = (struct averager){0};
     return averager_set(*self, config, error);
 }
 
@@ -235,12 +238,27 @@ static spk_status averager_reference(void *self, const struct spk_stack *referen
     return SPK_OK;
 }
 
+/* A position of a rolling stack that holds something else says so. */
+static void look_for_changes(struct averager *averager, const struct spk_stack *stack)
+{
+    const size_t pixels = (size_t)stack->height * stack->width;
+    for (uint32_t k = 0; stack->changed && k < stack->count && k < 16; k++) {
+        const bool fresh = stack->changed[k] > averager->version;
+        const float value = stack->data[k * pixels];
+        CHECK(fresh || !stack->present[k] || value == averager->last[k], "position %u", k);
+        averager->last[k] = value;
+        current->fresh += fresh;
+    }
+    averager->version = stack->version;
+}
+
 static spk_status averager_process(void *self, struct spk_work *work, struct spk_error *error)
 {
     struct averager *averager = self;
     CHECK(spk_lane_is_processing());
     if (current->stage_fails)
         return spk_fail(error, SPK_DEVICE, "told to fail");
+    look_for_changes(averager, work->sample);
     float value = (float)(averager->gain * mean(work->sample) / averager->reference);
     for (size_t i = 0; i < (size_t)work->result->height * work->result->width; i++) {
         work->result->map[SPK_MAP_TRANSMISSION][i] = value;

@@ -68,6 +68,7 @@ struct fixture {
     struct spk_pipeline *pipeline;
     struct spk_stats stats;
     bool stage_fails;
+    unsigned fresh; /* positions of rolling stacks that were new to the stage, over all results */
 };
 
 /* A graph of `count` scan positions with one block sink; change fixture->graph before running. One fixture at a time. */

@@ -85,7 +85,7 @@ static struct scene scene;
 
 static struct spk_stack stack_of(float *data, uint8_t *present)
 {
-    return (struct spk_stack){COUNT, HEIGHT, WIDTH, data, NULL, scene.mask, present, 1};
+    return (struct spk_stack){COUNT, HEIGHT, WIDTH, data, NULL, scene.mask, present, 1, NULL};
 }
 
 /* Is(x) = Ir(x - u) */

@@ -188,6 +188,7 @@ static void rolling(void)
     CHECK(fixture.record[0].count == 7, "%u", fixture.record[0].count);
     for (unsigned k = 0; k < 7; k++)
         CHECK_NEAR(result(k)->transmission, k < 3 ? 2 + k : 5, 1e-5);
+    CHECK(fixture.fresh == 9, "%u", fixture.fresh);
     CHECK(fixture.stats.published[SPK_ROLE_SAMPLE] == 9);
 }
 

@@ -37,7 +37,7 @@ static double process(const struct spk_plugin *plugin, void *self)
     struct spk_result result = {.height = HEIGHT, .width = WIDTH, .valid = valid};
     for (int i = 0; i < SPK_MAP_COUNT; i++)
         result.map[i] = map[i];
-    struct spk_work work = {.changed_position = SPK_UNKNOWN, .result = &result};
+    struct spk_work work = {.result = &result};
     REQUIRE(plugin->stage->process(self, &work, &error) == SPK_OK, "%s", error.text);
     return map[SPK_MAP_PHASE][PIXELS - 1] - map[SPK_MAP_PHASE][PIXELS - WIDTH];
 }

@@ -8,8 +8,8 @@ enum { COUNT = 5, HEIGHT = 131, WIDTH = 158, PIXELS = HEIGHT * WIDTH, WAVES = 24
 
 static float reference_data[COUNT * PIXELS], sample_data[COUNT * PIXELS], clean_data[COUNT * PIXELS];
 static uint8_t mask[PIXELS], present[COUNT], sample_present[COUNT];
-static struct spk_stack reference = {COUNT, HEIGHT, WIDTH, reference_data, NULL, mask, present, 1};
-static struct spk_stack sample = {COUNT, HEIGHT, WIDTH, sample_data, NULL, mask, sample_present, 1};
+static struct spk_stack reference = {COUNT, HEIGHT, WIDTH, reference_data, NULL, mask, present, 1, NULL};
+static struct spk_stack sample = {COUNT, HEIGHT, WIDTH, sample_data, NULL, mask, sample_present, 1, NULL};
 
 static const struct spk_drift DRIFT[COUNT] = {
     {0.6f, -0.3f}, {-0.45f, 0.7f}, {0.2f, 0.15f}, {-1.1f, -0.8f}, {0.75f, 0.25f}};

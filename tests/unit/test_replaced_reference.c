@@ -55,7 +55,8 @@ static spk_status process(void *self, struct spk_work *work, struct spk_error *e
         data[i] = 4 * work->reference->data[i];
     memset(mask, 1, sizeof mask);
     memset(present, 1, sizeof present);
-    own = (struct spk_stack){COUNT, HEIGHT, value < WRONG ? WIDTH : WIDTH - 1, data, NULL, mask, present, 1};
+    own = (struct spk_stack){COUNT, HEIGHT, value < WRONG ? WIDTH : WIDTH - 1, data, NULL, mask, present,
+                             1,     NULL};
     work->reference = &own;
     return SPK_OK;
 }

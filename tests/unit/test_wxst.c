@@ -221,7 +221,7 @@ static void tiny_images(void)
         for (config.method = 0; config.method < 2; config.method++) {
             struct spk_wxst *wxst = NULL;
             struct spk_error error = {0};
-            struct spk_stack r = {COUNT, side, side + 1, reference_data, NULL, mask, present, 1}, s = r;
+            struct spk_stack r = {COUNT, side, side + 1, reference_data, NULL, mask, present, 1, NULL}, s = r;
             struct spk_tracker_maps maps = prepare_maps();
             REQUIRE(spk_wxst_create(&wxst, &config, COUNT, side, side + 1, NULL, &error) == SPK_OK, "%s",
                     error.text);

@@ -319,7 +319,7 @@ static void tiny_images(void)
         for (int kind = 0; kind < 4; kind++) {
             struct spk_xss *xss = NULL;
             struct spk_error error = {0};
-            struct spk_stack r = {COUNT, side, side + 1, reference_data, NULL, mask, present, 1}, s = r;
+            struct spk_stack r = {COUNT, side, side + 1, reference_data, NULL, mask, present, 1, NULL}, s = r;
             struct spk_tracker_maps maps = prepare_maps();
             config.method = kind & 1;
             config.axis = kind >> 1;

@@ -10,8 +10,8 @@
 
 static float reference_data[COUNT * PIXELS], sample_data[COUNT * PIXELS];
 static uint8_t mask[PIXELS], present[COUNT], sample_present[COUNT];
-static struct spk_stack reference = {COUNT, HEIGHT, WIDTH, reference_data, NULL, mask, present, 1};
-static struct spk_stack sample = {COUNT, HEIGHT, WIDTH, sample_data, NULL, mask, sample_present, 1};
+static struct spk_stack reference = {COUNT, HEIGHT, WIDTH, reference_data, NULL, mask, present, 1, NULL};
+static struct spk_stack sample = {COUNT, HEIGHT, WIDTH, sample_data, NULL, mask, sample_present, 1, NULL};
 
 /* Maps with sentinels on both sides. */
 enum { GUARD = 64 };

@@ -16,6 +16,7 @@
 enum {
     SPK_MATCH_STEP = 16,   /* widths of rows are multiples of this */
     SPK_CELL_ROWS = 8,     /* most rows of a cell of `moments`; it has SPK_MATCH_STEP columns */
+    SPK_CELL_FRAMES = 4,   /* frames of a turn of `moments` */
     SPK_SPLINE_STEPS = 256 /* entries of a struct spk_spline_noise table, less one */
 };
 
@@ -115,7 +116,8 @@ enum spk_moment {
 };
 
 /* Interpolates the reference at one displacement of all pixels of a cell, SPK_MATCH_STEP columns wide, and collects the
- * moments over frames: cubic B-splines, separably. */
+ * moments over frames: cubic B-splines, separably. Frames are added in turns of SPK_CELL_FRAMES, each turn from 0, and then the
+ * turns one after the other: a sum of the moments of single turns is the same to the last bit. */
 struct spk_moments_cell {
     unsigned rows, frames;
     /* Coefficients of frame 0: `rows` + 3 rows, from the one above, each from the column to the left of the first pixel's

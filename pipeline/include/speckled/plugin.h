@@ -21,7 +21,7 @@
 struct spk_device;
 struct spk_stream;
 
-enum { SPK_PLUGIN_ABI = 2 };
+enum { SPK_PLUGIN_ABI = 3 };
 
 enum spk_command {
     SPK_COMMAND_START,          /* accept frames */
@@ -75,6 +75,8 @@ struct spk_host {
     /* What reference() and process() of the lane's stages work in, each until it returns; prepare() and set() reserve. Not in
      * correct(), whose image may be there. NULL for other kinds. [lane] */
     struct spk_scratch *scratch;
+    /* Rolling mode: frames of a sample stack are replaced one by one (spk_stack.changed). [lane] */
+    bool rolling;
 };
 
 /* What a source knows before its first frame. Zero members: unknown. */
@@ -97,9 +99,6 @@ struct spk_source {
 struct spk_work {
     const struct spk_stack *reference;
     const struct spk_stack *sample;
-    int64_t
-        changed_position; /* rolling mode: the only position that changed since the last call, else SPK_UNKNOWN; the
-                             mask may have changed anywhere, either way */
     struct spk_result *result;
 };
 
@@ -121,8 +120,7 @@ struct spk_stage {
     spk_status (*reference)(void *self, const struct spk_stack *reference, struct spk_error *error);
     /* [lane] Adds this stage's maps to work->result and narrows its `valid`, which starts as the masks of reference and
      * sample combined. Positions whose `present` is 0 on either side are left out. It may put a stack of its own in place of
-     * work->sample for the stages behind it (changed_position is then SPK_UNKNOWN), of the same form: on the processor only, a lane
-     * on a device copies it up. With it, and without keeps_reference, it may put a reference of its own in place of work->reference,
+     * work->sample for the stages behind it, of the same form: on the processor only, a lane on a device copies it up. With it, and without keeps_reference, it may put a reference of its own in place of work->reference,
      * for this call alone: the stages behind it take that by reference() before they process, and the one in force again
      * at the next call that leaves it there. Optional for a prep stage. */
     spk_status (*process)(void *self, struct spk_work *work, struct spk_error *error);
