@@ -151,7 +151,8 @@ static void clear_provenance(struct spk_provenance *provenance, uint32_t count)
     *provenance = (struct spk_provenance){.count = count, .frame_id = frame_id, .frame_ns = frame_ns};
     memset(frame_id, 0, count * sizeof *frame_id);
     memset(frame_ns, 0, count * sizeof *frame_ns);
-    provenance->angle_deg = provenance->mean_quality = provenance->curl_px = provenance->drift_px = NAN;
+    provenance->angle_deg = provenance->mean_quality = provenance->curl_px = NAN;
+    provenance->drift_px = provenance->sample_drift_px = NAN;
 }
 
 struct spk_result *result_pool_get(struct result_pool *pool)

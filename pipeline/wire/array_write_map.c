@@ -85,6 +85,8 @@ int spk_array_write_map(char *text, size_t size, const struct spk_result *result
     spk_text_real(&w, "curl_px", p->curl_px);
     spk_text_put(&w, ",");
     spk_text_real(&w, "drift_px", p->drift_px);
+    spk_text_put(&w, ",");
+    spk_text_real(&w, "sample_drift_px", p->sample_drift_px);
     spk_text_put(&w, ",\"iterations\":%" PRIu32 ",\"converged\":%s", p->iterations,
                  p->converged ? "true" : "false");
     put_frames(&w, p);

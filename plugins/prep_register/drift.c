@@ -228,8 +228,8 @@ static void track_block(void *context, unsigned task, unsigned worker)
     }
 }
 
-/* Takes the mean over the frames out of a block's displacements. False where one of them is missing. */
-static bool centre(const struct spk_register *self, struct found *found)
+/* Takes the mean over the frames, its `place`, out of a block's displacements. False where one of them is missing. */
+static bool centre(const struct spk_register *self, struct found *found, struct spk_drift *place)
 {
     struct spk_drift mean = {0, 0};
     float frames = 0;
@@ -246,6 +246,7 @@ static bool centre(const struct spk_register *self, struct found *found)
         found[k].shift.y -= mean.y / frames;
         found[k].shift.x -= mean.x / frames;
     }
+    *place = (struct spk_drift){mean.y / frames, mean.x / frames};
     return true;
 }
 
@@ -272,7 +273,7 @@ const struct spk_drift *spk_register_find(struct spk_register *self, const struc
     spk_team_run(self->team, track_block, self, blocks);
     for (uint32_t block = 0; block < blocks; block++) {
         struct found *found = self->found + (size_t)block * self->count;
-        found->good = centre(self, found);
+        found->good = centre(self, found, &self->place[block]);
         good += found->good;
     }
     if (good * 4 < blocks)

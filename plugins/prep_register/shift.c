@@ -1,4 +1,4 @@
-/* The sample's frames with the drift taken out. */
+/* Frames moved by less than a pixel, or more. */
 #include "internal.h"
 
 #include <math.h>
@@ -12,6 +12,14 @@ static size_t mirrored(ptrdiff_t i, size_t count)
     i = i < 0 ? -i : i;
     return (size_t)(i > last ? 2 * last - i : i);
 }
+
+struct shift {
+    const struct spk_register *self;
+    const struct spk_stack *from;
+    struct spk_stack *to;
+    const struct spk_drift *by; /* [count] */
+    size_t reach;               /* px, from where a pixel's values come */
+};
 
 /* One row of the frame at height y + drift.y, continued beyond both ends by `edge`: coefficients along x still. */
 static void combine_rows(const struct spk_register *self, const float *plane, ptrdiff_t y,
@@ -34,22 +42,21 @@ static void combine_rows(const struct spk_register *self, const float *plane, pt
 
 static void shift_frame(void *context, unsigned k, unsigned worker)
 {
-    const struct spk_register *self = context;
+    const struct shift *shift = context;
+    const struct spk_register *self = shift->self;
     const struct bench *bench = &self->bench[worker];
     const size_t height = self->height, width = self->width, pixels = height * width;
-    const struct spk_drift drift = self->drift[k];
+    const struct spk_drift drift = shift->by[k];
     const float whole = floorf(drift.x);
     float weight[4], slope[4];
-    if (!self->sample->present[k])
+    if (!shift->from->present[k])
         return;
-    memcpy(bench->plane, self->sample->data + k * pixels, pixels * sizeof(float));
-    for (size_t y = 0; y < height; y++)
-        spk_spline_prefilter(bench->plane + y * width, width, 1, 1);
-    spk_spline_prefilter(bench->plane, height, width, width);
+    memcpy(bench->plane, shift->from->data + k * pixels, pixels * sizeof(float));
+    register_prefilter(self, bench->plane);
     spline_weights(drift.x - whole, weight, slope);
     for (size_t y = 0; y < height; y++) {
         const float *c = bench->row + (ptrdiff_t)self->edge + (ptrdiff_t)whole - 1;
-        float *to = self->shifted.data + k * pixels + y * width;
+        float *to = shift->to->data + k * pixels + y * width;
         combine_rows(self, bench->plane, (ptrdiff_t)y, drift, bench->row);
         for (size_t x = 0; x < width; x++)
             to[x] = weight[0] * c[x] + weight[1] * c[x + 1] + weight[2] * c[x + 2] + weight[3] * c[x + 3];
@@ -60,33 +67,42 @@ static void shift_frame(void *context, unsigned k, unsigned worker)
 static void narrow_row(void *context, unsigned y, unsigned worker)
 {
     (void)worker;
-    const struct spk_register *self = context;
-    const size_t height = self->height, width = self->width, reach = self->reach;
-    uint8_t *to = self->shifted.mask + y * width;
+    const struct shift *shift = context;
+    const size_t height = shift->to->height, width = shift->to->width, reach = shift->reach;
+    uint8_t *to = shift->to->mask + y * width;
     memset(to, 0, width);
     if (y < reach || y + reach >= height || 2 * reach >= width)
         return;
     memset(to + reach, 1, width - 2 * reach);
     for (size_t from = y - reach; from <= y + reach; from++)
         for (size_t right = 0; right <= 2 * reach; right++) {
-            const uint8_t *mask = self->sample->mask + from * width + right;
+            const uint8_t *mask = shift->from->mask + from * width + right;
             for (size_t x = 0; x < width - 2 * reach; x++)
                 to[reach + x] &= mask[x];
         }
 }
 
-const struct spk_stack *spk_register_shift(struct spk_register *self, const struct spk_stack *sample,
-                                           const struct spk_drift *drift)
+static const struct spk_stack *shift_stack(struct spk_register *self, const struct spk_stack *from,
+                                           struct spk_stack *to, const struct spk_drift *by)
 {
     float farthest = 0;
     for (uint32_t k = 0; k < self->count; k++)
-        farthest = fmaxf(farthest, fmaxf(fabsf(drift[k].y), fabsf(drift[k].x)));
-    self->sample = sample;
-    self->reach = (uint32_t)ceilf(farthest) + 1;
-    memcpy(self->shifted.present, sample->present, self->count);
-    memmove(self->drift, drift, self->count * sizeof *drift);
-    spk_team_run(self->team, shift_frame, self, self->count);
-    spk_team_run(self->team, narrow_row, self, self->height);
-    self->shifted.version++;
-    return &self->shifted;
+        farthest = fmaxf(farthest, fmaxf(fabsf(by[k].y), fabsf(by[k].x)));
+    struct shift shift = {self, from, to, by, (size_t)ceilf(farthest) + 1};
+    memcpy(to->present, from->present, self->count);
+    spk_team_run(self->team, shift_frame, &shift, self->count);
+    spk_team_run(self->team, narrow_row, &shift, self->height);
+    to->version++;
+    return to;
+}
+
+const struct spk_stack *spk_register_shift(struct spk_register *self, const struct spk_stack *sample,
+                                           const struct spk_drift *by)
+{
+    return shift_stack(self, sample, &self->shifted, by);
+}
+
+const struct spk_stack *spk_register_shift_reference(struct spk_register *self, const struct spk_drift *by)
+{
+    return shift_stack(self, self->reference, &self->moved, by);
 }

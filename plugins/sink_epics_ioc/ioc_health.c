@@ -88,6 +88,7 @@ void spk_ioc_health_connect(struct spk_ioc *ioc)
     health->quality = spk_point_connect("last.quality");
     health->curl = spk_point_connect("last.curl");
     health->drift = spk_point_connect("last.drift");
+    health->sample_drift = spk_point_connect("last.sample_drift");
     health->iterations = spk_point_connect("last.iterations");
 }
 
@@ -214,6 +215,7 @@ void spk_ioc_health_result(struct spk_ioc *ioc, const struct spk_result *result)
     spk_point_show_real(health->quality, from->mean_quality, time);
     spk_point_show_real(health->curl, from->curl_px, time);
     spk_point_show_real(health->drift, from->drift_px, time);
+    spk_point_show_real(health->sample_drift, from->sample_drift_px, time);
     spk_point_show_int(health->iterations, from->iterations, time);
 }
 

@@ -38,7 +38,8 @@ struct ioc_health {
     struct spk_point *published, *dropped, *rejected, *execution;
     struct spk_point *published_by[SPK_ROLE_COUNT], *dropped_by[SPK_DROP_COUNT],
         *rejected_by[SPK_REJECT_COUNT];
-    struct spk_point *stack, *series, *frame, *present, *angle, *valid, *quality, *curl, *drift, *iterations;
+    struct spk_point *stack, *series, *frame, *present, *angle, *valid, *quality, *curl, *drift,
+        *sample_drift, *iterations;
     _Atomic int64_t acquire_put_ns; /* a put takes a moment to show in the state */
     int64_t next_ns, sample_ns, sample_cpu_ns;
     uint64_t beats;

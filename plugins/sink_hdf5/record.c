@@ -96,6 +96,7 @@ static spk_status append_columns(struct record *record, const struct spk_provena
         [COLUMN_MEAN_QUALITY] = &from->mean_quality,
         [COLUMN_CURL] = &from->curl_px,
         [COLUMN_DRIFT] = &from->drift_px,
+        [COLUMN_SAMPLE_DRIFT] = &from->sample_drift_px,
         [COLUMN_ITERATIONS] = &from->iterations,
         [COLUMN_CONVERGED] = &converged,
         [COLUMN_NUMBER] = &from->number,

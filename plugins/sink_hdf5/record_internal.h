@@ -22,6 +22,7 @@ enum column {
     COLUMN_MEAN_QUALITY,
     COLUMN_CURL,
     COLUMN_DRIFT,
+    COLUMN_SAMPLE_DRIFT,
     COLUMN_ITERATIONS,
     COLUMN_CONVERGED,
     COLUMN_NUMBER, /* last: what has a number is complete */

@@ -41,6 +41,8 @@ static const struct column_info {
     [COLUMN_MEAN_QUALITY] = {"mean_quality", SPK_F64, LENGTH_ONE, "", "mean of the quality map there"},
     [COLUMN_CURL] = {"curl", SPK_F64, LENGTH_ONE, "px", "what no phase explains of the displacement"},
     [COLUMN_DRIFT] = {"drift", SPK_F64, LENGTH_ONE, "px", "of the modulator between the scans, taken out"},
+    [COLUMN_SAMPLE_DRIFT] = {"sample_drift", SPK_F64, LENGTH_ONE, "px",
+                             "of the sample during its scan, taken out; 0 = none stands out"},
     [COLUMN_ITERATIONS] = {"iterations", SPK_U32, LENGTH_ONE, NULL, "refinements of the whole field"},
     [COLUMN_CONVERGED] = {"converged", SPK_U8, LENGTH_ONE, NULL,
                           "1 = they ended by themselves, not by the clock"},

@@ -430,6 +430,34 @@ def test_drift_of_the_modulator_is_taken_out(tmp_path):
     assert "frames of 40 x 40 px are too small for max_shift 6: at least 52 x 52" in message
 
 
+def registered(folder, name, *drifts):
+    """Errors of the maps of a simulated step, where all are valid, and what the result says of drifts."""
+    scene, out = folder / f"{name}_scene.h5", folder / f"{name}.h5"
+    code, _, err = harness.run("simulate", "--output", scene, "--stacks", 1, "--size", 256, "--count", 10, "--model", "geometric",
+                               "--sample", "step", "--drift-px", 0.6, *drifts)
+    assert code == 0, err
+    reconstruct(scene, "--register", "--set", f"sample_drift={'false' if name == 'left' else 'true'}", "-o", out)
+    with h5py.File(scene, "r") as truth, h5py.File(out, "r") as maps:
+        inner = np.s_[0, 20:-20, 20:-20]
+        valid = maps["entry/maps/valid"][inner].astype(bool)
+        error = {map: np.sqrt(np.mean((maps["entry/maps"][map][inner] - truth["truth"][map][inner])[valid] ** 2))
+                 for map in ("displacement_x", "dark_field", "transmission")}
+        results = maps["entry/process/results"]
+        return error, results["drift"][0], results["sample_drift"][0]
+
+
+def test_drift_of_the_sample_is_taken_out(tmp_path):
+    """An edge that moves by up to 1.5 px from frame to frame: with its drift out, the maps are nearly as good as of one that stands."""
+    still, drift, none = registered(tmp_path, "still")
+    left, drift_left, unknown = registered(tmp_path, "left", "--sample-drift-px", 1.5)
+    taken, drift_taken, moved = registered(tmp_path, "taken", "--sample-drift-px", 1.5)
+    assert none == 0 and np.isnan(unknown) and 0.3 < moved < 1.5
+    np.testing.assert_allclose([drift_left, drift_taken], drift, atol=0.02)
+    assert left["displacement_x"] > 1.5 * still["displacement_x"]
+    for name, error in taken.items():
+        assert error < 1.3 * still[name] and error < left[name], (name, still, left, taken)
+
+
 def test_configuration_of_the_service(scene, expected, tmp_path):
     """Stages and settings are the service's; its source, sinks and controls are not touched."""
     path = write(tmp_path / "in.h5", *scene, geometry={})

@@ -99,6 +99,8 @@ struct spk_provenance {
     double
         curl_px; /* of the displacement, around 2 x 2 valid pixels, root mean square; NAN unless integrated */
     const char *method; /* the stage recon_* that made the maps; NULL when there was none */
+    /* As drift_px, of the sample during its scan; 0: none that stands out of the noise; NAN unless looked for. */
+    double sample_drift_px;
 };
 
 /* One map set. Borrowed by sinks for the length of a call, or held with spk_result_ref(). */
