@@ -58,8 +58,8 @@ static void read_frame(const struct tile *t, uint32_t k)
     if (!in_both(self, k))
         return;
     for (uint32_t i = 0; i < AREA; i++) {
-        const float y = (float)(t->top + i / TILE) + move->sample.y;
-        const float x = (float)(t->left + i % TILE) + move->sample.x;
+        const uint32_t row = t->top + i / TILE, column = t->left + i % TILE;
+        const float y = (float)row + move->sample.y, x = (float)column + move->sample.x;
         float sample[3], reference[3];
         if (!spline_at(self, self->shifted.data + k * pixels, y, x, sample) ||
             !spline_at(self, self->moved.data + k * pixels, y - move->pattern.y - t->u[i],
@@ -288,16 +288,17 @@ static void sum_moves(const struct tile *t, uint32_t k)
 static void start(const struct tile *t)
 {
     const struct spk_register *self = t->self;
-    for (int i = 0; i < AREA; i++) {
-        const float at_y = (float)(t->top + (uint32_t)(i / TILE)) - SIDE / 2;
-        const float at_x = (float)(t->left + (uint32_t)(i % TILE)) - SIDE / 2;
+    static const float HALF = 0.5f * SIDE;
+    for (uint32_t i = 0; i < AREA; i++) {
+        const uint32_t row = t->top + i / TILE, column = t->left + i % TILE;
+        const float at_y = (float)row - HALF, at_x = (float)column - HALF;
         float sum = 0, y = 0, x = 0;
         for (uint32_t block = 0; block < self->rows * self->columns; block++) {
             if (!self->found[(size_t)block * self->count].good)
                 continue;
             float dy = (float)block_at(self, block / self->columns, self->rows, self->height) - at_y;
             float dx = (float)block_at(self, block % self->columns, self->columns, self->width) - at_x;
-            float far = dy * dy + dx * dx + SIDE * SIDE / 4, weight = 1 / (far * far);
+            float far = dy * dy + dx * dx + HALF * HALF, weight = 1 / (far * far);
             sum += weight;
             y += weight * self->place[block].y;
             x += weight * self->place[block].x;
