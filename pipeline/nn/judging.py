@@ -6,7 +6,8 @@ import torch
 from scenes import draw_batch
 
 COUNTS = (1, 2, 3, 5, 10, 20)
-SCENES = 4  # of each image model and count
+SCENES = 4  # of each image model and count, and at least LEAST of each image model
+LEAST = 16
 RIM = 8  # px at the edge that do not count
 FIRST_SEED = 1 << 40  # far from any seed of training
 
@@ -29,12 +30,13 @@ class Judge:
 
     def scenes(self, ranges, device):
         """{(model, count): batch}; `ranges` is the training's, its share of wave optics aside."""
+        counts = [count for count in COUNTS if ranges.frames[0] <= count <= ranges.frames[1]]
+        scenes = max(SCENES, LEAST // max(1, len(counts)))
         out = {}
         for model, share in (("warp", 0.0), ("wave", 1.0)):
             own = dataclasses.replace(ranges, wave=share)
-            for count in COUNTS:
-                if ranges.frames[0] <= count <= ranges.frames[1]:
-                    out[model, count] = draw_batch(FIRST_SEED + count, SCENES, self.size, count, own, device)
+            for count in counts:
+                out[model, count] = draw_batch(FIRST_SEED + count, scenes, self.size, count, own, device)
         return out
 
     def table(self, net, batches):

@@ -17,6 +17,7 @@ import torch
 from scenes import Ranges, draw_batch
 
 WARM_UP = 100  # steps
+SETTLING = 40  # batches
 
 
 def options(description, steps, batch, size, rate):
@@ -95,15 +96,34 @@ class Training:
             for slow, fast in zip(self.mean.buffers(), self.net.buffers()):
                 slow.copy_(fast)
 
-    def step(self):
-        arguments, seed = self.arguments, self.arguments.seed * 1_000_003 + self.step_number
+    def settle(self):
+        """Statistics of batch normalisation that belong to the mean weights, over scenes of the last steps (Izmailov et al.,
+        Averaging weights leads to wider optima, UAI 2018); in between, the trained network's stand in."""
+        layers = [layer for layer in self.mean.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+        momentum = [layer.momentum for layer in layers]
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # all batches count the same
+        self.mean.train()
+        with torch.no_grad():
+            for number in range(max(0, self.step_number - SETTLING), self.step_number) if layers else ():
+                self.loss_at(self.mean, number)
+        for layer, value in zip(layers, momentum):
+            layer.momentum = value
+        self.mean.eval()
+
+    def loss_at(self, net, number):
+        arguments, seed = self.arguments, self.arguments.seed * 1_000_003 + number
         chance = random.Random(seed)
         frames = self.frames(chance, *self.ranges.frames)
         batch = draw_batch(seed, arguments.batch, arguments.size, frames, self.ranges, arguments.device)
+        with torch.autocast(torch.device(arguments.device).type, torch.bfloat16, enabled=arguments.precision == "bfloat16"):
+            return self.loss(net, batch, chance)
+
+    def step(self):
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
-        with torch.autocast(torch.device(arguments.device).type, torch.bfloat16, enabled=arguments.precision == "bfloat16"):
-            loss = self.loss(self.net, batch, chance)
+        loss = self.loss_at(self.net, self.step_number)
         self.optimizer.zero_grad()
         loss.backward()
         if torch.isfinite(torch.nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)):
@@ -113,7 +133,8 @@ class Training:
         return float(loss)
 
     def checkpoint(self, folder, batches, losses):
-        table = self.judge.table(self.mean.eval(), batches)
+        self.settle()
+        table = self.judge.table(self.mean, batches)
         self.history.append({"step": self.step_number, "loss": sum(losses) / len(losses), "table": table})
         self.save(folder / "checkpoint.pt")
         (folder / "table.txt").write_text(self.judge.text(table))
