@@ -1,5 +1,7 @@
 """Writes the weights files that spk_nn_weights_load() reads: one HDF5 file a model. For training and tests."""
 
+import json
+
 import h5py
 import numpy as np
 
@@ -32,9 +34,22 @@ def stack(state, name, prefix):
 
 
 def state_of(checkpoint):
-    """Arrays of a checkpoint of PyTorch: a state, or a dictionary with `model_state_dict`; "module." of parallel training left out."""
-    state = checkpoint.get("model_state_dict", checkpoint)
+    """Arrays of a checkpoint of PyTorch: a state, a dictionary with `model_state_dict`, or the checkpoint of a training (training.py), of
+    which the mean weights count; "module." of parallel training left out."""
+    state = checkpoint.get("model_state_dict", checkpoint.get("mean", checkpoint))
     return {name.removeprefix("module."): value.double().cpu().numpy() for name, value in state.items()}
+
+
+def training_of(checkpoint):
+    """The attribute `training` of what came from a training (training.py): command, how far it got, ranges. Others: empty."""
+    if "options" not in checkpoint:
+        return ""
+    options = checkpoint["options"]
+    words = [f"--{name} {options[name]}" for name in ("steps", "batch", "size", "rate", "keep", "seed", "device", "precision") if name in options]
+    command = "train.py --output DIR " + " ".join(words) + (" --start FILE" if options["start"] else "")
+    done = (f"{checkpoint['step']} of {options['steps']} steps of {options['batch']} scenes of {options['size']} x {options['size']} px, "
+            f"{checkpoint['seconds'] / 60:.0f} minutes on {options['device']}")
+    return f"{command}; {done}; ranges {json.dumps(checkpoint['ranges'])}"
 
 
 def add_options(parser, required=True):

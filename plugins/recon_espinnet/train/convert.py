@@ -46,6 +46,7 @@ def main():
     parser.add_argument("--refiners", action="store_true", help="the network was trained with its refiners on")
     arguments = vars(parser.parse_args())
     checkpoint = torch.load(arguments.pop("checkpoint"), map_location="cpu")
+    arguments["training"] = arguments["training"] or weights.training_of(checkpoint)
     try:
         convert(checkpoint, arguments.pop("out"), **arguments)
     except KeyError as missing:

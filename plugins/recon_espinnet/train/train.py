@@ -4,7 +4,7 @@
     train.py --output DIR [--refiners] [--steps 150000] [--batch 16] [--device cuda] [--start DIR/weights.pt] [--ranges FILE.json]
 
 Meant for a GPU. Started again with the same --output it goes on where it was. As published, first without refiners, then with: the second run
-starts from the first one's weights.pt. convert.py turns DIR/weights.pt into the file that the plugin loads."""
+starts from the first one's weights.pt. convert.py turns DIR/checkpoint.pt into the file that the plugin loads."""
 import functools
 import pathlib
 import sys

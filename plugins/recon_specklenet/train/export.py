@@ -6,7 +6,6 @@
 Weights are stored as float16; what is written beside them (calibration of the predicted errors, table of errors) is measured with the
 rounded weights. --note says what a reader should know of how they came about."""
 import argparse
-import json
 import math
 import pathlib
 import sys
@@ -57,24 +56,15 @@ def calibrate(net, ranges, batches):
     return edges, np.array([np.median(part[:, 1:], axis=0) for part in parts], np.float32)
 
 
-def command_of(options):
-    words = [f"--{name} {options[name]}" for name in ("steps", "batch", "size", "rate", "keep", "seed", "device")]
-    return "train.py --output DIR " + " ".join(words) + (" --start FILE" if options["start"] else "")
-
-
 def write(path, state, edges, factors, saved, table, note, trained):
-    options = saved["options"]
     with h5py.File(path, "w") as file:
         for name, value in state.items():
             layer, _, kind = name.rpartition(".")
             target = CONSTANTS.get(name, f"{layer}/{kind}")
             file.create_dataset(f"weights/{target}", data=value.numpy().astype(np.float32 if name in CONSTANTS else np.float16))
         file["weights/calibration/edge"], file["weights/calibration/factor"] = edges, factors
-        done = (f"{saved['step']} of {options['steps']} steps of {options['batch']} scenes of {options['size']} x {options['size']} px, "
-                f"{saved['seconds'] / 60:.0f} minutes on {options['device']}")
         texts = {"format": weights.FORMAT, "architecture": ARCHITECTURE, "trained": trained, "licence": LICENCE,
-                 "training": f"{command_of(options)}; {done}; ranges {json.dumps(saved['ranges'])}", "validation": table,
-                 "provenance": note}
+                 "training": weights.training_of(saved), "validation": table, "provenance": note}
         for name, text in texts.items():
             file.attrs[name] = text
 

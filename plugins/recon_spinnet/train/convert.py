@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns a PyTorch checkpoint of train/model.py into the weights file that recon_spinnet reads.
+"""Turns a checkpoint of train.py into the weights file that recon_spinnet reads.
 
     convert.py CHECKPOINT.pt OUT.h5 --trained full|short|random [--half] [--training TEXT] [--validation TEXT] ...
 
@@ -42,6 +42,7 @@ def main():
     weights.add_options(parser)
     arguments = vars(parser.parse_args())
     checkpoint = torch.load(arguments.pop("checkpoint"), map_location="cpu")
+    arguments["training"] = arguments["training"] or weights.training_of(checkpoint)
     try:
         convert(checkpoint, arguments.pop("out"), **arguments)
     except (KeyError, ValueError) as missing:

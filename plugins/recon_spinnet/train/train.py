@@ -3,7 +3,7 @@
 
     train.py --output DIR [--levels 5] [--refiners] [--steps 100000] [--batch 16] [--device cuda] [--ranges FILE.json]
 
-Meant for a GPU. Started again with the same --output it goes on where it was. convert.py turns DIR/weights.pt into the file that the
+Meant for a GPU. Started again with the same --output it goes on where it was. convert.py turns DIR/checkpoint.pt into the file that the
 plugin loads."""
 import functools
 import pathlib
