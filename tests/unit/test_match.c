@@ -329,7 +329,7 @@ static void test_narrow(const struct spk_match_ops *v, const char *isa)
     enum { MAX = 3 * SPK_MATCH_STEP, RUNGS = 3, COUNT = 2 };
     float value[RUNGS][COUNT * MAX], error[RUNGS][COUNT * MAX], alive[MAX];
     float low[COUNT * MAX], high[COUNT * MAX], best[COUNT * MAX], deviation[COUNT * MAX];
-    guard(low, COUNT * MAX);
+    fill(low, COUNT * MAX, 2);
     for (unsigned r = 0; r < RUNGS; r++) {
         fill(value[r], COUNT * MAX, 2);
         for (unsigned i = 0; i < COUNT * MAX; i++)
