@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -49,8 +50,11 @@ def long_text(name):
 
 
 def put(name, what):
-    """The server's answer, as the name of a CA status."""
-    return ca.write("SPK:" + name, what, notify=True, timeout=PATIENCE, repeater=False).status.name
+    """The server's answer, as the name of a CA status. EPICS' server frees what it knows of a put when its client goes, perhaps before its
+    own callback thread is done with it (callDone() in dbNotify.c), and may hand the same memory to the next client: some time for it to end."""
+    answer = ca.write("SPK:" + name, what, notify=True, timeout=PATIENCE, repeater=False)
+    time.sleep(0.02)
+    return answer.status.name
 
 
 def wait_for(condition):
