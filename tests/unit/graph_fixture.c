@@ -144,8 +144,9 @@ static spk_status player_next(void *self, struct spk_frame **out, struct spk_err
 
 struct averager {
     double gain, reference;
-    uint64_t version; /* of the rolling stack seen last */
-    float last[16];   /* what its positions held */
+    const struct spk_stack *rolling; /* seen last */
+    uint64_t version;                /* of it */
+    float last[16];                  /* what its positions held */
 };
 
 struct averager_config {
@@ -243,12 +244,13 @@ static void look_for_changes(struct averager *averager, const struct spk_stack *
 {
     const size_t pixels = (size_t)stack->height * stack->width;
     for (uint32_t k = 0; stack->changed && k < stack->count && k < 16; k++) {
-        const bool fresh = stack->changed[k] > averager->version;
+        const bool fresh = stack != averager->rolling || stack->changed[k] > averager->version;
         const float value = stack->data[k * pixels];
         CHECK(fresh || !stack->present[k] || value == averager->last[k], "position %u", k);
         averager->last[k] = value;
         current->fresh += fresh;
     }
+    averager->rolling = stack;
     averager->version = stack->version;
 }
 

@@ -65,7 +65,8 @@ struct spk_stack {
     uint16_t *half; /* the same as binary16 (half.h), for stages that take it (struct spk_stage); else NULL */
     uint8_t *mask;  /* [height][width], 1 = usable pixel; never NULL */
     uint8_t *present; /* [count], 1 = this position holds a frame */
-    uint64_t version; /* grows whenever the contents change */
+    uint64_t
+        version; /* grows whenever the contents change; compares with versions of this same stack alone */
     uint64_t
         *changed; /* [count] rolling mode: `version` when a position last changed; NULL: not known. The mask
                           may have changed anywhere */
