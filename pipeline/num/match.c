@@ -17,11 +17,6 @@ const struct spk_match_ops *spk_match_ops(enum spk_isa isa)
     return &spk_match_c;
 }
 
-void spk_spline_weights(float fraction, float value[4], float derivative[4])
-{
-    spk_spline_px(fraction, value, derivative);
-}
-
 /* The cardinal spline has coefficients sqrt(3) z^|n|, z = sqrt(3) - 2 (Unser, IEEE SPM 16(6), 22 (1999)). */
 void spk_spline_noise_fill(struct spk_spline_noise *table)
 {

@@ -4,6 +4,7 @@
 #include "match_rows.h"
 
 #include <immintrin.h>
+#include <speckled/num_spline_px.h>
 #include <string.h>
 
 typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
@@ -347,19 +348,6 @@ struct own_weights {
     vec wx[4], dx[4], wy[4], dy[4];
 };
 
-static inline void weigh_each(vec f, vec w[4], vec d[4])
-{
-    const vec g = 1 - f;
-    w[0] = g * g * g * (1.0f / 6);
-    w[1] = 2.0f / 3 - f * f * (1 - 0.5f * f);
-    w[2] = 2.0f / 3 - g * g * (1 - 0.5f * g);
-    w[3] = f * f * f * (1.0f / 6);
-    d[0] = -0.5f * g * g;
-    d[1] = f * (1.5f * f - 2);
-    d[2] = g * (2 - 1.5f * g);
-    d[3] = 0.5f * f * f;
-}
-
 static inline void interpolate_each(const struct spk_moments_cell *c, size_t offset,
                                     const struct own_weights *w, float *value)
 {
@@ -384,8 +372,9 @@ static void moments_each(const struct spk_moments_cell *c)
     float value[CELL_FRAMES * CELL_VALUES * LANES];
     for (unsigned x = 0; x < SPK_MATCH_STEP; x += LANES) {
         struct own_weights own;
-        weigh_each(load(c->fraction_x + x), own.wx, own.dx);
-        weigh_each(load(c->fraction_y + x), own.wy, own.dy);
+        const vec fx = load(c->fraction_x + x), fy = load(c->fraction_y + x), gx = 1 - fx, gy = 1 - fy;
+        SPK_SPLINE_WEIGHTS(fx, gx, own.wx, own.dx);
+        SPK_SPLINE_WEIGHTS(fy, gy, own.wy, own.dy);
         for (unsigned k = 0; k < c->frames; k += CELL_FRAMES) {
             unsigned frames = c->frames - k < CELL_FRAMES ? c->frames - k : CELL_FRAMES;
             for (unsigned i = 0; i < frames; i++) {

@@ -104,8 +104,8 @@ static struct sums sum_at(const struct block *block, struct spk_drift at)
     struct sums sums = {0};
     float wy[4], dy[4], wx[4], dx[4], value[SIDE + 3], slope[SIDE + 3], row[TERMS][SIDE];
     const float floor_y = floorf(-at.y), floor_x = floorf(-at.x);
-    spline_weights(-at.y - floor_y, wy, dy);
-    spline_weights(-at.x - floor_x, wx, dx);
+    spk_spline_px(-at.y - floor_y, wy, dy);
+    spk_spline_px(-at.x - floor_x, wx, dx);
     for (int y = 0; y < SIDE; y++) {
         const float *c = block->coefficient + (ptrdiff_t)(y + (int)floor_y - 1) * (ptrdiff_t)block->patch +
                          (int)floor_x - 1;

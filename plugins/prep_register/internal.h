@@ -4,6 +4,8 @@
 
 #include "register.h"
 
+#include <speckled/num_spline_px.h>
+
 enum {
     SIDE = 32, /* px, of a block in which one displacement is looked for */
     BLOCKS_MAX =
@@ -128,20 +130,6 @@ static inline uint32_t block_at(const struct spk_register *self, uint32_t index,
 static inline bool in_both(const struct spk_register *self, uint32_t k)
 {
     return self->reference->present[k] && self->sample->present[k];
-}
-
-/* Weights of the four spline coefficients round a point `t` (0..1) behind the second of them, and of the derivative. */
-static inline void spline_weights(float t, float weight[4], float slope[4])
-{
-    const float s = 1 - t;
-    weight[0] = s * s * s / 6;
-    weight[1] = (4 - 6 * t * t + 3 * t * t * t) / 6;
-    weight[2] = (4 - 6 * s * s + 3 * s * s * s) / 6;
-    weight[3] = t * t * t / 6;
-    slope[0] = -s * s / 2;
-    slope[1] = (-4 * t + 3 * t * t) / 2;
-    slope[2] = (4 * s - 3 * s * s) / 2;
-    slope[3] = t * t / 2;
 }
 
 #endif

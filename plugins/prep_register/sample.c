@@ -35,8 +35,8 @@ static inline bool spline_at(const struct spk_register *self, const float *coeff
           floor_x + 3 <= (float)self->width))
         return false;
     float wy[4], dy[4], wx[4], dx[4];
-    spline_weights(y - floor_y, wy, dy);
-    spline_weights(x - floor_x, wx, dx);
+    spk_spline_px(y - floor_y, wy, dy);
+    spk_spline_px(x - floor_x, wx, dx);
     const float *c = coefficient + ((size_t)floor_y - 1) * self->width + (size_t)floor_x - 1;
     out[0] = out[1] = out[2] = 0;
     for (int j = 0; j < 4; j++, c += self->width) {

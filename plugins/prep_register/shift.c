@@ -29,7 +29,7 @@ static void combine_rows(const struct spk_register *self, const float *plane, pt
     const float whole = floorf(drift.y);
     float weight[4], slope[4];
     const float *c[4];
-    spline_weights(drift.y - whole, weight, slope);
+    spk_spline_px(drift.y - whole, weight, slope);
     for (int j = 0; j < 4; j++)
         c[j] = plane + mirrored(y + (ptrdiff_t)whole - 1 + j, self->height) * width;
     for (size_t x = 0; x < width; x++)
@@ -53,7 +53,7 @@ static void shift_frame(void *context, unsigned k, unsigned worker)
         return;
     memcpy(bench->plane, shift->from->data + k * pixels, pixels * sizeof(float));
     register_prefilter(self, bench->plane);
-    spline_weights(drift.x - whole, weight, slope);
+    spk_spline_px(drift.x - whole, weight, slope);
     for (size_t y = 0; y < height; y++) {
         const float *c = bench->row + (ptrdiff_t)self->edge + (ptrdiff_t)whole - 1;
         float *to = shift->to->data + k * pixels + y * width;

@@ -6,6 +6,7 @@
 #include "umpa_piece.h"
 
 #include <math.h>
+#include <speckled/num_spline_px.h>
 #include <string.h>
 
 enum { COLUMNS = PIECE_COLUMNS, ROWS = PIECE_ROWS };
@@ -202,8 +203,8 @@ static void moments_together(const struct umpa_piece *p, unsigned column, struct
 {
     const int left = (int)floorf(-ux), top = (int)floorf(-uy);
     struct spk_moments_cell cell = place_band(p, column, band, left, top);
-    spk_spline_weights(-ux - (float)left, cell.wx, cell.dx);
-    spk_spline_weights(-uy - (float)top, cell.wy, cell.dy);
+    spk_spline_px(-ux - (float)left, cell.wx, cell.dx);
+    spk_spline_px(-uy - (float)top, cell.wy, cell.dy);
     p->u->ops->moments(&cell);
     for (unsigned row = band.first; row < band.first + band.count; row++)
         for (unsigned i = 0; i < SPK_MATCH_STEP; i++) {

@@ -6,6 +6,7 @@
 #include "umpa.h"
 
 #include <speckled/num_match.h>
+#include <speckled/num_spline_px.h>
 
 #include <math.h>
 #include <stdio.h>
@@ -60,8 +61,8 @@ static void run_moments(const struct spk_match_ops *ops)
         frame[k] = k;
     for (unsigned r = 0; r < ROWS + 3; r++)
         cell.line[r] = h + r * FRAMES * 48;
-    spk_spline_weights(0.3f, cell.wx, cell.dx);
-    spk_spline_weights(0.6f, cell.wy, cell.dy);
+    spk_spline_px(0.3f, cell.wx, cell.dx);
+    spk_spline_px(0.6f, cell.wy, cell.dy);
     ops->moments(&cell);
 }
 

@@ -3,6 +3,7 @@
 
 #include <speckled/half.h>
 #include <speckled/num_match.h>
+#include <speckled/num_spline_px.h>
 
 #include <stdint.h>
 #include <string.h>
@@ -236,8 +237,8 @@ static void test_moments_each(const struct spk_match_ops *c, const struct spk_ma
     for (unsigned i = 0; i < SPK_MATCH_STEP; i++) {
         x[i] = below(5) ? uniform() : (float)below(2);
         y[i] = below(5) ? uniform() : (float)below(2);
-        spk_spline_weights(x[i], row.wx, row.dx);
-        spk_spline_weights(y[i], row.wy, row.dy);
+        spk_spline_px(x[i], row.wx, row.dx);
+        spk_spline_px(y[i], row.wy, row.dy);
         c->moments(&row);
         for (unsigned q = 0; q < SPK_MOMENTS; q++)
             expected[q * SPK_MATCH_STEP + i] = all[q * SPK_MATCH_STEP + i];
@@ -278,8 +279,8 @@ static void test_moments(const struct spk_match_ops *c, const struct spk_match_o
         frame[k] = below(FRAMES);
     for (unsigned r = 0; r < rows + 3; r++)
         cell.line[r] = half + below(SPK_CELL_ROWS + 3) * FRAMES * WIDE + below(9);
-    spk_spline_weights(uniform(), cell.wx, cell.dx);
-    spk_spline_weights(uniform(), cell.wy, cell.dy);
+    spk_spline_px(uniform(), cell.wx, cell.dx);
+    spk_spline_px(uniform(), cell.wy, cell.dy);
     guard(out_c, SPK_MOMENTS * plane);
     guard(out_v, SPK_MOMENTS * plane);
     cell.out = out_c;

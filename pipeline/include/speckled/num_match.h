@@ -125,7 +125,7 @@ struct spk_moments_cell {
     const uint16_t *line[SPK_CELL_ROWS + 3]; /* binary16 */
     size_t frame_pitch;
     const unsigned *frame;            /* [frames] */
-    float wx[4], dx[4], wy[4], dy[4]; /* spk_spline_weights() of the fraction */
+    float wx[4], dx[4], wy[4], dy[4]; /* spk_spline_px() of the fraction */
     const float *fraction_x,
         *fraction_y;     /* [SPK_MATCH_STEP] of each pixel; moments_each alone, in place of the weights */
     const float *sample; /* pixel x of frame k in row y: [y * sample_row + frame[k] * sample_frame + x] */
@@ -293,9 +293,6 @@ struct spk_match_ops {
 
 /* The table of `isa`, or NULL when this build or this processor lacks it. Any thread. */
 const struct spk_match_ops *spk_match_ops(enum spk_isa isa);
-
-/* Weights of cubic B-spline interpolation at offsets -1, 0, 1, 2 for a fraction in [0, 1), and their derivatives. */
-void spk_spline_weights(float fraction, float value[4], float derivative[4]);
 
 /* Adds one frame to the moments, numbers or registers of them: `in` is 1, or 0 where the frame does not see the pixel, and v, vx, vy
  * and s then are 0 as well. */
