@@ -35,6 +35,8 @@ struct move_sums {
 struct move {
     struct spk_drift sample, pattern;
     float gain;
+    struct spk_drift step,
+        last; /* of the sample, as the equations have it in this round and in the one before */
 };
 
 /* A symmetric matrix of two rows: along y, between them, along x. */
@@ -55,6 +57,7 @@ struct sample_search {
     struct move *move;      /* [count] */
     /* Variance of the sample's drift: by noise, and by what tiles say unlike each other. */
     struct symmetric spread, scatter;
+    double pace;             /* share of the sample's steps that is gone */
     double light;            /* weight of the intensity in the equations of a frame */
     struct symmetric held;   /* weight that holds the sample where it is */
     struct spk_drift *drift; /* [count] */
@@ -114,6 +117,8 @@ size_t register_tile_floats(uint32_t count);
 
 /* Begins at the drift of the pattern alone. */
 void register_moves_begin(struct spk_register *self);
+/* What is known of the steps' pace is of steps in other directions. */
+void register_moves_restart(struct spk_register *self);
 /* Moves each frame to where the tiles' sums say. False: by next to nothing. */
 bool register_moves_step(struct spk_register *self);
 /* Puts the sample back along directions in which its drift does not stand out of the noise; says in how many it does. */

@@ -6,6 +6,7 @@
 
 /* px: a larger uncertainty says nothing of drift; a smaller step is none. */
 static const double UNCERTAIN = 0.2, STEP = 0.01;
+static const double LEAST_PACE = 0.2;
 /* Of the intensity: what interpolation gets wrong over a whole region, however little noise there is. */
 static const double SYSTEMATIC = 1.5e-4;
 /* 1/px^2: what holds the sample in place unless the frames say otherwise, and whatever they say. */
@@ -142,6 +143,44 @@ static void take_mean_out(struct spk_register *self)
     }
 }
 
+void register_moves_restart(struct spk_register *self)
+{
+    self->search.pace = 1;
+    for (uint32_t k = 0; k < self->count; k++)
+        self->search.move[k].step = self->search.move[k].last = (struct spk_drift){0, 0};
+}
+
+/* Where the sample has details of a few pixels, slopes of smoothed maps are less steep than what they stand for, and steps go too far. How much
+ * of them is right shows in how the next ones follow them (Irons and Tuck, Int. J. Numer. Meth. Eng. 1, 275 (1969)). */
+static double pace_of(const struct sample_search *search, uint32_t count)
+{
+    double product = 0, square = 0;
+    for (uint32_t k = 0; k < count; k++) {
+        const struct move *move = &search->move[k];
+        const double y = (double)(move->step.y - move->last.y), x = (double)(move->step.x - move->last.x);
+        product += (double)move->last.y * y + (double)move->last.x * x;
+        square += y * y + x * x;
+    }
+    return product < 0 ? fmin(fmax(-search->pace * product / square, LEAST_PACE), 1) : search->pace;
+}
+
+/* Farthest that a sample goes. */
+static double move_samples(struct spk_register *self)
+{
+    struct sample_search *search = &self->search;
+    double farthest = 0;
+    search->pace = pace_of(search, self->count);
+    for (uint32_t k = 0; k < self->count; k++) {
+        struct move *move = &search->move[k];
+        const double y = search->pace * (double)move->step.y, x = search->pace * (double)move->step.x;
+        move->sample.y = bounded((double)move->sample.y + y);
+        move->sample.x = bounded((double)move->sample.x + x);
+        move->last = move->step;
+        farthest = fmax(farthest, fmax(fabs(y), fabs(x)));
+    }
+    return farthest;
+}
+
 bool register_moves_step(struct spk_register *self)
 {
     struct sample_search *search = &self->search;
@@ -152,6 +191,7 @@ bool register_moves_step(struct spk_register *self)
         struct move *move = &search->move[k];
         struct equations e;
         double step[MOVES];
+        move->step = (struct spk_drift){0, 0};
         if (!in_both(self, k))
             continue;
         e = gather(self, k);
@@ -159,14 +199,13 @@ bool register_moves_step(struct spk_register *self)
             continue;
         register_apply(e.matrix, MOVES, e.right, step);
         add_variances(search, &e);
-        move->sample.y = bounded((double)move->sample.y + step[0]);
-        move->sample.x = bounded((double)move->sample.x + step[1]);
+        move->step = (struct spk_drift){(float)step[0], (float)step[1]};
         move->pattern.y += bounded(step[2]);
         move->pattern.x += bounded(step[3]);
         move->gain += (float)step[4];
-        for (int i = 0; i < 4; i++)
-            farthest = fmax(farthest, fabs(step[i]));
+        farthest = fmax(farthest, fmax(fabs(step[2]), fabs(step[3])));
     }
+    farthest = fmax(farthest, move_samples(self));
     take_mean_out(self);
     return farthest > STEP;
 }

@@ -410,6 +410,7 @@ static void make_window(struct sample_search *s)
 
 static void search(struct spk_register *self)
 {
+    register_moves_restart(self);
     for (int round = 0; round < ROUNDS; round++) {
         spk_team_run(self->team, sum_tile, self, self->search.rows * self->search.columns);
         self->search.first = false;

@@ -209,21 +209,35 @@ static void run(int side, const char *prep, const char *method, const char *reco
           side);
 }
 
-/* `tolerance` of the mean difference, as a share of the largest value. */
+/* Whether the sides found different whole shifts. */
+static bool torn(size_t pixel)
+{
+    const enum spk_map axis[] = {SPK_MAP_DISPLACEMENT_X, SPK_MAP_DISPLACEMENT_Y};
+    bool torn = false;
+    for (int i = 0; i < 2; i++)
+        torn |= fabsf(kept[0].map[axis[i]][pixel] - kept[1].map[axis[i]][pixel]) > 0.5f;
+    return torn;
+}
+
+/* `tolerance` of the mean difference, as a share of the largest value. One pixel in a thousand may find two whole shifts equally good, one on each
+ * side: costs are known to some 1e-3 of themselves, what rounding leaves of sums of squares of light a thousand times as large. */
 static void compare(const char *what, double tolerance)
 {
     CHECK(kept[0].maps == kept[1].maps && kept[0].maps, "%s: maps %x, on the processor %x", what,
           kept[1].maps, kept[0].maps);
     const size_t pixels = (size_t)rows * columns;
-    size_t marks = 0;
-    for (size_t i = 0; i < pixels; i++)
+    size_t marks = 0, ties = 0;
+    for (size_t i = 0; i < pixels; i++) {
         marks += kept[0].valid[i] != kept[1].valid[i];
+        ties += kept[0].valid[i] && kept[1].valid[i] && torn(i);
+    }
+    CHECK(ties * 1000 <= pixels, "%s: %zu pixels of other shifts", what, ties);
     CHECK(marks * 50 <= pixels, "%s: %zu pixels valid on one side only", what, marks);
     for (int m = 0; m < SPK_MAP_COUNT; m++) {
         double worst = 0, sum = 0, largest = 0;
         size_t count = 0;
         for (size_t i = 0; i < pixels && (kept[0].maps >> m & 1); i++) {
-            if (!kept[0].valid[i] || !kept[1].valid[i])
+            if (!kept[0].valid[i] || !kept[1].valid[i] || torn(i))
                 continue;
             double apart = fabs((double)kept[0].map[m][i] - (double)kept[1].map[m][i]);
             largest = fmax(largest, fabs((double)kept[0].map[m][i]));
@@ -309,16 +323,17 @@ static void check_registered(void)
     columns = 34;
 }
 
-/* And the reference, where the sample moves too: by 0.4 px a step of five that add up to 0, along both axes, 0.8 root mean square, which
- * the stage takes out where it knows it to 0.2 px. One pixel in a thousand may find two whole shifts equally good, one on each side. */
+/* And the reference, where the sample moves too: by 0.4 px a step of five that add up to 0, along both axes, 0.8 root mean square. Windows
+ * of 5 frames misplace the slopes of T by 0.35 px in areas of 15 px^2 (test_register_sample.c), of which the one tile counts 180: by 0.04 px along
+ * both axes together, 0.07 at three standard deviations. */
 static void check_sample_drift(void)
 {
     rows = 96;
     columns = 98;
     wanders = true;
     registration = "max_shift=2,sample_drift=true";
-    check("as the sample goes", "", "recon_umpa", "refine=0,max_shift=1", NULL, SPK_MODE_STACK, 1e-3);
-    CHECK(kept[0].sample_drift_px == kept[1].sample_drift_px && fabs(kept[0].sample_drift_px - 0.8) < 0.2,
+    check("as the sample goes", "", "recon_umpa", "refine=0,max_shift=1", NULL, SPK_MODE_STACK, 1e-5);
+    CHECK(kept[0].sample_drift_px == kept[1].sample_drift_px && fabs(kept[0].sample_drift_px - 0.8) < 0.07,
           "%g and %g px of the sample's drift", kept[0].sample_drift_px, kept[1].sample_drift_px);
     wanders = false;
     registration = NULL;

@@ -1,30 +1,12 @@
 /* prep_register: the drift of a pattern known between the pixels, and the frames without it. */
-#include "register.h"
-#include "test.h"
+enum { COUNT = 5, HEIGHT = 131, WIDTH = 158 };
 
-#include <string.h>
+#include "register_scene.h"
 
-enum { COUNT = 5, HEIGHT = 131, WIDTH = 158, PIXELS = HEIGHT * WIDTH, WAVES = 24 };
-
-static float reference_data[COUNT * PIXELS], sample_data[COUNT * PIXELS], clean_data[COUNT * PIXELS];
-static uint8_t mask[PIXELS], present[COUNT], sample_present[COUNT];
-static struct spk_stack reference = {COUNT, HEIGHT, WIDTH, reference_data, NULL, mask, present, 1, NULL};
-static struct spk_stack sample = {COUNT, HEIGHT, WIDTH, sample_data, NULL, mask, sample_present, 1, NULL};
+static float clean_data[COUNT * PIXELS];
 
 static const struct spk_drift DRIFT[COUNT] = {
     {0.6f, -0.3f}, {-0.45f, 0.7f}, {0.2f, 0.15f}, {-1.1f, -0.8f}, {0.75f, 0.25f}};
-
-/* Waves of 4 to 12 px in all directions, phases of their own in each frame: mean 1, standard deviation 0.2. */
-static double pattern(unsigned k, double y, double x)
-{
-    double sum = 0;
-    for (unsigned i = 0; i < WAVES; i++) {
-        double angle = 2.399963 * i, frequency = 2 * M_PI / (4 + 8.0 * i / WAVES);
-        double phase = 7.13 * i * (k + 1) + 1.7 * k * k + 0.31 * i * i;
-        sum += sin(frequency * (cos(angle) * x + sin(angle) * y) + phase);
-    }
-    return 1 + 0.2 * sum * sqrt(2.0 / WAVES);
-}
 
 /* A lens off the axis, its displacement along x between -1.6 and 2.4 px. */
 static double model(unsigned k, double y, double x, struct spk_drift drift)
@@ -36,28 +18,14 @@ static double model(unsigned k, double y, double x, struct spk_drift drift)
 static void fill(const struct spk_drift drift[COUNT])
 {
     const struct spk_drift none = {0, 0};
-    memset(mask, 1, sizeof mask);
-    memset(present, 1, sizeof present);
-    memset(sample_present, 1, sizeof sample_present);
+    show_all();
     for (unsigned k = 0; k < COUNT; k++)
         for (int y = 0; y < HEIGHT; y++)
             for (int x = 0; x < WIDTH; x++) {
                 size_t i = (size_t)k * PIXELS + (size_t)(y * WIDTH + x);
-                reference_data[i] = (float)pattern(k, y, x);
                 sample_data[i] = (float)model(k, y, x, drift ? drift[k] : none);
                 clean_data[i] = (float)model(k, y, x, none);
             }
-}
-
-static struct spk_register *make(struct spk_team *team)
-{
-    struct spk_register *made = NULL;
-    struct spk_error error = {0};
-    const struct spk_register_config config = {.max_shift = 5};
-    REQUIRE(spk_register_create(&made, &config, COUNT, HEIGHT, WIDTH, team, &error) == SPK_OK, "%s",
-            error.text);
-    spk_register_reference(made, &reference);
-    return made;
 }
 
 /* The frames may differ from those without drift where the sample's own changes are as fast as the drift is large: u changes
@@ -65,7 +33,7 @@ static struct spk_register *make(struct spk_team *team)
 static void test_drift_is_found_and_taken_out(struct spk_team *team)
 {
     fill(DRIFT);
-    struct spk_register *r = make(team);
+    struct spk_register *r = make(team, false);
     const struct spk_drift *drift = spk_register_find(r, &sample);
     REQUIRE(drift, "no drift found");
     for (unsigned k = 0; k < COUNT; k++) {
@@ -89,7 +57,7 @@ static void test_drift_is_found_and_taken_out(struct spk_team *team)
 static void test_no_drift(struct spk_team *team)
 {
     fill(NULL);
-    struct spk_register *r = make(team);
+    struct spk_register *r = make(team, false);
     const struct spk_drift *drift = spk_register_find(r, &sample);
     REQUIRE(drift, "no drift found");
     for (unsigned k = 0; k < COUNT; k++) {
@@ -104,7 +72,7 @@ static void test_whole_shift(struct spk_team *team)
 {
     const struct spk_drift whole[COUNT] = {{2, -3}, {0, 0}, {-1, 1}, {-1, 2}, {0, 0}};
     fill(NULL);
-    struct spk_register *r = make(team);
+    struct spk_register *r = make(team, false);
     const struct spk_stack *shifted = spk_register_shift(r, &sample, whole);
     for (unsigned k = 0; k < COUNT; k++)
         for (int y = 4; y < HEIGHT - 4; y++)
@@ -121,7 +89,7 @@ static void test_missing_frames(struct spk_team *team)
 {
     fill(DRIFT);
     present[1] = sample_present[3] = 0;
-    struct spk_register *r = make(team);
+    struct spk_register *r = make(team, false);
     const struct spk_drift *drift = spk_register_find(r, &sample);
     REQUIRE(drift, "no drift found");
     const double mean_y = (0.6 + 0.2 + 0.75) / 3, mean_x = (-0.3 + 0.15 + 0.25) / 3;
@@ -141,7 +109,7 @@ static void test_mask(struct spk_team *team)
 {
     fill(DRIFT);
     mask[60 * WIDTH + 70] = 0;
-    struct spk_register *r = make(team);
+    struct spk_register *r = make(team, false);
     const struct spk_drift *drift = spk_register_find(r, &sample);
     REQUIRE(drift, "no drift found");
     const struct spk_stack *shifted = spk_register_shift(r, &sample, drift);
@@ -159,7 +127,7 @@ static void test_no_pattern(struct spk_team *team)
     fill(NULL);
     for (size_t i = 0; i < (size_t)COUNT * PIXELS; i++)
         sample_data[i] = 1;
-    struct spk_register *r = make(team);
+    struct spk_register *r = make(team, false);
     CHECK(!spk_register_find(r, &sample), "found in an even image");
     unsigned state = 7;
     for (size_t i = 0; i < (size_t)COUNT * PIXELS; i++) {
@@ -173,30 +141,19 @@ static void test_no_pattern(struct spk_team *team)
     spk_register_destroy(&r);
 }
 
-static void test_too_small(void)
-{
-    struct spk_register *r = NULL;
-    struct spk_error error = {0};
-    const struct spk_register_config config = {.max_shift = 5};
-    CHECK(spk_register_create(&r, &config, COUNT, 49, 200, NULL, &error) == SPK_INVALID, "made");
-    CHECK(strcmp(error.text, "frames of 49 x 200 px are too small for max_shift 5: at least 50 x 50") == 0,
-          "%s", error.text);
-    CHECK(spk_register_create(&r, &config, COUNT, 50, 50, NULL, &error) == SPK_OK, "%s", error.text);
-    spk_register_destroy(&r);
-}
-
 int main(void)
 {
     struct spk_team *team = NULL;
     struct spk_error error = {0};
     REQUIRE(spk_team_create(&team, 3, &error) == SPK_OK, "%s", error.text);
+    fill_reference();
     test_drift_is_found_and_taken_out(team);
     test_no_drift(team);
     test_whole_shift(team);
     test_missing_frames(team);
     test_mask(team);
     test_no_pattern(team);
-    test_too_small();
+    check_least(false, 50);
     spk_team_destroy(&team);
     return test_end();
 }
