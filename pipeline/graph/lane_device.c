@@ -104,8 +104,11 @@ static spk_status twin_allocate(struct lane_device *d, struct spk_stack *twin, c
                                 struct spk_error *error)
 {
     size_t pixels = (size_t)stack->height * stack->width;
-    *twin = (struct spk_stack){
-        .count = stack->count, .height = stack->height, .width = stack->width, .present = stack->present};
+    *twin = (struct spk_stack){.count = stack->count,
+                               .height = stack->height,
+                               .width = stack->width,
+                               .present = stack->present,
+                               .changed = stack->changed};
     void **frames = stack->half ? (void **)&twin->half : (void **)&twin->data;
     spk_status status = spk_device_allocate(d->device, stack->count * lane_frame_bytes(stack), frames, error);
     return status ? status : spk_device_allocate(d->device, pixels, (void **)&twin->mask, error);

@@ -31,7 +31,7 @@ struct lane_device {
     struct lane_upload upload[UPLOADS];
     uint32_t next_upload;
     struct spk_event *passed[SPK_STAGES_MAX + 1]; /* before the first stage, and behind each */
-    struct spk_stack slot[SLOTS], reference[2];   /* `present` is the host stack's */
+    struct spk_stack slot[SLOTS], reference[2];   /* `present` and `changed` are the host stack's */
     /* What a stage on the processor puts in place of sample and reference; without memory: none does. */
     struct spk_stack replaced, replaced_reference;
     float *image; /* a corrected frame before it becomes binary16; NULL: stacks are in float */

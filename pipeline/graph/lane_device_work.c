@@ -265,6 +265,7 @@ static spk_status replace_stack(struct passage *p, struct spk_stack *twin, const
         return spk_fail(error, SPK_INVALID,
                         "it puts a stack of another form in place of the sample or the reference");
     twin->present = stack->present;
+    twin->changed = NULL; /* versions of its stacks do not compare here */
     twin->version = stack->version;
     *there = twin;
     return send_stack(p->lane->device, twin, stack, error);

@@ -1,5 +1,6 @@
 /* The host's side of UMPA on a device: memory, and which frames are in use. */
 #include "umpa_device.h"
+#include "umpa_device_kept.h"
 #include "umpa_internal.h"
 #include "umpa_there.h"
 
@@ -16,6 +17,7 @@ struct spk_umpa_device {
     spk_device_operation reference, sums, process, equations, maps;
     struct spk_global_device *global; /* NULL: a window of one size */
     struct spk_event *over;           /* of the last stack */
+    struct umpa_device_kept kept;
     int64_t quality, deadline_ms, started_ns, allowance_ns;
     struct umpa_there there;
     void *memory; /* all of the device's, cut into the addresses of `there` */
@@ -25,12 +27,7 @@ struct spk_umpa_device {
     const struct spk_stack *reference_stack; /* borrowed */
 };
 
-struct part {
-    void **address;
-    size_t bytes;
-};
-
-enum { PARTS_MAX = 64, ALIGNMENT = 256 };
+enum { PARTS_MAX = 64 };
 
 static size_t level_plane(const struct umpa_there *t, int level)
 {
@@ -43,7 +40,7 @@ static size_t level_plane(const struct umpa_there *t, int level)
 }
 
 /* Everything the operations need; returns the number of parts. */
-static size_t list_parts(struct umpa_there *t, bool half, struct part part[PARTS_MAX])
+static size_t list_parts(struct umpa_there *t, bool half, struct spk_device_part part[PARTS_MAX])
 {
     const size_t plane = level_plane(t, 0) * sizeof(float), frames = (size_t)t->count;
     const size_t margin = 2 * UMPA_THERE_MARGIN;
@@ -53,7 +50,7 @@ static size_t list_parts(struct umpa_there *t, bool half, struct part part[PARTS
     const size_t packed_plane = plane / sizeof(float) * (half ? sizeof(uint16_t) : sizeof(float));
     const size_t bands = ((size_t)t->height + UMPA_THERE_BAND - 1) / UMPA_THERE_BAND;
     const size_t values = bands > frames * UMPA_THERE_BLOCKS ? bands : frames * UMPA_THERE_BLOCKS;
-    const struct part list[] = {
+    const struct spk_device_part list[] = {
         {(void **)&t->used, frames * sizeof(int)},
         {(void **)&t->mean_taps, (2 * (size_t)t->mean_radius + 1) * sizeof(float)},
         {(void **)&t->search_taps, (2 * (size_t)t->radius + 1) * sizeof(float)},
@@ -88,28 +85,25 @@ static size_t list_parts(struct umpa_there *t, bool half, struct part part[PARTS
     size_t count = sizeof list / sizeof list[0];
     memcpy(part, list, sizeof list);
     for (int i = 0; i < 3; i++)
-        part[count++] = (struct part){(void **)&t->factor[i], plane};
+        part[count++] = (struct spk_device_part){(void **)&t->factor[i], plane};
     for (int i = 0; i < 4; i++)
-        part[count++] = (struct part){(void **)&t->param[i], plane};
+        part[count++] = (struct spk_device_part){(void **)&t->param[i], plane};
     for (int l = 0; l < (t->window > 0 ? 1 : UMPA_LEVELS); l++) {
         size_t level = level_plane(t, l) * sizeof(float);
-        part[count++] = (struct part){(void **)&t->normal[l], SPK_NORMALS * level};
-        part[count++] = (struct part){(void **)&t->found[l], l ? (size_t)UMPA_RUNGS * 2 * PARAMS * level : 0};
+        part[count++] = (struct spk_device_part){(void **)&t->normal[l], SPK_NORMALS * level};
+        part[count++] =
+            (struct spk_device_part){(void **)&t->found[l], l ? (size_t)UMPA_RUNGS * 2 * PARAMS * level : 0};
     }
     return count;
 }
 
 static spk_status allocate(struct spk_umpa_device *d, bool half, struct spk_error *error)
 {
-    struct part part[PARTS_MAX];
-    size_t count = list_parts(&d->there, half, part), total = 0, at = 0;
-    for (size_t i = 0; i < count; i++)
-        total += spk_match_round(part[i].bytes, ALIGNMENT);
-    spk_status status = spk_device_allocate(d->device, total, &d->memory, error);
-    for (size_t i = 0; i < count && !status; i++) {
-        *part[i].address = (char *)d->memory + at;
-        at += spk_match_round(part[i].bytes, ALIGNMENT);
-    }
+    struct spk_device_part part[PARTS_MAX];
+    size_t count = list_parts(&d->there, half, part);
+    if (d->kept.rolling)
+        count += umpa_device_kept_parts(&d->there, half, spk_device_facts(d->device), part + count);
+    spk_status status = spk_device_allocate_parts(d->device, part, count, &d->memory, error);
     if (!status && !d->there.stepping) {
         d->there.reference_whole = d->there.reference_usable;
         d->there.whole = d->there.usable;
@@ -240,6 +234,7 @@ spk_status spk_umpa_device_create(struct spk_umpa_device **out, const struct spk
                                    .refine = (int)config->refine,
                                    .dark_field = config->dark_field};
     d->there.parity = wants_parity(&d->there);
+    d->kept.rolling = config->rolling;
     d->there.mean_radius = (int)spk_window_gauss(mean, (float)config->mean_width, UMPA_TAPS_MAX / 2);
     spk_status status = take_options(d, config, error);
     status = status ? status : find_operations(d, error);
@@ -289,6 +284,7 @@ static spk_status use_frames(struct spk_umpa_device *d, const struct spk_stack *
     memcpy(d->used, fresh, (size_t)count * sizeof *fresh);
     d->there.used_count = count;
     d->sums_stale = true;
+    umpa_device_kept_forget(&d->kept);
     return spk_stream_copy(d->stream, (void *)(uintptr_t)d->there.used, d->used,
                            (size_t)count * sizeof *fresh, error);
 }
@@ -313,6 +309,7 @@ static spk_status prepare_reference(struct spk_umpa_device *d, struct spk_error 
     spk_status status = spk_stream_run(d->stream, d->reference, &d->there, error);
     d->reference_stale = status != SPK_OK;
     d->sums_stale = true;
+    umpa_device_kept_forget(&d->kept);
     return status;
 }
 
@@ -381,6 +378,29 @@ static spk_status refine_field(struct spk_umpa_device *d, struct spk_error *erro
     return spk_global_device_run(d->global, &problem, error);
 }
 
+static void take_maps(struct umpa_there *t, const struct spk_umpa_maps *maps)
+{
+    t->transmission = maps->transmission;
+    t->dark_field_map = maps->dark_field;
+    t->displacement_x = maps->displacement_x;
+    t->displacement_y = maps->displacement_y;
+    t->quality_map = maps->quality;
+    t->error_map = maps->error;
+    t->valid = maps->valid;
+}
+
+/* Queues a stack whose sums of the reference are up to date. */
+static spk_status run(struct spk_umpa_device *d, struct spk_error *error)
+{
+    const struct umpa_there *t = &d->there;
+    spk_status status = d->global ? spk_global_device_clock(d->global, error) : SPK_OK;
+    status = status ? status : spk_stream_run(d->stream, d->process, t, error);
+    if (!status && d->global)
+        status = refine_field(d, error);
+    status = status ? status : spk_stream_run(d->stream, d->maps, t, error);
+    return status ? status : spk_event_mark(d->over, d->stream, error);
+}
+
 spk_status spk_umpa_device_process(struct spk_umpa_device *d, const struct spk_stack *sample,
                                    const struct spk_umpa_maps *maps, struct spk_error *error)
 {
@@ -398,26 +418,18 @@ spk_status spk_umpa_device_process(struct spk_umpa_device *d, const struct spk_s
     d->sums_stale = false;
     t->sample = planes_of(sample);
     t->sample_mask = sample->mask;
-    t->transmission = maps->transmission;
-    t->dark_field_map = maps->dark_field;
-    t->displacement_x = maps->displacement_x;
-    t->displacement_y = maps->displacement_y;
-    t->quality_map = maps->quality;
-    t->error_map = maps->error;
-    t->valid = maps->valid;
-    if (d->global)
-        status = spk_global_device_clock(d->global, error);
-    status = status ? status : spk_stream_run(d->stream, d->process, t, error);
-    if (!status && d->global)
-        status = refine_field(d, error);
-    status = status ? status : spk_stream_run(d->stream, d->maps, t, error);
-    return status ? status : spk_event_mark(d->over, d->stream, error);
+    take_maps(t, maps);
+    umpa_device_kept_start(&d->kept, t, sample);
+    status = run(d, error);
+    return status ? status : umpa_device_kept_end(&d->kept, t, sample, d->stream, error);
 }
 
 void spk_umpa_device_set(struct spk_umpa_device *d, const struct spk_umpa_config *config)
 {
     d->sums_stale |= d->there.dark_field != config->dark_field;
     d->there.dark_field = config->dark_field;
+    if (d->there.refine != (int)config->refine)
+        umpa_device_kept_forget(&d->kept);
     d->there.refine = (int)config->refine;
     d->quality = config->quality;
     d->deadline_ms = config->deadline_ms;

@@ -16,7 +16,9 @@ spk_status spk_umpa_device_create(struct spk_umpa_device **umpa, const struct sp
                                   struct spk_device *device, struct spk_stream *stream,
                                   struct spk_error *error);
 void spk_umpa_device_destroy(struct spk_umpa_device **umpa);
-/* As spk_umpa_reference(), spk_umpa_process(), spk_umpa_set(). They queue their work; the stacks stay until it is over. */
+/* As spk_umpa_reference(), spk_umpa_process(), spk_umpa_set(). They queue their work; the stacks stay until it is over. With `rolling`, and
+ * spk_stack.changed, sums over frames stay, and only frames that are new are looked at again; maps are to the last bit those of an instance
+ * that sees the stack for the first time. */
 spk_status spk_umpa_device_reference(struct spk_umpa_device *umpa, const struct spk_stack *reference,
                                      struct spk_error *error);
 spk_status spk_umpa_device_process(struct spk_umpa_device *umpa, const struct spk_stack *sample,

@@ -1,5 +1,5 @@
 /* What depends on one stack alone, on a device: means, noise, usable pixels, window sums, spline coefficients. */
-#include "umpa_planes.h"
+#include "umpa_kept_there.h"
 #include "umpa_px.h"
 
 #include <speckled/num_image.h>
@@ -97,8 +97,10 @@ static __device__ inline bool place_of_block(const struct umpa_there &u, int *x0
     return i < across && j < down;
 }
 
-/* As spk_noise_block(), a block of pixels a block of threads; NAN where there is none. */
-__global__ void noise_block(struct umpa_there u, struct umpa_planes data, const uint8_t *mask)
+/* As spk_noise_block(), a block of pixels a block of threads; NAN where there is none. `kept`: what was found in frames that are not new
+ * stands, as long as the mask does. */
+__global__ void noise_block(struct umpa_there u, struct umpa_planes data, const uint8_t *mask, float *values,
+                            bool kept)
 {
     enum { IN = SPK_NOISE_BLOCK, OUT = NOISE_OUT };
     SPK_SHARED(double, part);
@@ -106,7 +108,9 @@ __global__ void noise_block(struct umpa_there u, struct umpa_planes data, const 
     uint8_t *off = (uint8_t *)(line + IN * OUT), *wrong = off + IN * IN;
     const int thread = (int)threadIdx.x;
     int x0, y0;
-    float *to = u.values + (size_t)blockIdx.y * UMPA_THERE_BLOCKS + blockIdx.x;
+    float *to = values + (size_t)blockIdx.y * UMPA_THERE_BLOCKS + blockIdx.x;
+    if (kept && !umpa_is_fresh(u, u.used[blockIdx.y]) && !*u.kept.other_mask)
+        return;
     if (!place_of_block(u, &x0, &y0)) {
         if (thread == 0)
             *to = NAN;
@@ -183,7 +187,7 @@ static __device__ void take_number(const struct umpa_there &u, enum number which
 }
 
 /* The median of the finite `values`, 8 bits of it at a time (one block); 0 when there is none. */
-__global__ void median(struct umpa_there u, int count, enum number which)
+__global__ void median(struct umpa_there u, const float *values, int count, enum number which)
 {
     SPK_SHARED(unsigned, histogram); /* [256], then the digit found and the rank left */
     uint32_t prefix = 0;
@@ -192,8 +196,8 @@ __global__ void median(struct umpa_there u, int count, enum number which)
         histogram[threadIdx.x] = 0;
         __syncthreads();
         for (int i = (int)threadIdx.x; i < count; i += THREADS) {
-            uint32_t key = spk_rank_key(u.values[i]);
-            if (isfinite(u.values[i]) && (shift == 24 || key >> (shift + 8) == prefix))
+            uint32_t key = spk_rank_key(values[i]);
+            if (isfinite(values[i]) && (shift == 24 || key >> (shift + 8) == prefix))
                 atomicAdd(&histogram[key >> shift & 255], 1u);
         }
         __syncthreads();
@@ -492,6 +496,8 @@ static void run_number(void *stream, const struct umpa_there *u, bool reference,
 {
     const struct umpa_planes data = reference ? u->reference : u->sample;
     const uint8_t *mask = reference ? u->reference_mask : u->sample_mask;
+    const bool kept = !reference && u->kept.on;
+    float *values = kept ? u->kept.noise : u->values;
     int count = (int)spk_blocks((unsigned)u->height, UMPA_THERE_BAND);
     if (which == SCALE || which == LEVEL) {
         SPK_LAUNCH(band_mean, (unsigned)count, THREADS, 32 * sizeof(double), stream, *u, data, mask,
@@ -505,9 +511,10 @@ static void run_number(void *stream, const struct umpa_there *u, bool reference,
         enum { IN = SPK_NOISE_BLOCK, OUT = NOISE_OUT, FLOATS = IN * IN + IN * OUT };
         count = u->used_count * UMPA_THERE_BLOCKS;
         SPK_LAUNCH(noise_block, dim3(UMPA_THERE_BLOCKS, (unsigned)u->used_count), THREADS,
-                   32 * sizeof(double) + FLOATS * sizeof(float) + FLOATS, stream, *u, data, mask);
+                   32 * sizeof(double) + FLOATS * sizeof(float) + FLOATS, stream, *u, data, mask, values,
+                   kept);
     }
-    SPK_LAUNCH(median, 1, THREADS, 258 * sizeof(unsigned), stream, *u, count, which);
+    SPK_LAUNCH(median, 1, THREADS, 258 * sizeof(unsigned), stream, *u, (const float *)values, count, which);
 }
 
 static void run_mean(void *stream, const struct umpa_there *u)
@@ -573,9 +580,13 @@ spk_status spk_umpa_sums_there(void *stream, const void *arguments, struct spk_e
 
 static void run_sample(void *stream, const struct umpa_there *u)
 {
-    run_number(stream, u, false, LEVEL);
+    if (u->kept.on)
+        umpa_there_kept_sample(stream, u);
+    else
+        run_number(stream, u, false, LEVEL);
     run_number(stream, u, false, NOISE_SAMPLE);
-    LAUNCH_PIXELS(sum_sample, *u);
+    if (!u->kept.on)
+        LAUNCH_PIXELS(sum_sample, *u);
     run_window(stream, u, u->window_s, u->s1);
     run_window(stream, u, u->window_ss, u->s2);
     LAUNCH_PIXELS(raise_square, *u);

@@ -1,8 +1,5 @@
 /* Sub-pixel refinement and the maps, on a device: every pixel's equations on the interpolated reference, then windows over them. */
-#include "umpa_planes.h"
-#include "umpa_px.h"
-
-#include <speckled/num_spline_px.h>
+#include "umpa_moments_there.h"
 
 enum { ACROSS = 32, DOWN = 8, FOUND = 2 * UMPA_PARAMS };
 
@@ -30,80 +27,20 @@ static dim3 blocks_over(struct extent e, unsigned across, unsigned down)
     return dim3(spk_blocks((unsigned)e.width, across), spk_blocks((unsigned)e.height, down));
 }
 
-/* Whether the reference of a frame has the place (x, y) of the maps. */
-static __device__ inline bool reaches(const struct umpa_there &u, int frame, float x, float y)
-{
-    x += (float)u.offset_x[frame];
-    y += (float)u.offset_y[frame];
-    return x >= 0 && x <= (float)(u.width - 1) && y >= 0 && y <= (float)(u.height - 1);
-}
-
-/* The reference and its slopes at (x, y), summed with the sample at (own_x, own_y) over the frames that see both. */
-template <bool STEPPING>
-static __device__ void collect(const struct umpa_there &u, int own_x, int own_y, float x, float y,
-                               float sum[SPK_MOMENTS])
-{
-    const int ix = (int)x, iy = (int)y, row = umpa_there_pitch(u.width);
-    const size_t plane = (size_t)row * (size_t)(u.height + 2 * UMPA_THERE_MARGIN);
-    const size_t start =
-        (size_t)(iy + UMPA_THERE_MARGIN - 1) * (size_t)row + (size_t)(ix + UMPA_THERE_MARGIN - 1);
-    const size_t pixels = (size_t)u.height * (size_t)u.width,
-                 at = (size_t)own_y * (size_t)u.width + (size_t)own_x;
-    float wx[4], dx[4], wy[4], dy[4];
-    spk_spline_px(x - (float)ix, wx, dx);
-    spk_spline_px(y - (float)iy, wy, dy);
-    for (int i = 0; i < u.used_count; i++) {
-        const uint16_t *from = u.coefficient + (size_t)u.used[i] * plane + start;
-        float v = 0, vx = 0, vy = 0, s;
-        if (!STEPPING)
-            s = umpa_value(u.sample, (size_t)u.used[i] * pixels + at) * u.numbers->scale;
-        else if (!umpa_sample(u, u.used[i], own_x, own_y, &s) || !reaches(u, u.used[i], x, y))
-            continue;
-        for (int j = 0; j < 4; j++, from += row) {
-            float line = 0, slope = 0, c[4];
-            spk_widen_four(from, c);
-            for (int l = 0; l < 4; l++) {
-                line = fmaf(wx[l], c[l], line);
-                slope = fmaf(dx[l], c[l], slope);
-            }
-            v = fmaf(wy[j], line, v);
-            vx = fmaf(wy[j], slope, vx);
-            vy = fmaf(dy[j], line, vy);
-        }
-        s = spk_match_counts_px(s, UMPA_LIMIT, 1) ? s : 0;
-        SPK_ADD_MOMENTS(sum, v, vx, vy, s, 1);
-    }
-}
-
 template <bool STEPPING> __global__ void equations(struct umpa_there u)
 {
     const int x = (int)(blockIdx.x * ACROSS + threadIdx.x), y = (int)(blockIdx.y * DOWN + threadIdx.y);
     if (x >= u.width || y >= u.height || (u.idle && *u.idle))
         return;
-    const size_t at = (size_t)y * (size_t)u.width + (size_t)x, plane = (size_t)u.height * (size_t)u.width;
-    const float ux = u.param[2][at], uy = u.param[3][at],
-                origin[4] = {1, 1, (float)u.guess_x, (float)u.guess_y};
+    const size_t at = (size_t)y * (size_t)u.width + (size_t)x;
+    const float ux = u.param[2][at], uy = u.param[3][at];
     float normal[SPK_NORMALS] = {0}, sum[SPK_MOMENTS] = {0};
-    const struct spk_match_mean local =
-        spk_match_mean_px(u.mean, u.reference_usable, true, u.width, u.width, u.height, (float)x - ux,
-                          (float)y - uy, u.usable[at]);
+    const struct spk_match_mean local = umpa_mean_of(u, at, x, y, ux, uy);
     if (local.weight > 0) {
-        struct spk_match_place place = {};
-        place.t = u.param[0][at];
-        place.k = u.param[1][at];
-        place.x = ux;
-        place.y = uy;
-        place.noise_reference = u.numbers->noise_reference;
-        place.noise_sample = u.numbers->noise_sample;
-        place.gain_x = spk_match_table_px(u.spline->gain, ux);
-        place.gain_y = spk_match_table_px(u.spline->gain, uy);
-        place.slope_x = spk_match_table_px(u.spline->slope, ux);
-        place.slope_y = spk_match_table_px(u.spline->slope, uy);
-        collect<STEPPING>(u, x, y, (float)x - ux, (float)y - uy, sum);
-        spk_match_normal_px(sum, place, local, origin, normal);
+        umpa_collect<STEPPING>(u, x, y, (float)x - ux, (float)y - uy, sum);
+        umpa_normal_of(u, at, ux, uy, local, sum, normal);
     }
-    for (int q = 0; q < SPK_NORMALS; q++)
-        u.normal[0][(size_t)q * plane + at] = normal[q];
+    umpa_store_normal(u, at, normal);
 }
 
 /* The equations of a coarser level are means over 2 x 2 of those of the finer; beyond it nothing is known. */
@@ -400,7 +337,7 @@ static void run_equations(void *stream, const struct umpa_there *u)
         SPK_LAUNCH(equations<false>, blocks, threads, 0, stream, *u);
 }
 
-static void run_pass(void *stream, const struct umpa_there *u, bool final)
+static void run_pass(void *stream, const struct umpa_there *u, int number, bool final)
 {
     enum { EARLY_LEVELS = 2 };
     struct pass pass = {};
@@ -409,7 +346,10 @@ static void run_pass(void *stream, const struct umpa_there *u, bool final)
     pass.u = *u;
     pass.u.idle = nullptr;
     pass.final = final;
-    run_equations(stream, &pass.u);
+    if (u->kept.on && number < UMPA_KEPT_PASSES)
+        umpa_there_kept_equations(stream, u, number);
+    else
+        run_equations(stream, &pass.u);
     if (u->window > 0) {
         fill_fixed(&pass);
         pass.levels = 1;
@@ -426,7 +366,7 @@ spk_status umpa_there_refine(void *stream, const struct umpa_there *u, struct sp
 {
     const int passes = u->refine > 0 ? u->refine : 1; /* one for error and quality alone */
     for (int pass = 0; pass < passes; pass++)
-        run_pass(stream, u, pass + 1 == passes);
+        run_pass(stream, u, pass, pass + 1 == passes);
     return spk_cuda_launched("refinement", error);
 }
 

@@ -7,10 +7,10 @@
  * Where a refinement follows, the scores beside the best one are kept for the top of a parabola through them. Shifts are looked at in
  * strips that overlap by two columns, so that both neighbours of a column lie in its strip: only one row of a strip is remembered,
  * in the memory of the equations, which come later. */
-#include "umpa_planes.h"
+#include "umpa_kept_there.h"
 #include "umpa_px.h"
 
-enum { PIXELS = 8, COLUMNS = 64 };
+enum { PIXELS = 8, COLUMNS = UMPA_SEARCH_COLUMNS };
 
 /* Where column x of a row in shared memory stands: four empty places behind every eight values, so that the eight threads of a row,
  * which read eight values apart and four at a time, meet 32 different banks. */
@@ -37,7 +37,7 @@ enum kind { WHOLE, MASKED, STEPPED };
 template <int RADIUS, enum kind KIND, bool PARITY>
 struct tile {
     enum {
-        ROWS = RADIUS > 8 ? 48 : 32,                                   /* of the region under the windows */
+        ROWS = UMPA_SEARCH_ROWS(RADIUS),                               /* of the region under the windows */
         THREADS = COLUMNS / PIXELS *ROWS, STAGED = RADIUS > 8 ? 2 : 4, /* frames */
         SHIFTS = KIND != WHOLE &&PARITY    ? 2
                  : KIND != WHOLE || PARITY ? (RADIUS > 8 ? 4 : 5)
@@ -193,6 +193,83 @@ static __device__ void cross(const struct umpa_there &u, const struct place &p,
                     sum[j][i] = fmaf(s[i], r[i + j], sum[j][i]);
         }
     }
+}
+
+/* A thread's pixels of a frame as sums that are kept see them, whether they count or not. */
+static __device__ inline void load_kept(const struct umpa_there &u, const struct place &p,
+                                        const struct umpa_planes &planes, int frame, float (&s)[PIXELS])
+{
+#pragma unroll
+    for (int i = 0; i < PIXELS; i++) {
+        bool counts;
+        s[i] = inside(u, p.x + i, p.y)
+                   ? umpa_kept_value(u, planes, frame, (size_t)pixel(u, p.x + i, p.y), &counts)
+                   : 0;
+    }
+}
+
+/* Where the sums of this thread's pixels at a shift are kept, T::THREADS apart. */
+template <typename T>
+static __device__ inline int32_t *kept_sums(const struct umpa_there &u, int row, int column)
+{
+    const size_t tile = (size_t)blockIdx.y * gridDim.x + blockIdx.x, span = 2 * (size_t)u.shift + 1;
+    return u.kept.search + ((tile * span + (size_t)row) * span + (size_t)column) * (T::THREADS * PIXELS) +
+           threadIdx.x;
+}
+
+/* What new frames change of the sums at shifts from `first` on of a strip; those before are up to date. */
+template <typename T>
+static __device__ void exchange(const struct umpa_there &u, const struct place &p, int x0, int y0, int row,
+                                int column, int first, float *staged, int (&sum)[T::SHIFTS][PIXELS])
+{
+    const size_t plane = (size_t)u.height * (size_t)u.width;
+    for (int k = 0; k < u.used_count; k++) {
+        const int frame = u.used[k];
+        if (!umpa_is_fresh(u, frame))
+            continue;
+        __syncthreads();
+        stage<T>(u, staged, u.packed, (size_t)frame * plane, there_x(u, x0, column), there_y(u, y0, row), 0);
+        __syncthreads();
+        const float *line = staged + p.row * T::STAGE_PITCH + spaced(p.column);
+        float s[PIXELS], former[PIXELS] = {};
+        load_kept(u, p, u.sample, frame, s);
+        if (!u.kept.all)
+            load_kept(u, p, u.kept.seen, frame, former);
+#pragma unroll
+        for (int j = 0; j < T::SHIFTS; j++)
+#pragma unroll
+            for (int i = 0; i < PIXELS; i++) {
+                const float r = line[spaced(i + j)];
+                if (j >= first)
+                    sum[j][i] += umpa_search_quanta(u, s[i] * r) - umpa_search_quanta(u, former[i] * r);
+            }
+    }
+}
+
+/* As cross(), from the sums that are kept: brings them up to date, and takes those of the pixels that count. */
+template <typename T>
+static __device__ void cross_kept(const struct umpa_there &u, const struct place &p, int x0, int y0, int row,
+                                  int column, int first, float *staged, float (&sum)[T::SHIFTS][PIXELS])
+{
+    const int span = 2 * u.shift + 1;
+    const float quantum = 1 / u.kept.search_quanta;
+    int kept[T::SHIFTS][PIXELS];
+#pragma unroll
+    for (int j = 0; j < T::SHIFTS; j++)
+#pragma unroll
+        for (int i = 0; i < PIXELS; i++) {
+            const bool there = column + j < span && (j < first || !u.kept.all);
+            kept[j][i] = there ? kept_sums<T>(u, row, column + j)[i * T::THREADS] : 0;
+        }
+    exchange<T>(u, p, x0, y0, row, column, first, staged, kept);
+#pragma unroll
+    for (int j = 0; j < T::SHIFTS; j++)
+#pragma unroll
+        for (int i = 0; i < PIXELS; i++) {
+            if (column + j < span && j >= first)
+                kept_sums<T>(u, row, column + j)[i * T::THREADS] = kept[j][i];
+            sum[j][i] = p.good >> i & 1 ? (float)kept[j][i] * quantum : 0;
+        }
 }
 
 /* The sums of umpa_joint_px() at one shift, over the frames that see a pixel on both sides. */
@@ -505,7 +582,7 @@ static __device__ void store(const struct umpa_there &u, const struct place &p, 
     }
 }
 
-template <int RADIUS, enum kind KIND, bool PARITY>
+template <int RADIUS, enum kind KIND, bool PARITY, bool KEPT>
 __global__ void __launch_bounds__(tile<RADIUS, KIND, PARITY>::THREADS) search(struct umpa_there u)
 {
     typedef tile<RADIUS, KIND, PARITY> T;
@@ -544,7 +621,10 @@ __global__ void __launch_bounds__(tile<RADIUS, KIND, PARITY>::THREADS) search(st
         for (int row = 0; row < span; row++) {
             float sum[T::SHIFTS][PIXELS], mean[T::SHIFTS][PIXELS];
             float products[UMPA_SUM_MM][PIXELS] = {}, means[PIXELS] = {};
-            if (KIND != STEPPED)
+            if (KEPT)
+                cross_kept<T>(u, p, x0, y0, row, column, column ? (int)T::SHIFTS - turn : 0, room.staged,
+                              sum);
+            else if (KIND != STEPPED)
                 cross<T>(u, p, u.sample, true, u.numbers->scale, u.numbers->level, u.packed, x0, y0, row,
                          column, room.staged, sum);
             if (PARITY)
@@ -570,25 +650,29 @@ __global__ void __launch_bounds__(tile<RADIUS, KIND, PARITY>::THREADS) search(st
     store<T, RADIUS>(u, p, x0, y0, room.best);
 }
 
-template <int RADIUS, enum kind KIND, bool PARITY>
+template <int RADIUS, enum kind KIND, bool PARITY, bool KEPT = false>
 static spk_status launch(void *stream, const struct umpa_there *u, struct spk_error *error)
 {
     typedef tile<RADIUS, KIND, PARITY> T;
     const dim3 blocks(spk_blocks((unsigned)u->width, T::OUT_WIDTH),
                       spk_blocks((unsigned)u->height, T::OUT_HEIGHT));
     spk_status status =
-        spk_cuda_status(cudaFuncSetAttribute(search<RADIUS, KIND, PARITY>,
+        spk_cuda_status(cudaFuncSetAttribute(search<RADIUS, KIND, PARITY, KEPT>,
                                              cudaFuncAttributeMaxDynamicSharedMemorySize, T::SHARED),
                         "shared memory of the search", error);
     if (status)
         return status;
-    SPK_LAUNCH((search<RADIUS, KIND, PARITY>), blocks, T::THREADS, T::SHARED, stream, *u);
+    SPK_LAUNCH((search<RADIUS, KIND, PARITY, KEPT>), blocks, T::THREADS, T::SHARED, stream, *u);
     return spk_cuda_launched("integer search", error);
 }
 
 template <int RADIUS>
 static spk_status launch_both(void *stream, const struct umpa_there *u, struct spk_error *error)
 {
+    if (u->kept.on && u->kept.search) {
+        const spk_status first = launch<RADIUS, WHOLE, false, true>(stream, u, error);
+        return first ? first : launch<RADIUS, MASKED, false, true>(stream, u, error);
+    }
     spk_status status = u->parity ? launch<RADIUS, WHOLE, true>(stream, u, error)
                                   : launch<RADIUS, WHOLE, false>(stream, u, error);
     if (status)
@@ -602,9 +686,10 @@ static spk_status launch_both(void *stream, const struct umpa_there *u, struct s
 
 spk_status umpa_there_search(void *stream, const struct umpa_there *u, struct spk_error *error)
 {
-    if (u->radius <= 3)
+    const int radius = umpa_search_radius(u->radius);
+    if (radius == 3)
         return launch_both<3>(stream, u, error);
-    if (u->radius <= 6)
+    if (radius == 6)
         return launch_both<6>(stream, u, error);
     return launch_both<UMPA_THERE_RADIUS_MAX>(stream, u, error);
 }

@@ -2,6 +2,7 @@
 #ifndef SPECKLED_UMPA_THERE_H
 #define SPECKLED_UMPA_THERE_H
 
+#include "umpa.h"
 #include "umpa_px.h"
 
 #include <speckled/device.h>
@@ -14,6 +15,9 @@ enum {
     UMPA_THERE_BAND = 16,       /* rows of a band whose mean is taken */
     UMPA_THERE_SPLINE = 16,     /* reach of the taps that make spline coefficients */
     UMPA_THERE_STRIP = 9,       /* columns of shifts that the search takes at once, at most */
+    UMPA_KEPT_PASSES = 2,       /* of the refinement, whose sums are kept */
+    UMPA_KEPT_COLUMNS = 16,     /* of a cell, whose pixels are linearised together for that */
+    UMPA_KEPT_ROWS = 8,
 };
 
 /* Numbers of the stacks, made on the device and read there. */
@@ -27,6 +31,36 @@ struct umpa_numbers {
 struct umpa_planes {
     float *data;
     uint16_t *half;
+};
+
+/* Products of the search that are kept are cut off at this: 64 times the square of the reference's mean. */
+#define UMPA_KEPT_PRODUCT_MAX 64.0f
+
+/* Sums that a pass of the refinement keeps: planes in which the pixels of a cell of UMPA_KEPT_COLUMNS x UMPA_KEPT_ROWS lie together,
+ * of umpa_there_cells() of them. */
+struct umpa_kept_pass {
+    float *place;     /* [cells][2] where a cell was linearised; NaN: nowhere */
+    float *reference; /* [UMPA_KEPT_ALONE] planes: sums of the reference alone */
+    int64_t *
+        product; /* [UMPA_KEPT_PRODUCTS] planes: sums of the sample's products with the reference and its slopes */
+};
+enum { UMPA_KEPT_ALONE = 9, UMPA_KEPT_PRODUCTS = 3 };
+
+/* Rolling mode: what a stack leaves to the next one (umpa_kept_there.h). All NULL where there is none. */
+struct umpa_kept_there {
+    bool on;                                  /* this stack leaves something */
+    bool all;                                 /* the last one has left nothing: everything is made */
+    uint32_t fresh[SPK_UMPA_FRAMES_MAX / 32]; /* bit a frame: it is new, and in use */
+    struct umpa_planes seen;                  /* [count] planes: the frames that the sums hold, as `sample` */
+    uint8_t *mask;                            /* plane: the sample's of the last stack */
+    uint32_t *other_mask;                     /* not 0 there: it is another one now */
+    int64_t *sum, *square;                    /* planes: sums over frames of the sample and of its square */
+    uint16_t *bad;                            /* plane: frames in which a pixel is no number */
+    float *noise;                             /* [count][UMPA_THERE_BLOCKS] as `values` */
+    struct umpa_kept_pass pass[UMPA_KEPT_PASSES];
+    int32_t *
+        search; /* [tiles][rows of shifts][columns][pixels of a tile]; NULL: made again each time, which is less to do */
+    float search_quanta; /* of one, in `search` */
 };
 
 struct umpa_there {
@@ -83,6 +117,8 @@ struct umpa_there {
         *error_map; /* results */
     uint8_t *valid;
 
+    struct umpa_kept_there kept;
+
     const uint32_t *idle;  /* not 0 there: equations are not wanted; NULL: they are */
     const bool *deviation; /* `error` is that of a refinement of the whole field; NULL: it is not */
 };
@@ -91,6 +127,32 @@ struct umpa_there {
 SPK_HD int umpa_there_pitch(int width)
 {
     return (width + 2 * UMPA_THERE_MARGIN + 1) / 2 * 2;
+}
+
+/* The search's tiles: pixels under its windows, and of these those that have a window. */
+#define UMPA_SEARCH_COLUMNS 64
+#define UMPA_SEARCH_ROWS(radius) ((radius) > 8 ? 48 : 32)
+
+/* The radius that kernels are made for. */
+SPK_HD int umpa_search_radius(int radius)
+{
+    return radius <= 3 ? 3 : radius <= 6 ? 6 : UMPA_THERE_RADIUS_MAX;
+}
+
+/* Sums of products in all tiles at every shift. */
+static inline size_t umpa_search_sums(int height, int width, int radius, int shift)
+{
+    const int rim = 2 * umpa_search_radius(radius), span = 2 * shift + 1;
+    const int rows = UMPA_SEARCH_ROWS(rim / 2), columns = UMPA_SEARCH_COLUMNS;
+    const size_t across = (size_t)((width + columns - rim - 1) / (columns - rim));
+    const size_t down = (size_t)((height + rows - rim - 1) / (rows - rim));
+    return across * down * (size_t)(rows * columns) * (size_t)(span * span);
+}
+
+static inline size_t umpa_there_cells(int height, int width)
+{
+    return (size_t)((height + UMPA_KEPT_ROWS - 1) / UMPA_KEPT_ROWS) *
+           (size_t)((width + UMPA_KEPT_COLUMNS - 1) / UMPA_KEPT_COLUMNS);
 }
 
 /* What depends on the reference: needs `reference`, `used` and everything that is constant. */
@@ -106,6 +168,10 @@ SPK_API spk_status spk_umpa_maps_there(void *stream, const void *arguments, stru
 
 /* Steps of the latter, in the .cu files among themselves: the best integer shift; the sub-pixel passes. */
 spk_status umpa_there_search(void *stream, const struct umpa_there *u, struct spk_error *error);
+/* The latter's equations of one pass, from the sums that are kept. */
+void umpa_there_kept_equations(void *stream, const struct umpa_there *u, int pass);
+/* Rolling mode: marks and sums of the sample, s1 and s2 about 0. */
+void umpa_there_kept_sample(void *stream, const struct umpa_there *u);
 spk_status umpa_there_refine(void *stream, const struct umpa_there *u, struct spk_error *error);
 
 #endif
