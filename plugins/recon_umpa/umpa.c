@@ -227,7 +227,7 @@ static void finish_row(const struct spk_umpa *u, unsigned y, const struct spk_um
 {
     const size_t at = (size_t)y * u->width;
     const float error_scale = umpa_error_scale_px(u->config.window == 0, u->report.deviation, u->used_count,
-                                                  umpa_inflation_px(u->slope_reference, u->noise_reference));
+                                                  spk_inflation_px(u->slope_reference, u->noise_reference));
     struct spk_judge_row judge = {.transmission = maps->transmission + at,
                                   .contrast = maps->dark_field + at,
                                   .x = maps->displacement_x + at,
@@ -266,7 +266,7 @@ spk_status spk_umpa_process(struct spk_umpa *u, const struct spk_stack *sample,
     u->error = maps->error;
     u->quality = maps->quality;
     place(u, spk_scratch_memory(u->shared), umpa_passes(u));
-    umpa_clock_start(u);
+    spk_pace_start(&u->pace);
     umpa_kept_start(u);
     float level = umpa_scan(u, sample, NULL, u->scale) * u->scale;
     u->level = fabsf(level) < UMPA_LIMIT ? level : 0;
@@ -276,7 +276,7 @@ spk_status spk_umpa_process(struct spk_umpa *u, const struct spk_stack *sample,
     umpa_global(u);
     for (unsigned y = 0; y < u->height; y++)
         finish_row(u, y, maps);
-    umpa_clock_stop(u);
+    spk_pace_stop(&u->pace);
     return SPK_OK;
 }
 

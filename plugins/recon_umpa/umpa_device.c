@@ -339,7 +339,7 @@ static unsigned plan(struct spk_umpa_device *d, int64_t *allowance)
     const struct spk_global_times last =
         known ? spk_global_device_times(d->global) : (struct spk_global_times){0};
     if (d->started_ns)
-        d->allowance_ns = umpa_allowance(d->allowance_ns, between, known ? between - last.all : 0);
+        d->allowance_ns = spk_pace_allowance(d->allowance_ns, between, known ? between - last.all : 0);
     d->started_ns = now;
     *allowance = 0;
     if (d->quality == SPK_UMPA_BEST)

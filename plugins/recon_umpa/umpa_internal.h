@@ -9,6 +9,7 @@
 #include <speckled/num_global.h>
 #include <speckled/num_image.h>
 #include <speckled/num_match.h>
+#include <speckled/num_pace.h>
 
 enum {
     UMPA_ROWS = 16,    /* rows of one task where work goes row by row */
@@ -118,9 +119,8 @@ struct spk_umpa {
     float reach;               /* px: pixels this near each other in displacement are linearised together */
     struct spk_global *global; /* NULL: windows of one size, for parity */
     struct spk_global_report report;
-    int64_t started_ns, stopped_ns; /* of the last stack, 0 = none */
-    int64_t allowance_ns;           /* that a stack may take */
-    size_t scratch_size;            /* floats a worker */
+    struct spk_pace pace;
+    size_t scratch_size; /* floats a worker */
     struct spk_scratch
         *shared;             /* in which scratch, usable, cost and the levels lie for the length of a call */
     struct spk_scratch *own; /* the same, where nobody else has one to share */
@@ -283,12 +283,6 @@ void umpa_windows_wide(struct spk_umpa *u, unsigned band);
  * quality, and marks the pieces that have moved now. Needs what wide windows found in the bands before and behind. */
 void umpa_windows(struct spk_umpa *u, unsigned band);
 size_t umpa_windows_scratch(const struct spk_umpa *u);
-
-/* Measures the time between stacks, of which the refinement may use what is left. */
-void umpa_clock_start(struct spk_umpa *u);
-void umpa_clock_stop(struct spk_umpa *u);
-/* What a stack may take when stacks come `between` ns apart and the lane was idle for `idle` of it; `before`: what it was. */
-int64_t umpa_allowance(int64_t before, int64_t between, int64_t idle);
 
 /* Improves param and error over the whole field at once, as far as the quality asked for and the time allow. */
 void umpa_global(struct spk_umpa *u);

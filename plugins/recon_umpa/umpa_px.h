@@ -3,6 +3,7 @@
 #ifndef SPECKLED_UMPA_PX_H
 #define SPECKLED_UMPA_PX_H
 
+#include <speckled/num_global_px.h>
 #include <speckled/num_match_px.h>
 
 /* In units of the reference's mean: anything larger is no measurement. */
@@ -15,33 +16,12 @@
 /* Windows that grow as long as they agree end up as wrong as agreement allows, and errors that neighbours share do not show in
  * their own: what the noise alone does times this is the actual error, on simulated scenes of all kinds. */
 #define UMPA_WINDOW_ERROR 3.5f
-/* From this many frames on the priors of the whole field allow for more than fields do: of the spread that they leave it, this is
- * the actual error. With fewer they may smooth away what is there. */
-#define UMPA_FIELD_ERROR 0.75f
-#define UMPA_FIELD_FRAMES 5
-
-/* Variance that white noise has in the slope of a cubic spline through it, mean over the places between pixels: at a place f along the
- * slope, f' across it, sum of the squared weights of the cardinal spline's derivative at f times that of its values at f'. */
-#define UMPA_SLOPE_NOISE 2.16f
-#define UMPA_INFLATION_MAX 6.0f
-
-/* By how much noise of the reference, which is in its slopes too, makes the matrix of the equations larger than the pattern does:
- * `slope` mean-square difference of neighbouring pixels, of which 2 `noise` are noise. */
-SPK_HD float umpa_inflation_px(float slope, float noise)
-{
-    const float pattern = slope - 2 * noise, added = UMPA_SLOPE_NOISE * noise;
-    if (!(added > 0))
-        return 1;
-    return pattern * (UMPA_INFLATION_MAX - 1) > added ? 1 + added / pattern : UMPA_INFLATION_MAX;
-}
-
-/* What the deviations of the equations are multiplied by. With a matrix M = F P, P without the noise, the right-hand side has the variance
- * M, and what solves it P^-1 M P^-1 = F^2 M^-1: F times the deviation that M gives. The whole field goes on until it does. A window takes
- * a step or two from the search, 1/F of the way each: between once and F times, taken at the geometric mean. */
+/* What the deviations of the equations are multiplied by. The whole field goes on until it solves them (spk_field_error_px()). A window
+ * takes a step or two from the search, 1/F of the way each where `inflation` is F: between once and F times, taken at the geometric mean. */
 SPK_HD float umpa_error_scale_px(bool windows_chosen, bool whole_field, unsigned frames, float inflation)
 {
     if (whole_field)
-        return (frames >= UMPA_FIELD_FRAMES ? UMPA_FIELD_ERROR : 1) * inflation;
+        return spk_field_error_px(frames, inflation);
     return (windows_chosen ? UMPA_WINDOW_ERROR : 1) * sqrtf(inflation);
 }
 

@@ -266,7 +266,7 @@ __global__ void store_maps(struct umpa_there u)
     u.displacement_x[at] = ux;
     u.displacement_y[at] = uy;
     u.quality_map[at] = u.quality[at];
-    const float inflation = umpa_inflation_px(u.numbers->slope_reference, u.numbers->noise_reference);
+    const float inflation = spk_inflation_px(u.numbers->slope_reference, u.numbers->noise_reference);
     u.error_map[at] =
         umpa_error_scale_px(u.window == 0, u.deviation && *u.deviation, (unsigned)u.used_count, inflation) *
         u.error[at];

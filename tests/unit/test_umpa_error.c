@@ -85,19 +85,19 @@ static double noise_gain(double (*kernel)(double))
 
 static void slope_noise_is_that_of_the_spline(void)
 {
-    CHECK_NEAR(UMPA_SLOPE_NOISE, noise_gain(spline_slope) * noise_gain(spline), 0.005);
+    CHECK_NEAR(SPK_SLOPE_NOISE, noise_gain(spline_slope) * noise_gain(spline), 0.005);
 }
 
 static void inflation(void)
 {
-    CHECK(umpa_inflation_px(0.01f, 0) == 1 && umpa_inflation_px(0, 0) == 1);
+    CHECK(spk_inflation_px(0.01f, 0) == 1 && spk_inflation_px(0, 0) == 1);
     const float noise = 0.004f, pattern = 0.02f;
-    CHECK_NEAR(umpa_inflation_px(pattern + 2 * noise, noise), 1 + UMPA_SLOPE_NOISE * 0.2, 1e-5);
-    CHECK(umpa_inflation_px(2 * noise, noise) == UMPA_INFLATION_MAX); /* no pattern to be seen */
-    CHECK(umpa_inflation_px(noise, noise) == UMPA_INFLATION_MAX);
+    CHECK_NEAR(spk_inflation_px(pattern + 2 * noise, noise), 1 + SPK_SLOPE_NOISE * 0.2, 1e-5);
+    CHECK(spk_inflation_px(2 * noise, noise) == SPK_INFLATION_MAX); /* no pattern to be seen */
+    CHECK(spk_inflation_px(noise, noise) == SPK_INFLATION_MAX);
     CHECK(umpa_error_scale_px(false, false, 20, 1) == 1);
     CHECK_NEAR(umpa_error_scale_px(true, false, 20, 4), 2 * UMPA_WINDOW_ERROR, 1e-6);
-    CHECK_NEAR(umpa_error_scale_px(true, true, 20, 4), 4 * UMPA_FIELD_ERROR, 1e-6);
+    CHECK_NEAR(umpa_error_scale_px(true, true, 20, 4), 4 * SPK_FIELD_ERROR, 1e-6);
     CHECK(umpa_error_scale_px(true, true, 1, 4) == 4);
 }
 

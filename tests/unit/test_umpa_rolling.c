@@ -131,7 +131,7 @@ static void process(struct spk_umpa *umpa, const struct rolling *r, const struct
     struct spk_error error = {0};
     static struct spk_stack view; /* stays where it is, as the lane's does */
     view = seen(r, &r->scene.sample);
-    umpa->started_ns = 0; /* no stack came before, and none is expected: live leaves the windows' map */
+    umpa->pace.started_ns = 0; /* no stack came before, and none is expected: live leaves the windows' map */
     CHECK(!spk_umpa_process(umpa, &view, maps, &error), "%s", error.text);
 }
 
