@@ -110,6 +110,37 @@ static void moments_each(const struct spk_moments_cell *c)
     }
 }
 
+static void extent_row(const float *values, size_t count, float *low, float *high)
+{
+    for (size_t i = 0; i < count; i++) {
+        *low = values[i] < *low ? values[i] : *low;
+        *high = values[i] > *high ? values[i] : *high;
+    }
+}
+
+static void climb_row(const struct spk_climb_row *r)
+{
+    static const unsigned group[4] = {0, 1, 2, 2};
+    const size_t p = r->plane;
+    for (unsigned i = 0; i < r->width; i++) {
+        float low[4], high[4];
+        bool alive[3] = {true, true, true};
+        for (unsigned q = 0; q < 4; q++) {
+            low[q] = -INFINITY;
+            high[q] = INFINITY;
+        }
+        for (unsigned n = 0; n < r->rungs; n++) {
+            const float *value = r->found[n] + i, *error = value + 4 * p;
+            for (unsigned q = 0; q < 4; q++)
+                if (spk_match_apart_px(value[q * p], error[q * p], low[q], high[q]))
+                    alive[group[q]] = false;
+            for (unsigned q = 0; q < 4; q++)
+                spk_match_narrow_px(alive[group[q]], value[q * p], error[q * p], &low[q], &high[q],
+                                    &r->best[q * p + i], &r->deviation[q * p + i]);
+        }
+    }
+}
+
 static void from_half_row(float *out, const uint16_t *in, size_t count)
 {
     for (size_t i = 0; i < count; i++)

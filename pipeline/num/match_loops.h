@@ -82,30 +82,6 @@ static void vertex_row(const struct spk_vertex_row *r)
     }
 }
 
-static void extent_row(const float *values, size_t count, float *low, float *high)
-{
-    enum { PARTS = 16 };
-    float lo[PARTS], hi[PARTS];
-    for (unsigned l = 0; l < PARTS; l++) {
-        lo[l] = *low;
-        hi[l] = *high;
-    }
-    size_t i = 0;
-    for (; i + PARTS <= count; i += PARTS)
-        for (unsigned l = 0; l < PARTS; l++) {
-            lo[l] = values[i + l] < lo[l] ? values[i + l] : lo[l];
-            hi[l] = values[i + l] > hi[l] ? values[i + l] : hi[l];
-        }
-    for (unsigned l = 0; i < count; i++, l++) {
-        lo[l] = values[i] < lo[l] ? values[i] : lo[l];
-        hi[l] = values[i] > hi[l] ? values[i] : hi[l];
-    }
-    for (unsigned l = 0; l < PARTS; l++) {
-        *low = lo[l] < *low ? lo[l] : *low;
-        *high = hi[l] > *high ? hi[l] : *high;
-    }
-}
-
 static void joint_row(const struct spk_joint_row *r)
 {
     const float *mean = r->mean, *count = r->count, base = r->base, level = r->level, noise = r->noise;
@@ -267,48 +243,6 @@ static void accumulate_row(float *sum, const float *a, const float *b, size_t co
         sum[i] += a[i] * b[i];
 }
 
-static void start_narrow(const struct spk_narrow_row *r)
-{
-    float *alive = r->alive;
-    for (unsigned i = 0; i < r->width; i++)
-        alive[i] = 1;
-    for (unsigned q = 0; q < r->count; q++) {
-        const float *value = r->value + q * r->value_plane, *error = r->error + q * r->value_plane;
-        float *low = r->low + q * r->plane, *high = r->high + q * r->plane;
-        float *best = r->best + q * r->plane, *deviation = r->deviation + q * r->plane;
-        ROW_LOOP
-        for (unsigned i = 0, width = r->width; i < width; i++) {
-            low[i] = -INFINITY;
-            high[i] = INFINITY;
-            spk_match_narrow_px(true, value[i], error[i], &low[i], &high[i], &best[i], &deviation[i]);
-        }
-    }
-}
-
-static void narrow_row(const struct spk_narrow_row *r)
-{
-    if (r->first) {
-        start_narrow(r);
-        return;
-    }
-    float *alive = r->alive;
-    for (unsigned q = 0; q < r->count; q++) {
-        const float *value = r->value + q * r->value_plane, *error = r->error + q * r->value_plane;
-        const float *low = r->low + q * r->plane, *high = r->high + q * r->plane;
-        ROW_LOOP
-        for (unsigned i = 0, width = r->width; i < width; i++)
-            alive[i] = spk_match_apart_px(value[i], error[i], low[i], high[i]) ? 0 : alive[i];
-    }
-    for (unsigned q = 0; q < r->count; q++) {
-        const float *value = r->value + q * r->value_plane, *error = r->error + q * r->value_plane;
-        float *low = r->low + q * r->plane, *high = r->high + q * r->plane;
-        float *best = r->best + q * r->plane, *deviation = r->deviation + q * r->plane;
-        ROW_LOOP
-        for (unsigned i = 0, width = r->width; i < width; i++)
-            spk_match_narrow_px(alive[i] > 0, value[i], error[i], &low[i], &high[i], &best[i], &deviation[i]);
-    }
-}
-
 static void normal_row(const struct spk_normal_row *r)
 {
     const size_t p = r->plane, q = r->moment_plane;
@@ -319,6 +253,10 @@ static void normal_row(const struct spk_normal_row *r)
     const float noise_sample = r->noise_sample, noise_reference = r->noise_reference;
     const float origin[4] = {r->origin[0], r->origin[1], r->origin[2], r->origin[3]};
     float *out = r->out;
+    for (unsigned i = 0; i < r->width; i += SPK_MATCH_STEP) { /* what comes behind is made next */
+        __builtin_prefetch(transmission + r->width + i);
+        __builtin_prefetch(contrast + r->width + i);
+    }
     ROW_LOOP
     for (unsigned i = 0, width = r->width; i < width; i++) {
         const float x = ux[i], y = uy[i];
@@ -370,7 +308,7 @@ static void solve_row(const struct spk_solve_row *r)
     .cross = cross_row, .frames = frames_row, .taps = taps_row, .window = window_rows, .fit = fit_row,       \
     .score = score_row, .track = track_row, .vertex = vertex_row, .extent = extent_row, .joint = joint_row,  \
     .mean = mean_row, .moments = moments_cell, .moments_each = moments_each, .normal = normal_row,           \
-    .solve = solve_row, .narrow = narrow_row, .step = step_row, .correlation = correlation_row,              \
+    .solve = solve_row, .climb = climb_row, .step = step_row, .correlation = correlation_row,                \
     .judge = judge_row, .pack = pack_row, .multiply = multiply_row, .centre = centre_row,                    \
     .choose = choose_row, .accumulate = accumulate_row, .from_half = from_half_row, .to_half = to_half_row,  \
     .knots = knots_row, .halve = halve_row, .stretch = stretch_row, .blend = blend_row

@@ -234,6 +234,20 @@ static inline vec gather(const float *from, ivec at)
 #endif
 }
 
+/* Whether `at` counts up by 1 and all of `inside` is set. */
+static inline bool is_run(ivec at, ivec inside)
+{
+    ivec lane;
+    for (int l = 0; l < LANES; l++)
+        lane[l] = l;
+    const ivec good = inside & (at - lane == at[0]);
+#if LANES == 16
+    return _mm512_movepi32_mask((__m512i)good) == 0xffff;
+#else
+    return _mm256_movemask_ps((__m256)good) == 0xff;
+#endif
+}
+
 /* spk_match_mean_px() of the pixels i to i + LANES - 1, all of the reference usable. */
 static inline void mean_vector(const struct spk_mean_row *r, unsigned i)
 {
@@ -250,8 +264,15 @@ static inline void mean_vector(const struct spk_mean_row *r, unsigned i)
     const ivec ix = __builtin_convertvector(x, ivec), iy = __builtin_convertvector(y, ivec);
     const ivec at = iy * pitch + ix, right = (ix < last_x) & 1, down = (iy < last_y) & pitch;
     const vec fx = x - __builtin_convertvector(ix, vec), fy = y - __builtin_convertvector(iy, vec);
-    const vec a = gather(r->mean, at), b = gather(r->mean, at + right);
-    const vec c = gather(r->mean, at + down), d = gather(r->mean, at + down + right);
+    vec a, b, c, d;
+    if (is_run(at, inside & (ix < last_x) & (iy < last_y))) {
+        const float *from = r->mean + at[0];
+        a = load(from), b = load(from + 1), c = load(from + pitch), d = load(from + pitch + 1);
+        __builtin_prefetch(from + 2 * pitch); /* for the next row */
+    } else {
+        a = gather(r->mean, at), b = gather(r->mean, at + right);
+        c = gather(r->mean, at + down), d = gather(r->mean, at + down + right);
+    }
     const vec top = a + fx * (b - a), low = c + fx * (d - c);
     store(r->value + i, top + fy * (low - top));
     store(r->slope_x + i, (1 - fy) * (b - a) + fy * (d - c));
@@ -279,8 +300,10 @@ static void mean_row(const struct spk_mean_row *r)
 
 enum { CELL_FRAMES = SPK_CELL_FRAMES, CELL_VALUES = 3 }; /* of a turn: their values stay in the first cache */
 
-/* The interpolated reference and its slopes at one register of columns of a cell, for one frame. */
-static inline void interpolate(const struct spk_moments_cell *c, size_t offset, float *value, size_t step)
+/* The interpolated reference and its slopes at one register of columns of a cell, for one frame, whose rows of the sample are
+ * `sample`. What the next cell reads of both is fetched along the way: all at once it would have to wait for the memory. */
+static inline void interpolate(const struct spk_moments_cell *c, size_t offset, const float *sample,
+                               float *value, size_t step)
 {
     vec line[4] = {{0}}, slope[4] = {{0}};
     for (unsigned r = 0; r < c->rows + 3; r++) {
@@ -295,6 +318,7 @@ static inline void interpolate(const struct spk_moments_cell *c, size_t offset, 
         slope[3] = c->dx[0] * a + c->dx[1] * b + c->dx[2] * d + c->dx[3] * e;
         if (r < 3)
             continue;
+        __builtin_prefetch(sample + (r - 3) * c->sample_row + SPK_MATCH_STEP);
         store(value, c->wy[0] * line[0] + c->wy[1] * line[1] + c->wy[2] * line[2] + c->wy[3] * line[3]);
         store(value + LANES,
               c->wy[0] * slope[0] + c->wy[1] * slope[1] + c->wy[2] * slope[2] + c->wy[3] * slope[3]);
@@ -306,7 +330,7 @@ static inline void interpolate(const struct spk_moments_cell *c, size_t offset, 
 
 /* Adds the frames of a turn to the moments of one register of pixels at `at` of the sample. */
 static inline void add_frames(const struct spk_moments_cell *c, const float *value, const unsigned *frame,
-                              unsigned frames, size_t at, float *out, bool first)
+                              unsigned frames, size_t at, float *out, size_t plane, bool first)
 {
     vec sum[SPK_MOMENTS] = {{0}};
     const vec one = (vec){0} + 1.0f;
@@ -321,26 +345,34 @@ static inline void add_frames(const struct spk_moments_cell *c, const float *val
         SPK_ADD_MOMENTS(sum, v, vx, vy, s, in);
     }
     for (unsigned q = 0; q < SPK_MOMENTS; q++)
-        store(out + q * c->plane, first ? sum[q] : load(out + q * c->plane) + sum[q]);
+        store(out + q * plane, first ? sum[q] : load(out + q * plane) + sum[q]);
+}
+
+/* One register of columns. The sums are together until they are whole: their planes may lie so that they push each other out of the
+ * first cache. */
+static inline void moments_columns(const struct spk_moments_cell *c, unsigned x)
+{
+    enum { ROW = SPK_MOMENTS * LANES, STEP = CELL_FRAMES * CELL_VALUES * LANES };
+    float value[SPK_CELL_ROWS * STEP], sum[SPK_CELL_ROWS * ROW];
+    for (unsigned k = 0; k < c->frames; k += CELL_FRAMES) {
+        const unsigned frames = c->frames - k < CELL_FRAMES ? c->frames - k : CELL_FRAMES;
+        for (unsigned i = 0; i < frames; i++)
+            interpolate(c, c->frame[k + i] * c->frame_pitch + x,
+                        c->sample + c->frame[k + i] * c->sample_frame + x, value + i * CELL_VALUES * LANES,
+                        STEP);
+        for (unsigned y = 0; y < c->rows; y++)
+            add_frames(c, value + y * STEP, c->frame + k, frames, y * c->sample_row + x, sum + y * ROW, LANES,
+                       k == 0);
+    }
+    for (unsigned y = 0; y < c->rows; y++)
+        for (unsigned q = 0; q < SPK_MOMENTS; q++)
+            store(c->out + y * c->pitch + q * c->plane + x, load(sum + y * ROW + q * LANES));
 }
 
 static void moments_cell(const struct spk_moments_cell *c)
 {
-    float value[SPK_CELL_ROWS * CELL_FRAMES * CELL_VALUES * LANES];
-    const size_t step = CELL_FRAMES * CELL_VALUES * LANES;
     for (unsigned x = 0; x < SPK_MATCH_STEP; x += LANES)
-        for (unsigned k = 0; k < c->frames; k += CELL_FRAMES) {
-            unsigned frames = c->frames - k < CELL_FRAMES ? c->frames - k : CELL_FRAMES;
-            for (unsigned i = 0; i < frames; i++)
-                interpolate(c, c->frame[k + i] * c->frame_pitch + x, value + i * CELL_VALUES * LANES, step);
-            for (unsigned y = 0; y < c->rows; y++) /* the next cell's */
-                for (unsigned i = 0; i < frames; i++)
-                    __builtin_prefetch(c->sample + y * c->sample_row + c->frame[k + i] * c->sample_frame + x +
-                                       SPK_MATCH_STEP);
-            for (unsigned y = 0; y < c->rows; y++)
-                add_frames(c, value + y * step, c->frame + k, frames, y * c->sample_row + x,
-                           c->out + y * c->pitch + x, k == 0);
-        }
+        moments_columns(c, x);
 }
 
 /* Spline weights of a register of pixels, each its own. */
@@ -382,7 +414,96 @@ static void moments_each(const struct spk_moments_cell *c)
                 interpolate_each(c, c->frame[k + i] * c->frame_pitch + x, &own,
                                  value + i * CELL_VALUES * LANES);
             }
-            add_frames(c, value, c->frame + k, frames, x, c->out + x, k == 0);
+            add_frames(c, value, c->frame + k, frames, x, c->out + x, c->plane, k == 0);
+        }
+    }
+}
+
+/* One bit a number, or one number of all bits or none. */
+#if LANES == 16
+typedef __mmask16 chosen;
+#define BELOW(a, b) _mm512_cmp_ps_mask((__m512)(a), (__m512)(b), _CMP_LT_OQ)
+#define EVERY ((chosen)0xffff)
+#define EITHER(set, a, b) ((vec)_mm512_mask_blend_ps(set, (__m512)(b), (__m512)(a)))
+#define LARGER(a, b) ((vec)_mm512_max_ps((__m512)(a), (__m512)(b)))
+#define SMALLER(a, b) ((vec)_mm512_min_ps((__m512)(a), (__m512)(b)))
+#else
+typedef ivec chosen;
+#define BELOW(a, b) ((ivec)_mm256_cmp_ps((__m256)(a), (__m256)(b), _CMP_LT_OQ))
+#define EVERY ((chosen){0} - 1)
+#define EITHER(set, a, b) ((vec)_mm256_blendv_ps((__m256)(b), (__m256)(a), (__m256)(set)))
+#define LARGER(a, b) ((vec)_mm256_max_ps((__m256)(a), (__m256)(b)))
+#define SMALLER(a, b) ((vec)_mm256_min_ps((__m256)(a), (__m256)(b)))
+#endif
+
+static void extent_row(const float *values, size_t count, float *low, float *high)
+{
+    vec lo = (vec){0} + *low, hi = (vec){0} + *high;
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        const vec value = load(values + i);
+        lo = SMALLER(value, lo); /* NaN stays out: the second is taken then */
+        hi = LARGER(value, hi);
+    }
+    for (; i < count; i++) {
+        const vec value = (vec){0} + values[i];
+        lo = SMALLER(value, lo);
+        hi = LARGER(value, hi);
+    }
+#if LANES == 16
+    *low = _mm512_reduce_min_ps((__m512)lo);
+    *high = _mm512_reduce_max_ps((__m512)hi);
+#else
+    for (unsigned l = 0; l < LANES; l++) {
+        *low = lo[l] < *low ? lo[l] : *low;
+        *high = hi[l] > *high ? hi[l] : *high;
+    }
+#endif
+}
+
+/* What all rungs so far agree on: spk_match_narrow_px() of a register. */
+struct climber {
+    vec low[4], high[4], best[4], deviation[4];
+};
+
+/* One rung for the quantities first to last, which stand or fall together; returns where they still stand. */
+static inline chosen climb_group(struct climber *c, const float *found, size_t plane, unsigned first,
+                                 unsigned last, chosen alive)
+{
+    vec low[4], high[4];
+    for (unsigned q = first; q <= last; q++) {
+        const vec value = load(found + q * plane), reach = 2 * load(found + (4 + q) * plane);
+        low[q] = value - reach;
+        high[q] = value + reach;
+        alive &= ~(BELOW(c->high[q], low[q]) | BELOW(high[q], c->low[q]));
+    }
+    for (unsigned q = first; q <= last; q++) {
+        c->best[q] = EITHER(alive, load(found + q * plane), c->best[q]);
+        c->deviation[q] = EITHER(alive, load(found + (4 + q) * plane), c->deviation[q]);
+        c->low[q] = EITHER(alive, LARGER(low[q], c->low[q]), c->low[q]);
+        c->high[q] = EITHER(alive, SMALLER(high[q], c->high[q]), c->high[q]);
+    }
+    return alive;
+}
+
+static void climb_row(const struct spk_climb_row *r)
+{
+    for (unsigned i = 0; i < r->width; i += LANES) {
+        struct climber c;
+        chosen t = EVERY, k = EVERY, u = EVERY;
+        for (unsigned q = 0; q < 4; q++) {
+            c.low[q] = (vec){0} - INFINITY;
+            c.high[q] = (vec){0} + INFINITY;
+            c.best[q] = c.deviation[q] = (vec){0};
+        }
+        for (unsigned n = 0; n < r->rungs; n++) {
+            t = climb_group(&c, r->found[n] + i, r->plane, 0, 0, t);
+            k = climb_group(&c, r->found[n] + i, r->plane, 1, 1, k);
+            u = climb_group(&c, r->found[n] + i, r->plane, 2, 3, u);
+        }
+        for (unsigned q = 0; q < 4; q++) {
+            store(r->best + q * r->plane + i, c.best[q]);
+            store(r->deviation + q * r->plane + i, c.deviation[q]);
         }
     }
 }

@@ -102,7 +102,7 @@ enum {
 
 enum { UMPA_PARAMS = 4, UMPA_GROUPS = 3 };
 
-/* The growing window of one pixel: what all windows so far agree on (struct spk_narrow_row). T and K stand or fall alone,
+/* The growing window of one pixel: what all windows so far agree on (struct spk_climb_row). T and K stand or fall alone,
  * ux and uy together. */
 struct umpa_ladder {
     float low[UMPA_PARAMS], high[UMPA_PARAMS], best[UMPA_PARAMS], deviation[UMPA_PARAMS];

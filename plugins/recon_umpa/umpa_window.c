@@ -12,7 +12,7 @@
 /* Pixels that moved farther than this (px) are linearised again. */
 #define MOVED 0.3f
 
-enum { GROUPS = 3, PANE_COLUMNS = 256, PANE_ROWS = 16, FOUND = 2 * PARAMS };
+enum { PANE_COLUMNS = 256, PANE_ROWS = 16, FOUND = 2 * PARAMS, FOUND_PLANES = FOUND * PANE_COLUMNS };
 
 struct pane {
     struct spk_umpa *u;
@@ -21,13 +21,13 @@ struct pane {
     size_t pitch, plane;                     /* of smoothed equations: the output and a margin that shrinks */
     float *smooth[2];                        /* [SPK_NORMALS][plane], in turn */
     float *row;                              /* of the widest window */
-    float *found;                            /* [FOUND][PANE_COLUMNS] a row's estimates and their errors */
-    float *line[2];                          /* a row of a coarser level */
-    float *low, *high, *best, *deviation;    /* [PARAMS][pane] */
-    float *alive;                            /* [GROUPS][pane] */
+    float *found;   /* [rungs][FOUND][PANE_COLUMNS] a row's estimates and their errors */
+    float *taken;   /* [FOUND][PANE_COLUMNS] those that the row takes */
+    float *step;    /* [FOUND][PANE_COLUMNS] where steps go that nobody takes, and how far pixels move */
+    float *line[2]; /* a row of a coarser level */
 };
 
-enum { PANE = PANE_COLUMNS * PANE_ROWS, LINE = PANE_COLUMNS + 2 * SPK_MATCH_STEP };
+enum { LINE = PANE_COLUMNS + 2 * SPK_MATCH_STEP };
 
 static size_t lay_out(struct pane *p, float *memory)
 {
@@ -40,14 +40,11 @@ static size_t lay_out(struct pane *p, float *memory)
         {&p->smooth[0], SPK_NORMALS * p->plane},
         {&p->smooth[1], SPK_NORMALS * p->plane + p->pitch},
         {&p->row, 2 * p->pitch},
-        {&p->found, FOUND * PANE_COLUMNS},
+        {&p->found, UMPA_LEVELS * UMPA_RUNGS * FOUND_PLANES},
+        {&p->taken, FOUND_PLANES},
+        {&p->step, FOUND_PLANES},
         {&p->line[0], LINE},
         {&p->line[1], LINE},
-        {&p->low, PARAMS * PANE},
-        {&p->high, PARAMS * PANE},
-        {&p->best, PARAMS * PANE},
-        {&p->deviation, PARAMS * PANE},
-        {&p->alive, GROUPS * PANE},
     };
     size_t total = 0;
     for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
@@ -107,43 +104,6 @@ static void store_quality(const struct pane *p, const float *normal, unsigned y)
     u->ops->correlation(&row);
 }
 
-/* The estimate of a row as it stands. */
-static void take_row(const struct pane *p, unsigned y)
-{
-    for (unsigned i = 0; i < PARAMS; i++) {
-        size_t at = i * PANE + y * PANE_COLUMNS, from = i * p->columns;
-        memcpy(p->best + at, p->found + from, p->columns * sizeof(float));
-        memcpy(p->deviation + at, p->found + PARAMS * p->columns + from, p->columns * sizeof(float));
-    }
-}
-
-/* One rung for quantities that stand or fall together. */
-static void climb_group(const struct pane *p, unsigned y, unsigned group, unsigned first, unsigned count,
-                        bool begin)
-{
-    size_t row = y * PANE_COLUMNS, at = first * PANE + row;
-    struct spk_narrow_row narrow = {.value = p->found + first * p->columns,
-                                    .error = p->found + (PARAMS + first) * p->columns,
-                                    .value_plane = p->columns,
-                                    .low = p->low + at,
-                                    .high = p->high + at,
-                                    .best = p->best + at,
-                                    .deviation = p->deviation + at,
-                                    .plane = PANE,
-                                    .alive = p->alive + group * PANE + row,
-                                    .first = begin,
-                                    .count = count,
-                                    .width = p->columns};
-    p->u->ops->narrow(&narrow);
-}
-
-static void climb(const struct pane *p, unsigned y, bool begin)
-{
-    climb_group(p, y, 0, PARAM_T, 1, begin);
-    climb_group(p, y, 1, PARAM_K, 1, begin);
-    climb_group(p, y, 2, PARAM_X, 2, begin);
-}
-
 /* Where a row of a coarser level is kept for the pixels under it. */
 static float *found_row(const struct pane *p, unsigned rung, unsigned y)
 {
@@ -161,43 +121,40 @@ static unsigned rungs_to_make(const struct spk_umpa *u, unsigned level)
     return rungs;
 }
 
-/* The rungs of one level under a pane; true when the ladder has begun. */
-static bool climb_level(struct pane *p, unsigned l)
+/* Smooths the equations of a level under a pane for each of its rungs, one after the other; margin[r] is left round the pane by
+ * rung r. Returns how many there are. */
+static unsigned smooth_level(const struct pane *p, unsigned l, unsigned margin[UMPA_RUNGS])
 {
     const unsigned rungs = rungs_to_make(p->u, l);
-    unsigned margin = 0;
+    unsigned left = 0;
     for (unsigned r = 0; r < rungs; r++)
-        margin += umpa_rung(l, r).radius;
-    const float *from = umpa_normal(p->level, 0, p->y0, p->x0) - margin * (p->level->pitch + 1);
+        left += umpa_rung(l, r).radius;
+    const float *from = umpa_normal(p->level, 0, p->y0, p->x0) - left * (p->level->pitch + 1);
     size_t pitch = p->level->pitch, plane = p->level->plane;
-    bool begun = false;
     for (unsigned r = 0; r < rungs; r++) {
         const unsigned radius = umpa_rung(l, r).radius;
-        const float spread = umpa_rung_spread(l, r);
-        float weight[2 * UMPA_RUNG_RADIUS_MAX + 1], *to = p->smooth[r & 1];
+        float weight[2 * UMPA_RUNG_RADIUS_MAX + 1];
         umpa_binomial(weight, radius);
-        margin -= radius;
-        average(p, from, pitch, plane, to, weight, radius, margin);
-        from = to;
+        margin[r] = left -= radius;
+        average(p, from, pitch, plane, p->smooth[r], weight, radius, left);
+        from = p->smooth[r];
         pitch = p->pitch;
         plane = p->plane;
-        const bool counts = umpa_rung_counts(l, r, p->u->used_count);
-        for (unsigned y = 0; y < p->height; y++) {
-            if (l == 0 && r + 1 == UMPA_RUNGS)
-                store_quality(p, pane_row(p, to, margin, y), y);
-            if (!counts)
-                continue;
-            const float *normal = pane_row(p, to, margin, y);
-            if (l) {
-                solve_row(p, normal, spread, found_row(p, r, y), p->level->found_plane);
-                continue;
-            }
-            solve_row(p, normal, spread, p->found, p->columns);
-            climb(p, y, !begun);
-        }
-        begun |= counts;
     }
-    return begun;
+    return rungs;
+}
+
+/* What the rungs of a coarser level find under a pane, kept for the pixels under it. */
+static void find_level(const struct pane *p, unsigned l)
+{
+    unsigned margin[UMPA_RUNGS];
+    const unsigned rungs = smooth_level(p, l, margin);
+    for (unsigned r = 0; r < rungs; r++) {
+        const float spread = umpa_rung_spread(l, r);
+        for (unsigned y = 0; y < p->height && umpa_rung_counts(l, r, p->u->used_count); y++)
+            solve_row(p, pane_row(p, p->smooth[r], margin[r], y), spread, found_row(p, r, y),
+                      p->level->found_plane);
+    }
 }
 
 /* One quantity of a coarser level at row y of the pane. */
@@ -231,52 +188,6 @@ static void stretch_row(const struct pane *p, unsigned l, const float *plane, un
     ops->stretch(out, from, length);
 }
 
-/* The rungs of the coarser levels, as they found them. Row by row: the intervals stay in the first cache. */
-static void climb_found(const struct pane *p, unsigned levels, bool begun)
-{
-    struct {
-        const float *found;
-        unsigned level;
-    } list[UMPA_LEVELS * UMPA_RUNGS];
-    unsigned count = 0;
-    for (unsigned l = 1; l < levels; l++)
-        for (unsigned r = 0; r < UMPA_RUNGS; r++)
-            if (umpa_rung_counts(l, r, p->u->used_count)) {
-                list[count].found = p->u->equations[l].found + r * FOUND * p->u->equations[l].found_plane;
-                list[count++].level = l;
-            }
-    for (unsigned y = 0; y < p->height; y++)
-        for (unsigned n = 0; n < count; n++) {
-            const size_t plane = p->u->equations[list[n].level].found_plane;
-            for (unsigned i = 0; i < FOUND; i++)
-                stretch_row(p, list[n].level, list[n].found + i * plane, y, p->found + i * p->columns);
-            climb(p, y, !begun && n == 0);
-        }
-}
-
-static void adaptive_window(struct pane *p)
-{
-    bool begun = climb_level(p, 0);
-    climb_found(p, UMPA_LEVELS, begun);
-}
-
-static void fixed_window(struct pane *p)
-{
-    unsigned radius = (unsigned)p->u->config.window;
-    float weight[2 * SPK_UMPA_WINDOW_MAX + 1], sum = 0;
-    spk_window_hamming(weight, radius);
-    for (unsigned j = 0; j <= 2 * radius; j++)
-        sum += weight[j] * weight[j];
-    const float *from = umpa_normal(p->level, 0, p->y0, p->x0) - radius * (p->level->pitch + 1);
-    average(p, from, p->level->pitch, p->level->plane, p->smooth[0], weight, radius, 0);
-    for (unsigned y = 0; y < p->height; y++) {
-        const float *normal = pane_row(p, p->smooth[0], 0, y);
-        solve_row(p, normal, sum * sum, p->found, p->columns);
-        take_row(p, y);
-        store_quality(p, normal, y);
-    }
-}
-
 /* Marks the pieces under row y of the pane whose pixels moved too far for their linearisation. */
 static void mark_moved(const struct pane *p, unsigned y, const float *moved)
 {
@@ -291,29 +202,98 @@ static void mark_moved(const struct pane *p, unsigned y, const float *moved)
     }
 }
 
-static void store_step(const struct pane *p)
+/* Moves row y of the pane to where `taken` says. */
+static void store_step(const struct pane *p, unsigned y, const float *taken)
 {
     struct spk_umpa *u = p->u;
+    const size_t to = (size_t)(p->y0 + y) * u->width + p->x0;
+    float *trial = p->step, *moved = p->step + PARAMS * PANE_COLUMNS;
+    const bool take = u->config.refine > 0;
+    struct spk_step_row row = {.best = taken,
+                               .deviation = taken + PARAMS * PANE_COLUMNS,
+                               .plane = PANE_COLUMNS,
+                               .origin = {1, 1, (float)u->guess_x, (float)u->guess_y},
+                               .range = (float)u->search_shift + UMPA_BEYOND_PX,
+                               .width = p->width,
+                               .transmission = take ? u->param[PARAM_T] + to : trial,
+                               .contrast = take ? u->param[PARAM_K] + to : trial + PANE_COLUMNS,
+                               .x = take ? u->param[PARAM_X] + to : trial + 2 * PANE_COLUMNS,
+                               .y = take ? u->param[PARAM_Y] + to : trial + 3 * PANE_COLUMNS,
+                               .error = u->error + to,
+                               .moved = moved};
+    u->ops->step(&row);
+    if (take)
+        mark_moved(p, y, moved);
+}
+
+/* A rung of the ladder that is looked at. */
+struct rung {
+    unsigned level, rung;
+    float spread;
+};
+
+static unsigned list_rungs(const struct spk_umpa *u, struct rung list[SPK_CLIMB_RUNGS])
+{
+    unsigned count = 0;
+    for (unsigned l = 0; l < UMPA_LEVELS; l++)
+        for (unsigned r = 0; r < UMPA_RUNGS; r++)
+            if (umpa_rung_counts(l, r, u->used_count))
+                list[count++] = (struct rung){l, r, umpa_rung_spread(l, r)};
+    return count;
+}
+
+/* Row y of what a rung found: solved here, or between the blocks of a coarser level. */
+static void find_row(const struct pane *p, const struct rung *rung, const unsigned margin[UMPA_RUNGS],
+                     unsigned y, float *found)
+{
+    const struct umpa_level *level = &p->u->equations[rung->level];
+    if (rung->level == 0) {
+        solve_row(p, pane_row(p, p->smooth[rung->rung], margin[rung->rung], y), rung->spread, found,
+                  PANE_COLUMNS);
+        return;
+    }
+    const float *from = level->found + rung->rung * FOUND * level->found_plane;
+    for (unsigned i = 0; i < FOUND; i++)
+        stretch_row(p, rung->level, from + i * level->found_plane, y, found + i * PANE_COLUMNS);
+}
+
+/* Row by row: all that the rungs found of one stays in the first cache. */
+static void adaptive_window(const struct pane *p)
+{
+    struct rung list[SPK_CLIMB_RUNGS];
+    struct spk_climb_row climb = {.rungs = list_rungs(p->u, list),
+                                  .plane = PANE_COLUMNS,
+                                  .width = p->columns,
+                                  .best = p->taken,
+                                  .deviation = p->taken + PARAMS * PANE_COLUMNS};
+    unsigned margin[UMPA_RUNGS];
+    const unsigned last = smooth_level(p, 0, margin) - 1;
     for (unsigned y = 0; y < p->height; y++) {
-        size_t to = (size_t)(p->y0 + y) * u->width + p->x0, from = y * PANE_COLUMNS;
-        float *trial = p->found; /* takes the step that nobody asked for */
-        float *moved = trial + PARAMS * p->columns;
-        const bool take = u->config.refine > 0;
-        struct spk_step_row row = {.best = p->best + from,
-                                   .deviation = p->deviation + from,
-                                   .plane = PANE,
-                                   .origin = {1, 1, (float)u->guess_x, (float)u->guess_y},
-                                   .range = (float)u->search_shift + UMPA_BEYOND_PX,
-                                   .width = p->width,
-                                   .transmission = take ? u->param[PARAM_T] + to : trial,
-                                   .contrast = take ? u->param[PARAM_K] + to : trial + p->columns,
-                                   .x = take ? u->param[PARAM_X] + to : trial + 2 * p->columns,
-                                   .y = take ? u->param[PARAM_Y] + to : trial + 3 * p->columns,
-                                   .error = u->error + to,
-                                   .moved = moved};
-        u->ops->step(&row);
-        if (take)
-            mark_moved(p, y, moved);
+        for (unsigned n = 0; n < climb.rungs; n++) {
+            float *found = p->found + n * FOUND_PLANES;
+            find_row(p, &list[n], margin, y, found);
+            climb.found[n] = found;
+        }
+        p->u->ops->climb(&climb);
+        store_quality(p, pane_row(p, p->smooth[last], margin[last], y), y);
+        store_step(p, y, p->taken);
+    }
+}
+
+static void fixed_window(const struct pane *p)
+{
+    unsigned radius = (unsigned)p->u->config.window;
+    float weight[2 * SPK_UMPA_WINDOW_MAX + 1], sum = 0;
+    spk_window_hamming(weight, radius);
+    for (unsigned j = 0; j <= 2 * radius; j++)
+        sum += weight[j] * weight[j];
+    const float *from = umpa_normal(p->level, 0, p->y0, p->x0) - radius * (p->level->pitch + 1);
+    average(p, from, p->level->pitch, p->level->plane, p->smooth[0], weight, radius, 0);
+    for (unsigned y = 0; y < p->height; y++) {
+        const float *normal = pane_row(p, p->smooth[0], 0, y);
+        solve_row(p, normal, sum * sum, p->taken, PANE_COLUMNS);
+        store_quality(p, normal, y);
+        store_step(p, y, p->taken);
     }
 }
 
@@ -381,7 +361,7 @@ static void window_pane(void *context, unsigned task, unsigned worker)
     p->columns = (unsigned)spk_match_round(p->width, SPK_MATCH_STEP);
     if (w->level > 0) {
         if (sees_moved(p, w->level))
-            climb_level(p, w->level);
+            find_level(p, w->level);
         return;
     }
     if (!take_marks(p))
@@ -390,7 +370,6 @@ static void window_pane(void *context, unsigned task, unsigned worker)
         fixed_window(p);
     else
         adaptive_window(p);
-    store_step(p);
 }
 
 static void run_level(struct spk_umpa *u, unsigned level, unsigned band)

@@ -324,40 +324,41 @@ static void test_half(const struct spk_match_ops *c, const struct spk_match_ops 
               out[1][i]);
 }
 
-/* Intervals that meet or miss, a few of them no numbers, against the definition; the first ones need nothing before them. */
-static void test_narrow(const struct spk_match_ops *v, const char *isa)
+/* The intervals of a rung must meet those of every rung before it, for all quantities of a group. */
+static void test_climb(const struct spk_match_ops *v, const char *isa)
 {
-    enum { MAX = 3 * SPK_MATCH_STEP, RUNGS = 3, COUNT = 2 };
-    float value[RUNGS][COUNT * MAX], error[RUNGS][COUNT * MAX], alive[MAX];
-    float low[COUNT * MAX], high[COUNT * MAX], best[COUNT * MAX], deviation[COUNT * MAX];
-    fill(low, COUNT * MAX, 2);
+    enum { MAX = 3 * SPK_MATCH_STEP, RUNGS = 4, GROUPS = 3, FOUND = 8 };
+    static const unsigned first[GROUPS + 1] = {0, 1, 2, 4};
+    float found[RUNGS][FOUND * MAX], best[4 * MAX + 1], deviation[4 * MAX + 1];
+    struct spk_climb_row row = {
+        .rungs = RUNGS, .plane = MAX, .width = MAX, .best = best, .deviation = deviation};
+    best[4 * MAX] = deviation[4 * MAX] = 12345;
     for (unsigned r = 0; r < RUNGS; r++) {
-        fill(value[r], COUNT * MAX, 2);
-        for (unsigned i = 0; i < COUNT * MAX; i++)
-            error[r][i] = below(20) ? 0.5f * uniform() : NAN;
-        struct spk_narrow_row row = {value[r],  error[r], MAX,   low,    high,  best,
-                                     deviation, MAX,      alive, r == 0, COUNT, MAX};
-        v->narrow(&row);
+        row.found[r] = found[r];
+        fill(found[r], 4 * MAX, 2);
+        for (unsigned i = 4 * MAX; i < FOUND * MAX; i++)
+            found[r][i] = below(20) ? 0.5f * uniform() : NAN;
     }
-    for (unsigned x = 0; x < MAX; x++) {
-        unsigned last = 0;
-        bool meet = true;
-        for (unsigned r = 1; meet && r < RUNGS; r++) {
-            for (unsigned q = 0; q < COUNT; q++)
-                for (unsigned before = 0; before < r; before++) {
-                    const unsigned at = q * MAX + x;
-                    const float from = value[r][at] - 2 * error[r][at], to = value[r][at] + 2 * error[r][at];
-                    const float low_before = value[before][at] - 2 * error[before][at],
-                                high_before = value[before][at] + 2 * error[before][at];
-                    meet &= !(from > high_before) && !(to < low_before);
-                }
-            last = meet ? r : last;
+    v->climb(&row);
+    CHECK(best[4 * MAX] == 12345 && deviation[4 * MAX] == 12345, "climb, %s: wrote beyond its end", isa);
+    for (unsigned g = 0; g < GROUPS; g++)
+        for (unsigned x = 0; x < MAX; x++) {
+            unsigned last = 0;
+            bool meet = true;
+            for (unsigned r = 1; meet && r < RUNGS; r++) {
+                for (unsigned at = first[g] * MAX + x; at < first[g + 1] * MAX; at += MAX)
+                    for (unsigned before = 0; before < r; before++) {
+                        const float *new = found[r] + at, *old = found[before] + at;
+                        meet &= !(new[0] - 2 * new[4 * MAX] > old[0] + 2 * old[4 * MAX]) &&
+                                !(new[0] + 2 * new[4 * MAX] < old[0] - 2 * old[4 * MAX]);
+                    }
+                last = meet ? r : last;
+            }
+            for (unsigned at = first[g] * MAX + x; at < first[g + 1] * MAX; at += MAX)
+                CHECK(best[at] == found[last][at] &&
+                          memcmp(&deviation[at], &found[last][4 * MAX + at], sizeof(float)) == 0,
+                      "climb, %s: pixel %u has %g, not that of rung %u", isa, x, (double)best[at], last);
         }
-        CHECK((alive[x] > 0) == meet, "narrow, %s: pixel %u alive %g", isa, x, (double)alive[x]);
-        for (unsigned q = 0; q < COUNT; q++)
-            CHECK(best[q * MAX + x] == value[last][q * MAX + x],
-                  "narrow, %s: pixel %u has %g, not that of %u", isa, x, (double)best[q * MAX + x], last);
-    }
 }
 
 /* Equations of pixels that see a pattern, as `normal` makes them, and their solution. */
@@ -573,8 +574,8 @@ int main(int argc, char **argv)
             test_track(v, spk_isa_name(isa));
             test_vertex(v, spk_isa_name(isa));
             test_moments(c, v, spk_isa_name(isa));
-            test_narrow(c, "c");
-            test_narrow(v, spk_isa_name(isa));
+            test_climb(c, "c");
+            test_climb(v, spk_isa_name(isa));
             test_half(c, v, spk_isa_name(isa));
             test_equations(c, v, spk_isa_name(isa));
             test_pack(c, v, spk_isa_name(isa));

@@ -17,6 +17,7 @@ enum {
     SPK_MATCH_STEP = 16,   /* widths of rows are multiples of this */
     SPK_CELL_ROWS = 8,     /* most rows of a cell of `moments`; it has SPK_MATCH_STEP columns */
     SPK_CELL_FRAMES = 4,   /* frames of a turn of `moments` */
+    SPK_CLIMB_RUNGS = 6,   /* most rungs of `climb` */
     SPK_SPLINE_STEPS = 256 /* entries of a struct spk_spline_noise table, less one */
 };
 
@@ -188,17 +189,16 @@ struct spk_solve_row {
     size_t out_plane; /* from row to row of both */
 };
 
-/* One step of the intersection of confidence intervals (value +- 2 error) of `count` quantities that stand or fall together:
- * where all new intervals meet all before them, the new values replace `best` and `deviation`; elsewhere `alive` becomes 0
- * for good. */
-struct spk_narrow_row {
-    const float *value, *error; /* [count][value_plane] */
-    size_t value_plane;
-    float *low, *high, *best, *deviation; /* [count][plane] */
+/* The intersection of confidence intervals (value +- 2 error) over a ladder of estimates, for T, for K, and for ux and uy together: the
+ * estimate of the last rung is taken as long as the intervals of all rungs up to it have something in common; after the first that
+ * misses, no further one counts. */
+struct spk_climb_row {
+    const float
+        *found[SPK_CLIMB_RUNGS]; /* [8][plane] each: T, K, ux, uy, and the standard deviation of each */
+    unsigned rungs;              /* at least 1 */
     size_t plane;
-    float *alive; /* [width] */
-    bool first;   /* there are none before: whatever those five hold, they become the new ones and 1 */
-    unsigned count, width;
+    unsigned width;
+    float *best, *deviation; /* [4][plane] */
 };
 
 /* Takes a bounded step: T and K within sane limits, ux and uy at most 0.7 px from where they are and within `range` of the
@@ -258,7 +258,7 @@ struct spk_match_ops {
     void (*moments_each)(const struct spk_moments_cell *cell);
     void (*normal)(const struct spk_normal_row *row);
     void (*solve)(const struct spk_solve_row *row);
-    void (*narrow)(const struct spk_narrow_row *row);
+    void (*climb)(const struct spk_climb_row *row);
     void (*step)(const struct spk_step_row *row);
     void (*correlation)(const struct spk_correlation_row *row);
     void (*judge)(const struct spk_judge_row *row);

@@ -260,7 +260,7 @@ SPK_HD void spk_match_solve_px(const float g[SPK_NORMALS], bool dark_field, floa
     error[3] = sqrtf(v3 * variance);
 }
 
-/* struct spk_narrow_row: whether the interval of a new estimate misses [low, high] ... */
+/* struct spk_climb_row: whether the interval of a new estimate misses [low, high] ... */
 SPK_HD int spk_match_apart_px(float value, float error, float low, float high)
 {
     return (value - 2 * error > high) | (value + 2 * error < low);
