@@ -91,10 +91,18 @@ void choose(struct spk_specklenet *net)
     spk_team_run(net->team, choose_row, net, net->h);
 }
 
+void predicted_errors(const struct spk_specklenet *net, unsigned y, float *out)
+{
+    const unsigned scale = 2 * net->windows + net->transmissions + CHOICE_ERROR;
+    const float *value = choice(net, scale, (size_t)y * net->w);
+    const float factor = NET_DEVIATION * net_calibrated_px(&net->calibration, net->prior.noise);
+    for (unsigned x = 0; x < net->width; x++)
+        out[x] = net_error_px(value[x], factor);
+}
+
 struct output {
     struct spk_specklenet *net;
     const struct spk_specklenet_maps *maps;
-    float factor; /* of the predicted error of u */
 };
 
 static void copy_row(float *map, const float *plane, const struct spk_specklenet *net, unsigned y)
@@ -105,33 +113,33 @@ static void copy_row(float *map, const float *plane, const struct spk_specklenet
 
 static void map_row(void *context, unsigned y, unsigned worker)
 {
-    (void)worker;
     const struct output *output = context;
     struct spk_specklenet *net = output->net;
     const struct spk_specklenet_maps *maps = output->maps;
     const size_t at = (size_t)y * net->w;
-    const unsigned scale = 2 * net->windows + net->transmissions + CHOICE_ERROR;
-    const float *value = choice(net, scale, at), *flow_x = net->flow_x + at, *flow_y = net->flow_y + at;
+    const float *flow_x = net->flow_x + at, *flow_y = net->flow_y + at;
+    const float *error = net->refinement ? net->error + at : net->scratch[worker];
+    if (!net->refinement)
+        predicted_errors(net, y, net->scratch[worker]);
     const float *misfit = feature(net, MISFIT_WINDOW * WINDOW_FEATURES + FEATURE_MISFIT, at);
     copy_row(maps->displacement_x, net->flow_x, net, y);
     copy_row(maps->displacement_y, net->flow_y, net, y);
     copy_row(maps->transmission, net->t, net, y);
     copy_row(maps->dark_field, net->d, net, y);
     for (unsigned x = 0; x < net->width; x++) {
-        const float error = net_error_px(value[x], output->factor);
-        const bool good = error <= (float)net->config.max_error &&
+        const bool good = error[x] <= NET_DEVIATION * (float)net->config.max_error &&
                           net_inside_px(x, y, flow_x[x], flow_y[x], net->width, net->height);
         size_t pixel = (size_t)y * net->width + x;
         maps->valid[pixel] = maps->valid[pixel] && good;
         if (maps->quality)
             maps->quality[pixel] = net_quality_px(misfit[x]);
-        if (maps->error_x_px)
-            maps->error_x_px[pixel] = error;
+        if (maps->error)
+            maps->error[pixel] = error[x];
     }
 }
 
 void write_maps(struct spk_specklenet *net, const struct spk_specklenet_maps *maps)
 {
-    struct output output = {net, maps, net_calibrated_px(&net->calibration, net->prior.noise)};
+    struct output output = {net, maps};
     spk_team_run(net->team, map_row, &output, net->height);
 }

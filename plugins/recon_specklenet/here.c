@@ -30,7 +30,7 @@ static bool allocate_frames(struct spk_specklenet *net)
     const size_t n = net->count;
     bool good = (net->mean = take(2 * n));
     good = (net->r = take(n * net->plane)) && good;
-    good = (net->s = take(n * net->plane)) && good;
+    good = (net->s = take(n * net->plane + SPK_MATCH_STEP)) && good; /* its cells are read whole */
     good = (net->q = take(n * net->plane)) && good;
     good = (net->half_r = take(n * net->half_wide_plane)) && good;
     good = (net->half_c = take(n * net->half_plane)) && good;
@@ -78,7 +78,7 @@ static spk_status open_here(struct spk_specklenet *net, struct spk_error *error)
             "binning in prep_dark_flat helps",
             net->count, net->height, net->width);
     net->sums = spk_nn_data(net->nn, net->sums_tensor);
-    return SPK_OK;
+    return net->config.refine == SPK_SPECKLENET_GLOBAL ? refinement_create(net, error) : SPK_OK;
 }
 
 static void close_here(struct spk_specklenet *net)
@@ -99,6 +99,7 @@ static void close_here(struct spk_specklenet *net)
     for (unsigned i = 0; net->scratch && i < spk_team_size(net->team); i++)
         free(net->scratch[i]);
     free(net->scratch);
+    refinement_destroy(net);
 }
 
 static spk_status fit_here(struct spk_specklenet *net, struct spk_error *error)
@@ -115,11 +116,13 @@ static spk_status choose_here(struct spk_specklenet *net, struct spk_error *erro
     return SPK_OK;
 }
 
-static spk_status finish_here(struct spk_specklenet *net, const struct spk_specklenet_maps *maps,
-                              struct spk_error *error)
+static spk_status finish_here(struct spk_specklenet *net, const struct spk_stack *sample,
+                              const struct spk_specklenet_maps *maps, struct spk_error *error)
 {
     (void)error;
     solve_contrast(net);
+    if (net->refinement)
+        refine_field(net, sample);
     write_maps(net, maps);
     return SPK_OK;
 }

@@ -5,6 +5,9 @@
 #include "rows.h"
 #include "specklenet.h"
 
+#include <speckled/num_match.h>
+#include <speckled/num_pace.h>
+
 enum { LINE_MARGIN = 32 }; /* floats round a row for the widest window */
 
 /* One level of the search: its frames' form and its network's tensors. */
@@ -30,9 +33,9 @@ struct net_ops {
     /* The same for the fusion, as often as wanted. */
     spk_status (*fit)(struct spk_specklenet *net, struct spk_error *error);
     spk_status (*choose)(struct spk_specklenet *net, struct spk_error *error);
-    /* T and D at the displacement that is found, and maps. */
-    spk_status (*finish)(struct spk_specklenet *net, const struct spk_specklenet_maps *maps,
-                         struct spk_error *error);
+    /* T and D at the displacement that is found, the refinement where one is asked for, and maps. */
+    spk_status (*finish)(struct spk_specklenet *net, const struct spk_stack *sample,
+                         const struct spk_specklenet_maps *maps, struct spk_error *error);
 };
 
 extern const struct net_ops net_ops_here, net_ops_there;
@@ -45,6 +48,7 @@ struct spk_specklenet {
     struct spk_device *device; /* NULL: the processor */
     struct spk_stream *stream;
     struct device_side *there; /* what the latter has */
+    enum spk_isa isa;
     const struct spk_net_rows *rows;
     struct spk_nn *nn;
     unsigned count;         /* scan positions */
@@ -86,6 +90,11 @@ struct spk_specklenet {
     size_t scratch_size; /* floats */
     float gaussian[64];
     unsigned gaussian_radius;
+
+    struct spk_pace pace;
+    struct refinement *refinement; /* NULL: none is asked for */
+    struct spk_global_report report;
+    float *error; /* [height][w] of a refined displacement, both components together */
 };
 
 /* --- windows.c --- */
@@ -130,10 +139,24 @@ void flow_channels(struct spk_specklenet *net, unsigned h, unsigned w, float *ou
 
 /* --- fuse.c --- */
 void choose(struct spk_specklenet *net);
+/* The network's own errors of a row, [width], as in the map of errors. */
+void predicted_errors(const struct spk_specklenet *net, unsigned y, float *out);
 void write_maps(struct spk_specklenet *net, const struct spk_specklenet_maps *maps);
 
 /* --- contrast.c: T and D once more, where the displacement is found --- */
 void solve_contrast(struct spk_specklenet *net);
+
+/* --- refine.c --- */
+
+/* Memory; refinement_destroy() after a failure too. */
+spk_status refinement_create(struct spk_specklenet *net, struct spk_error *error);
+void refinement_destroy(struct spk_specklenet *net);
+/* Takes frame `k` of the reference, given as its contrast over the envelope, before any frame is warped; from all workers at once, frames
+ * apart. Then, once, what they have in common. */
+void refinement_frame(struct spk_specklenet *net, unsigned k, const float *contrast);
+void refinement_reference(struct spk_specklenet *net);
+/* Improves t, d and flow over the whole field, as far as the quality asked for and the time allow, and fills error. */
+void refine_field(struct spk_specklenet *net, const struct spk_stack *sample);
 
 /* --- graph.c --- */
 spk_status build_network(struct spk_specklenet *net, const struct spk_nn_weights *weights,

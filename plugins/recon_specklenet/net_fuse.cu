@@ -287,8 +287,8 @@ __global__ void write_maps(struct net_maps_there m)
     if (m.quality)
         m.quality[p.at] =
             net_quality_px(feature_of(t, MISFIT_WINDOW * WINDOW_FEATURES + FEATURE_MISFIT, from));
-    if (m.error_x_px)
-        m.error_x_px[p.at] = error;
+    if (m.error)
+        m.error[p.at] = NET_DEVIATION * error;
     m.valid[p.at] = m.valid[p.at] && good;
 }
 

@@ -358,6 +358,9 @@ SPK_HD float net_error_px(float value, float factor)
     return factor * 0.0497870684f * net_exp_px(value);
 }
 
+/* The standard deviation of a displacement, both components together, over the expected error of one: sqrt(pi), for normal errors. */
+#define NET_DEVIATION 1.77245385f
+
 SPK_HD float net_quality_px(float misfit)
 {
     const float quality = net_exp_px(-4 * misfit);

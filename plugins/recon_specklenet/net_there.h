@@ -90,7 +90,7 @@ SPK_API spk_status spk_specklenet_contrast_there(void *stream, const void *argum
 /* Any of the maps but `valid` may be NULL. */
 struct net_maps_there {
     struct net_there net;
-    float *transmission, *dark_field, *displacement_x, *displacement_y, *quality, *error_x_px;
+    float *transmission, *dark_field, *displacement_x, *displacement_y, *quality, *error;
     uint8_t *valid;
     float max_error;
 };

@@ -142,6 +142,8 @@ static void flatten_frame(void *context, unsigned k, unsigned worker)
     float *r = net->r + k * net->plane, *half = net->half_c + k * net->half_plane, factor = 1 / net->mean[k];
     for (size_t i = 0; i < net->plane; i++)
         r[i] = r[i] * factor * net->inverse[i] - 1;
+    if (net->refinement)
+        refinement_frame(net, k, r);
     halve_reference(net, k, worker);
     for (unsigned y = 0; y < h; y++)
         memcpy(half + (size_t)y * w,
@@ -166,6 +168,8 @@ spk_status normalise_reference(struct spk_specklenet *net, struct spk_error *err
         net->inverse[i] = 1 / value;
     }
     spk_team_run(net->team, flatten_frame, net, net->frames);
+    if (net->refinement)
+        refinement_reference(net);
     return SPK_OK;
 }
 

@@ -25,6 +25,30 @@ static const struct spk_option options[] = {
      .default_value = "0.5",
      .live = true,
      .help = "Pixels whose displacement is expected to be wrong by more are not valid."},
+    {.key = "refine",
+     .type = SPK_OPTION_CHOICE,
+     .offset = offsetof(struct spk_specklenet_config, refine),
+     .default_value = "none",
+     .choices = "none|global",
+     .help = "global: the network's map is the start of a refinement of the whole field at once, on the "
+             "processor."},
+    {.key = "quality",
+     .type = SPK_OPTION_CHOICE,
+     .offset = offsetof(struct spk_specklenet_config, quality),
+     .default_value = "live",
+     .choices = "live|best",
+     .live = true,
+     .help = "refine global: live, as far as the time until the next stack allows; best, until it "
+             "converges."},
+    {.key = "deadline_ms",
+     .type = SPK_OPTION_INT,
+     .offset = offsetof(struct spk_specklenet_config, deadline_ms),
+     .unit = "ms",
+     .maximum = 3600000,
+     .default_value = "0",
+     .live = true,
+     .help = "quality live: what a stack may take here; 0 takes most of the time between stacks, as "
+             "measured."},
     SPK_OPTION_END};
 
 struct instance {
@@ -78,8 +102,7 @@ static void check_instance(const void *config, struct spk_check *check)
 
 static void promise_maps(struct spk_format *out)
 {
-    out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DARK_FIELD | 1u << SPK_MAP_DISPLACEMENT_X |
-                 1u << SPK_MAP_DISPLACEMENT_Y | 1u << SPK_MAP_QUALITY;
+    out->maps |= SPK_MAPS_MATCHED | 1u << SPK_MAP_DISPLACEMENT_ERROR;
 }
 
 static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,
@@ -123,8 +146,13 @@ static spk_status process(void *self, struct spk_work *work, struct spk_error *e
                                              .displacement_x = map[SPK_MAP_DISPLACEMENT_X],
                                              .displacement_y = map[SPK_MAP_DISPLACEMENT_Y],
                                              .quality = map[SPK_MAP_QUALITY],
+                                             .error = map[SPK_MAP_DISPLACEMENT_ERROR],
                                              .valid = work->result->valid};
-    return spk_specklenet_process(instance->net, work->sample, &maps, error);
+    const spk_status status = spk_specklenet_process(instance->net, work->sample, &maps, error);
+    const struct spk_global_report report = spk_specklenet_report(instance->net);
+    work->result->provenance.iterations = report.iterations;
+    work->result->provenance.converged = report.converged;
+    return status;
 }
 
 static spk_status set(void *self, const void *config, struct spk_error *error)
@@ -132,10 +160,9 @@ static spk_status set(void *self, const void *config, struct spk_error *error)
     (void)error;
     struct instance *instance = self;
     const struct spk_specklenet_config *values = config;
-    instance->config.passes = values->passes;
-    instance->config.max_error = values->max_error;
+    instance->config = *values;
     if (instance->net)
-        spk_specklenet_set(instance->net, values->passes, values->max_error);
+        spk_specklenet_set(instance->net, values);
     return SPK_OK;
 }
 

@@ -73,6 +73,7 @@ spk_status spk_specklenet_create(struct spk_specklenet **net, const struct spk_s
     const struct spk_specklenet form = {.ops = &net_ops_here,
                                         .config = *config,
                                         .team = team,
+                                        .isa = isa,
                                         .rows = spk_net_rows(isa),
                                         .count = count,
                                         .height = height,
@@ -86,6 +87,11 @@ spk_status spk_specklenet_create_there(struct spk_specklenet **net,
                                        uint32_t width, struct spk_device *device, struct spk_stream *stream,
                                        struct spk_error *error)
 {
+    if (config->refine == SPK_SPECKLENET_GLOBAL) {
+        *net = NULL;
+        return spk_fail(error, SPK_UNSUPPORTED,
+                        "recon_specklenet: refine: global is done by the processor alone");
+    }
     const struct spk_specklenet form = {.ops = &net_ops_there,
                                         .config = *config,
                                         .device = device,
@@ -108,10 +114,17 @@ void spk_specklenet_destroy(struct spk_specklenet **address)
     *address = NULL;
 }
 
-void spk_specklenet_set(struct spk_specklenet *net, int64_t passes, double max_error)
+void spk_specklenet_set(struct spk_specklenet *net, const struct spk_specklenet_config *config)
 {
-    net->config.passes = passes;
-    net->config.max_error = max_error;
+    net->config.passes = config->passes;
+    net->config.max_error = config->max_error;
+    net->config.quality = config->quality;
+    net->config.deadline_ms = config->deadline_ms;
+}
+
+struct spk_global_report spk_specklenet_report(const struct spk_specklenet *net)
+{
+    return net->report;
 }
 
 /* Lists the positions both stacks hold (`sample` may be NULL); says whether they are others than before. */
@@ -149,11 +162,9 @@ spk_status spk_specklenet_reference(struct spk_specklenet *net, const struct spk
     return prepare_reference(net, error);
 }
 
-spk_status spk_specklenet_process(struct spk_specklenet *net, const struct spk_stack *sample,
-                                  const struct spk_specklenet_maps *maps, struct spk_error *error)
+static spk_status reconstruct(struct spk_specklenet *net, const struct spk_stack *sample,
+                              const struct spk_specklenet_maps *maps, struct spk_error *error)
 {
-    if (!net->reference)
-        return spk_fail(error, SPK_STATE, "recon_specklenet: no reference yet");
     spk_status status = SPK_OK;
     if (positions_change(net, sample) || !net->ready)
         status = prepare_reference(net, error);
@@ -169,5 +180,17 @@ spk_status spk_specklenet_process(struct spk_specklenet *net, const struct spk_s
         status = status ? status : spk_nn_run(net->nn, LEVELS, error);
         status = status ? status : net->ops->choose(net, error);
     }
-    return status ? status : net->ops->finish(net, maps, error);
+    return status ? status : net->ops->finish(net, sample, maps, error);
+}
+
+spk_status spk_specklenet_process(struct spk_specklenet *net, const struct spk_stack *sample,
+                                  const struct spk_specklenet_maps *maps, struct spk_error *error)
+{
+    if (!net->reference)
+        return spk_fail(error, SPK_STATE, "recon_specklenet: no reference yet");
+    net->report = (struct spk_global_report){0};
+    spk_pace_start(&net->pace);
+    const spk_status status = reconstruct(net, sample, maps, error);
+    spk_pace_stop(&net->pace);
+    return status;
 }

@@ -8,15 +8,23 @@
 #include <speckled/device.h>
 #include <speckled/maps.h>
 #include <speckled/nn_option.h>
+#include <speckled/num_global.h>
 #include <speckled/num_isa.h>
 #include <speckled/team.h>
 
 enum { SPK_SPECKLENET_SIDE_MIN = 16, SPK_SPECKLENET_PASSES_MAX = 4 };
 
+/* What follows the network, and how far that goes: as time allows, or until it converges. */
+enum spk_specklenet_refine { SPK_SPECKLENET_NONE, SPK_SPECKLENET_GLOBAL };
+enum spk_specklenet_quality { SPK_SPECKLENET_LIVE, SPK_SPECKLENET_BEST };
+
 struct spk_specklenet_config {
     struct spk_nn_choice network;
-    int64_t passes;   /* of the fusion; 0 = 2 up to three scan positions, 1 above */
-    double max_error; /* px; pixels expected to be worse are not valid */
+    int64_t passes;      /* of the fusion; 0 = 2 up to three scan positions, 1 above */
+    double max_error;    /* px; pixels expected to be worse are not valid */
+    int64_t refine;      /* enum spk_specklenet_refine */
+    int64_t quality;     /* enum spk_specklenet_quality */
+    int64_t deadline_ms; /* live: what a stack may take; 0 = most of the time between stacks, as measured */
 };
 
 struct spk_specklenet;
@@ -24,9 +32,9 @@ struct spk_specklenet;
 /* Where the results go: [height][width] each; any but `valid` may be NULL. */
 struct spk_specklenet_maps {
     float *transmission, *dark_field, *displacement_x, *displacement_y;
-    float *quality;    /* noise over what the fit leaves, at most 1 */
-    float *error_x_px; /* expected error of the displacement along an axis, calibrated */
-    uint8_t *valid;    /* narrowed: pixels that cannot be trusted become 0 */
+    float *quality; /* noise over what the fit leaves, at most 1 */
+    float *error;   /* standard deviation of the displacement, both components together, px */
+    uint8_t *valid; /* narrowed: pixels that cannot be trusted become 0 */
 };
 
 /* Reads a weights file into named tensors. [control] */
@@ -42,7 +50,7 @@ spk_status spk_specklenet_create(struct spk_specklenet **net, const struct spk_s
 /* The same on a device: the data and masks of stacks, and all maps, are there; a reference and a sample are queued on `stream`, and a frame
  * without light makes all pixels invalid instead of an error. `device` and `stream` are borrowed until destroy, before which the work
  * must be over. Also SPK_UNSUPPORTED: the device's module lacks an operation, frames are too large or too many, or the options ask
- * for the processor. [lane] in prepare */
+ * for the processor, as `refine` does. [lane] in prepare */
 spk_status spk_specklenet_create_there(struct spk_specklenet **net,
                                        const struct spk_specklenet_config *config,
                                        const struct spk_nn_weights *weights, uint32_t count, uint32_t height,
@@ -52,8 +60,11 @@ spk_status spk_specklenet_create_there(struct spk_specklenet **net,
 /* Frees everything, sets *net to NULL. NULL is allowed. */
 void spk_specklenet_destroy(struct spk_specklenet **net);
 
-/* New values of `passes` and `max_error`. [lane] */
-void spk_specklenet_set(struct spk_specklenet *net, int64_t passes, double max_error);
+/* Takes over what can change between two stacks: passes, max_error, quality, deadline_ms. [lane] */
+void spk_specklenet_set(struct spk_specklenet *net, const struct spk_specklenet_config *config);
+
+/* How far the refinement of the whole field got with the last stack; zeros: it did not begin. [lane] */
+struct spk_global_report spk_specklenet_report(const struct spk_specklenet *net);
 
 /* Takes a reference into use, borrowed until the next. SPK_INVALID: a frame without light. [lane] */
 spk_status spk_specklenet_reference(struct spk_specklenet *net, const struct spk_stack *reference,

@@ -181,16 +181,17 @@ static spk_status choose_there(struct spk_specklenet *net, struct spk_error *err
     return spk_stream_run(net->stream, net->there->choose, &net->there->net, error);
 }
 
-static spk_status finish_there(struct spk_specklenet *net, const struct spk_specklenet_maps *maps,
-                               struct spk_error *error)
+static spk_status finish_there(struct spk_specklenet *net, const struct spk_stack *sample,
+                               const struct spk_specklenet_maps *maps, struct spk_error *error)
 {
+    (void)sample;
     const struct net_maps_there writing = {.net = net->there->net,
                                            .transmission = maps->transmission,
                                            .dark_field = maps->dark_field,
                                            .displacement_x = maps->displacement_x,
                                            .displacement_y = maps->displacement_y,
                                            .quality = maps->quality,
-                                           .error_x_px = maps->error_x_px,
+                                           .error = maps->error,
                                            .valid = maps->valid,
                                            .max_error = (float)net->config.max_error};
     spk_status status = spk_stream_run(net->stream, net->there->contrast, &net->there->net, error);

@@ -398,6 +398,12 @@ static void check_refusals(void)
               !net,
           "a backend of the processor");
     config.network.backend = SPK_NN_AUTO;
+    config.refine = SPK_SPECKLENET_GLOBAL;
+    CHECK(spk_specklenet_create_there(&net, &config, weights, 5, 16, 40, gpu.device, gpu.stream, &error) ==
+                  SPK_UNSUPPORTED &&
+              !net,
+          "a refinement of the whole field");
+    config.refine = SPK_SPECKLENET_NONE;
     for (uint64_t calls = 0; calls < 40; calls += 13) {
         spk_device_inject(SPK_DEVICE_NO_MEMORY, calls);
         const spk_status status =

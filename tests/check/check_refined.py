@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Holds recon_specklenet with `refine: global` to what it is for, on scenes of `speckled simulate`: nearer the truth than the network's own
+map, about as near as recon_umpa with `quality: best`, whose start is another one, and sure of it to the degree that it should be.
+
+    check_refined.py SPECKLED STAGE_RAW
+
+The bounds are those of the model, not of sampling: the same energy is minimised from two starts, whose roughness the weights of its prior
+begin with and keep a part of, so that two refinements differ by up to a third of their error."""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
+from peer_umpa import RIM, load, simulate  # noqa: E402
+
+SCENES = {
+    "mask, steps": ["--model", "geometric", "--sample", "step", "--photons", "5000"],
+    "mask, blob": ["--model", "geometric", "--sample", "blob", "--photons", "1000"],
+    "sandpaper, lens": ["--model", "geometric", "--sample", "lens", "--pattern", "sandpaper", "--pattern-px", "4", "--photons", "2000"],
+}
+COUNTS = (1, 2, 5)
+SIZE = 128
+BEFORE = 0.8  # times the error of the network, geometric mean
+BESIDE = 1.35  # times that of recon_umpa, every scene
+SPREAD = (0.4, 2.6)  # of the error over its map, geometric mean: BESIDE more than recon_umpa's own, which is up to 1.9 with few frames
+INSIDE = (slice(RIM, -RIM),) * 2
+
+
+def run(program, folder, stacks, plugin, *options):
+    source, target = folder / "in.raw", folder / "out.raw"
+    np.concatenate(stacks).astype(np.float32).tofile(source)
+    command = [program, plugin, *stacks[0].shape, source, target, "errors=1", *options]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode:
+        return None, None, done.stderr
+    return np.fromfile(target, np.float32).reshape(7, *stacks[0].shape[1:]).astype(float), json.loads(done.stdout), ""
+
+
+def error_of(maps, truth):
+    return np.hypot(maps[2] - truth[0], maps[3] - truth[1])[INSIDE]
+
+
+def judge(program, folder, stacks, truth):
+    """Root-mean-square errors of u: the network's, refined, recon_umpa's; and the refined one over what its map says."""
+    alone, *_ = run(program, folder, stacks, "recon_specklenet")
+    refined, about, _ = run(program, folder, stacks, "recon_specklenet", "refine=global", "quality=best")
+    umpa, *_ = run(program, folder, stacks, "recon_umpa", "quality=best", "max_shift=6")
+    rms = [np.sqrt(np.mean(error_of(maps, truth) ** 2)) for maps in (alone, refined, umpa)]
+    said = np.sqrt(np.mean(refined[6][INSIDE] ** 2))
+    return *rms, rms[1] / said, about["iterations"]
+
+
+def refuses(program, folder, stacks):
+    """Wrong values are refused in a line that names the option."""
+    good = True
+    for option in ("refine=everything", "quality=worst", "deadline_ms=-1"):
+        maps, _, text = run(program, folder, stacks, "recon_specklenet", option)
+        named = maps is None and option.split("=")[0] in text
+        print(f"{option}: {text.strip() if maps is None else 'taken'}")
+        good &= named
+    return good
+
+
+def main():
+    speckled, program = (pathlib.Path(word) for word in sys.argv[1:3])
+    good, rows = True, []
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        for scene, options in SCENES.items():
+            for count in COUNTS:
+                *stacks, truth = load(simulate(speckled, folder, SIZE, count, options))
+                rows.append(judge(program, folder, stacks, truth))
+                alone, refined, umpa, spread, iterations = rows[-1]
+                print(f"{scene:18} N {count}: network {alone:.4f}, refined {refined:.4f}, umpa {umpa:.4f}; spread {spread:.2f}; {iterations} iterations")
+                good &= bool(refined < BESIDE * umpa and iterations > 0)
+        good &= refuses(program, folder, stacks)
+    alone, refined, umpa, spread, _ = np.exp(np.mean(np.log(rows), axis=0))
+    print(f"refined over network {refined / alone:.2f} (at most {BEFORE}), over umpa {refined / umpa:.2f}; spread {spread:.2f}")
+    good &= bool(refined < BEFORE * alone and SPREAD[0] < spread < SPREAD[1])
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
