@@ -120,7 +120,7 @@ function(speckled_test name)
     target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
     target_link_libraries(${name} PRIVATE speckled ${T_LINK})
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
-    add_test(NAME ${name} COMMAND ${name} ${T_ARGS})
-    set_tests_properties(${name} PROPERTIES TIMEOUT 900 LABELS "${T_LABELS}"
+    add_test(NAME ${SPECKLED_SUITE}${name} COMMAND ${name} ${T_ARGS})
+    set_tests_properties(${SPECKLED_SUITE}${name} PROPERTIES TIMEOUT 900 LABELS "${T_LABELS}"
                          ENVIRONMENT "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp:allocator_may_return_null=1;ASAN_OPTIONS=allocator_may_return_null=1:intercept_tls_get_addr=0")
 endfunction()
