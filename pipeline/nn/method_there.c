@@ -16,6 +16,7 @@ static void close_there(struct spk_nn_recon *recon)
 {
     if (!recon->there)
         return;
+    spk_stream_wait(recon->stream, NULL); /* what is queued uses what is given back */
     spk_device_release(recon->device, &recon->there->memory);
     free(recon->there);
     recon->there = NULL;
