@@ -144,7 +144,7 @@ __global__ void combine_spectrum(struct integrate_there s)
 }
 
 /* The phase from the potential, times `share`, and the closed part; and the sums for the mean. The potential is in Makhoul's order, or in
- * place: then it may be where the phase goes. */
+ * place. */
 __global__ void finish(struct integrate_there s, const float *potential, bool in_place, double share)
 {
     SPK_SHARED(double, part);
@@ -281,7 +281,7 @@ static spk_status find_periodic(void *stream, const struct integrate_there *s, s
 spk_status spk_integrate_begin_there(void *stream, const void *arguments, struct spk_error *error)
 {
     const struct integrate_there *s = (const struct integrate_there *)arguments;
-    integrate_take_slopes(stream, s);
+    integrate_part_slopes(stream, s);
     spk_status status = s->method == SPK_INTEGRATE_FC                 ? find_periodic(stream, s, error)
                         : s->method == SPK_INTEGRATE_FC_ANTISYMMETRIC ? find_sines(stream, s, error)
                                                                       : find_squares(stream, s, error);
@@ -297,7 +297,8 @@ spk_status spk_integrate_end_there(void *stream, const void *arguments, struct s
     const size_t shared = THREADS / 32 * sizeof(double);
     const bool descended = s->method == SPK_INTEGRATE_MASKED;
     const double share = descended ? 1 : 1 / ((double)s->height * s->width);
-    SPK_LAUNCH(finish, bands, THREADS, shared, stream, *s, (const float *)(descended ? s->phase : s->field),
+    SPK_LAUNCH(finish, bands, THREADS, shared, stream, *s,
+               (const float *)(descended ? s->potential : s->field),
                descended || s->method == SPK_INTEGRATE_FC, share);
     SPK_LAUNCH(take_mean, 1, THREADS, shared, stream, *s, (int)bands);
     SPK_LAUNCH(subtract_mean, blocks_over(s->height, s->width), dim3(ACROSS, DOWN), 0, stream, *s);

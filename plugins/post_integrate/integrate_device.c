@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Steps of conjugate gradients are queued in chunks, so many of them ahead of what is known of the end: the device always has work, and what it
  * does beyond the end is little. */
@@ -15,24 +16,23 @@ struct integrate_down {
     uint32_t over[CHUNKS];
 };
 
+enum { METHODS = SPK_INTEGRATE_MASKED + 1 };
+
+/* Dozens of small kernels, between which the device would wait for the host, are recorded once: what `begin` queues with each method, and
+ * a step. They name memory of this structure alone. */
 struct spk_integrate_device {
     struct spk_device *device;
     struct spk_stream *stream;
-    spk_device_operation plan, forget, begin, steps, end;
+    spk_device_operation plan, forget, take, begin, step, end;
     struct integrate_there there;
     uint32_t iterations;
     void *memory; /* all of the device's, cut into the addresses of `there` */
-    struct spk_event
-        *taken[CHUNKS]; /* `over` of a chunk of steps is down; NULL but for SPK_INTEGRATE_MASKED */
+    struct spk_graph *begins[METHODS], *further;
+    struct spk_event *taken[CHUNKS]; /* `over` of a chunk of steps is down */
     struct integrate_down *down;
 };
 
-enum { ALIGNMENT = 256, PARTS_MAX = 16 + 3 * INTEGRATE_LEVELS_MAX };
-
-struct part {
-    void **address;
-    size_t bytes;
-};
+enum { PARTS_MAX = 16 + 3 * INTEGRATE_LEVELS_MAX };
 
 static void list_levels(struct integrate_there *t)
 {
@@ -44,55 +44,46 @@ static void list_levels(struct integrate_there *t)
     }
 }
 
-static size_t list_parts(struct integrate_there *t, struct part part[PARTS_MAX])
+/* For every method: another one may be chosen while the lane runs. */
+static size_t list_parts(struct integrate_there *t, struct spk_device_part part[PARTS_MAX])
 {
     const size_t height = (size_t)t->height, width = (size_t)t->width, plane = height * width * sizeof(float);
     const size_t bands = (height + INTEGRATE_BAND - 1) / INTEGRATE_BAND;
-    size_t count = 0;
-    part[count++] = (struct part){(void **)&t->gx, plane};
-    part[count++] = (struct part){(void **)&t->gy, plane};
-    part[count++] = (struct part){(void **)&t->field, plane};
-    if (t->method != SPK_INTEGRATE_FC)
-        part[count++] = (struct part){(void **)&t->cosine, plane};
-    part[count++] = (struct part){(void **)&t->good, height * width};
-    part[count++] = (struct part){(void **)&t->state, sizeof *t->state};
-    part[count++] = (struct part){(void **)&t->term, bands * INTEGRATE_TERMS * sizeof(double)};
-    part[count++] = (struct part){(void **)&t->box, bands * 4 * sizeof(int)};
-    part[count++] = (struct part){(void **)&t->turn[0], 2 * width * sizeof(float)};
-    part[count++] = (struct part){(void **)&t->turn[1], 2 * height * sizeof(float)};
-    if (t->method == SPK_INTEGRATE_MASKED) {
-        part[count++] = (struct part){(void **)&t->residual, plane};
-        part[count++] = (struct part){(void **)&t->direction, plane};
-    }
-    const bool least_squares = t->method == SPK_INTEGRATE_DCT || t->method == SPK_INTEGRATE_MASKED;
-    for (int i = 0; i < (least_squares ? 1 : 2); i++)
-        part[count++] = (struct part){(void **)&t->spectrum[i], height * (width / 2 + 1) * 2 * sizeof(float)};
+    const size_t spectrum = height * (width / 2 + 1) * 2 * sizeof(float);
+    const struct spk_device_part list[] = {
+        {(void **)&t->gx, plane},
+        {(void **)&t->gy, plane},
+        {(void **)&t->field, plane},
+        {(void **)&t->cosine, plane},
+        {(void **)&t->good, height * width},
+        {(void **)&t->state, sizeof *t->state},
+        {(void **)&t->term, bands * INTEGRATE_TERMS * sizeof(double)},
+        {(void **)&t->box, bands * 4 * sizeof(int)},
+        {(void **)&t->turn[0], 2 * width * sizeof(float)},
+        {(void **)&t->turn[1], 2 * height * sizeof(float)},
+        {(void **)&t->residual, plane},
+        {(void **)&t->direction, plane},
+        {(void **)&t->spectrum[0], spectrum},
+        {(void **)&t->spectrum[1], spectrum},
+    };
+    size_t count = sizeof list / sizeof *list;
+    memcpy(part, list, sizeof list);
     for (int i = 0; i < t->levels; i++) {
         struct integrate_level *level = &t->level[i];
         size_t bytes = (size_t)level->height * (size_t)level->width * sizeof(float);
-        part[count++] = (struct part){(void **)&level->x, bytes};
-        part[count++] = (struct part){(void **)&level->y, bytes};
-        part[count++] = (struct part){(void **)&level->weight, bytes};
+        part[count++] = (struct spk_device_part){(void **)&level->x, bytes};
+        part[count++] = (struct spk_device_part){(void **)&level->y, bytes};
+        part[count++] = (struct spk_device_part){(void **)&level->weight, bytes};
     }
     return count;
 }
 
-static size_t padded(size_t bytes)
-{
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
 static spk_status allocate(struct spk_integrate_device *d, struct spk_error *error)
 {
-    struct part part[PARTS_MAX];
-    size_t count = list_parts(&d->there, part), total = 0, at = 0;
-    for (size_t i = 0; i < count; i++)
-        total += padded(part[i].bytes);
-    spk_status status = spk_device_allocate(d->device, total, &d->memory, error);
-    for (size_t i = 0; i < count && !status; i++) {
-        *part[i].address = (char *)d->memory + at;
-        at += padded(part[i].bytes);
-    }
+    struct spk_device_part part[PARTS_MAX];
+    const size_t count = list_parts(&d->there, part);
+    spk_status status = spk_device_allocate_parts(d->device, part, count, &d->memory, error);
+    d->there.potential = d->there.spectrum[1]; /* which no method needs beside it, and is a little larger */
     return status;
 }
 
@@ -117,12 +108,35 @@ static spk_status find_operations(struct spk_integrate_device *d, struct spk_err
 {
     d->plan = spk_device_find(d->device, "spk_integrate_plan_there");
     d->forget = spk_device_find(d->device, "spk_integrate_forget_there");
+    d->take = spk_device_find(d->device, "spk_integrate_take_there");
     d->begin = spk_device_find(d->device, "spk_integrate_begin_there");
-    d->steps = spk_device_find(d->device, "spk_integrate_steps_there");
+    d->step = spk_device_find(d->device, "spk_integrate_step_there");
     d->end = spk_device_find(d->device, "spk_integrate_end_there");
-    if (d->plan && d->forget && d->begin && d->steps && d->end)
+    if (d->plan && d->forget && d->take && d->begin && d->step && d->end)
         return SPK_OK;
     return spk_fail(error, SPK_UNSUPPORTED, "the device's module lacks the operations of post_integrate");
+}
+
+static spk_status record(struct spk_integrate_device *d, spk_device_operation operation,
+                         struct spk_graph **graph, struct spk_error *error)
+{
+    spk_status status = spk_stream_record(d->stream, error);
+    if (status)
+        return status;
+    struct spk_error why = {0};
+    status = spk_stream_run(d->stream, operation, &d->there, error);
+    const spk_status ended = spk_stream_recorded(d->stream, graph, &why);
+    return status || !ended ? status : spk_fail(error, ended, "%s", why.text);
+}
+
+static spk_status record_all(struct spk_integrate_device *d, struct spk_error *error)
+{
+    const int method = d->there.method;
+    spk_status status = record(d, d->step, &d->further, error);
+    for (d->there.method = 0; d->there.method < METHODS && !status; d->there.method++)
+        status = record(d, d->begin, &d->begins[d->there.method], error);
+    d->there.method = method;
+    return status;
 }
 
 spk_status spk_integrate_device_create(struct spk_integrate_device **out,
@@ -145,13 +159,14 @@ spk_status spk_integrate_device_create(struct spk_integrate_device **out,
     list_levels(&d->there);
     spk_status status = find_operations(d, error);
     status = status ? status : allocate(d, error);
-    for (int i = 0; i < CHUNKS && !status && config->method == SPK_INTEGRATE_MASKED; i++)
+    for (int i = 0; i < CHUNKS && !status; i++)
         status = spk_event_create(device, &d->taken[i], error);
     if (!status && !(d->down = spk_device_host_memory()->allocate(sizeof *d->down)))
         status = spk_fail(error, SPK_NOMEM, "no memory that the device reaches");
     status = status ? status : send_turn(d, 0, d->there.width, error);
     status = status ? status : send_turn(d, 1, d->there.height, error);
     status = status ? status : spk_stream_run(stream, d->plan, &d->there, error);
+    status = status ? status : record_all(d, error);
     if (status)
         spk_integrate_device_destroy(&d);
     *out = d;
@@ -163,6 +178,9 @@ void spk_integrate_device_destroy(struct spk_integrate_device **address)
     struct spk_integrate_device *d = *address;
     if (!d)
         return;
+    spk_graph_destroy(&d->further);
+    for (int i = 0; i < METHODS; i++)
+        spk_graph_destroy(&d->begins[i]);
     if (d->forget)
         spk_stream_discard(d->stream, d->forget, &d->there);
     spk_device_release(d->device, &d->memory);
@@ -176,6 +194,7 @@ void spk_integrate_device_destroy(struct spk_integrate_device **address)
 
 void spk_integrate_device_set(struct spk_integrate_device *d, const struct spk_integrate_config *config)
 {
+    d->there.method = (int)config->method;
     d->iterations = (uint32_t)config->iterations;
 }
 
@@ -183,8 +202,9 @@ void spk_integrate_device_set(struct spk_integrate_device *d, const struct spk_i
 static spk_status queue_steps(struct spk_integrate_device *d, uint32_t count, uint32_t slot,
                               struct spk_error *error)
 {
-    const struct integrate_steps steps = {d->there, count};
-    spk_status status = spk_stream_run(d->stream, d->steps, &steps, error);
+    spk_status status = SPK_OK;
+    for (uint32_t i = 0; i < count && !status; i++)
+        status = spk_graph_launch(d->further, d->stream, error);
     if (!status)
         status = spk_stream_copy(d->stream, &d->down->over[slot], &d->there.state->descent.over,
                                  sizeof d->down->over[slot], error);
@@ -214,7 +234,8 @@ spk_status spk_integrate_device_run(struct spk_integrate_device *d, const float 
     d->there.valid = valid;
     d->there.scale = scale;
     d->there.phase = phase;
-    spk_status status = spk_stream_run(d->stream, d->begin, &d->there, error);
+    spk_status status = spk_stream_run(d->stream, d->take, &d->there, error);
+    status = status ? status : spk_graph_launch(d->begins[d->there.method], d->stream, error);
     if (!status && d->there.method == SPK_INTEGRATE_MASKED)
         status = descend(d, error);
     status = status ? status : spk_stream_run(d->stream, d->end, &d->there, error);

@@ -8,14 +8,14 @@
 
 struct spk_integrate_device;
 
-/* Takes memory on `device` and plans the transforms. `device` and `stream` are borrowed until destroy. SPK_NOMEM; SPK_UNSUPPORTED:
+/* Takes memory on `device` for every method, plans the transforms and records what is queued. `device` and `stream` are borrowed until destroy. SPK_NOMEM; SPK_UNSUPPORTED:
  * the device's module lacks the operations. */
 spk_status spk_integrate_device_create(struct spk_integrate_device **integrate,
                                        const struct spk_integrate_config *config, uint32_t height,
                                        uint32_t width, struct spk_device *device, struct spk_stream *stream,
                                        struct spk_error *error);
 void spk_integrate_device_destroy(struct spk_integrate_device **integrate);
-/* New options, but for the method. */
+/* New options. */
 void spk_integrate_device_set(struct spk_integrate_device *integrate,
                               const struct spk_integrate_config *config);
 /* As spk_integrate_run(), with a valid that is not NULL, but for the curl residual. Queues its work; SPK_INTEGRATE_MASKED with more than a

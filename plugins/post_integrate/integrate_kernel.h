@@ -72,7 +72,7 @@ static inline unsigned bands_of(const struct integrate_there *s)
 spk_status integrate_solve(void *stream, const struct integrate_there *s, struct spk_error *error);
 /* Begins the conjugate gradients, from the solution in `field`. */
 void integrate_descend(void *stream, const struct integrate_there *s);
-/* Queues everything that makes gx, gy, good, the affine part and the curl residual from the measured slopes. */
-void integrate_take_slopes(void *stream, const struct integrate_there *s);
+/* Queues everything that parts the slopes that were taken over: affine part, rest, curl residual. */
+void integrate_part_slopes(void *stream, const struct integrate_there *s);
 
 #endif

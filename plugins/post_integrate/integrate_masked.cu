@@ -36,13 +36,13 @@ static __device__ float weighted_divergence(const struct pairs &p, const float *
            pair_slope(p.good[0], *gx, gx[p.step[0]]) + pair_slope(p.good[1], *gx, gx[p.step[1]]);
 }
 
-/* Out of Makhoul's order: the start goes where the phase will be. */
+/* Out of Makhoul's order: the start of the potential. */
 __global__ void place_start(struct integrate_there s, float share)
 {
     int n, m;
     size_t from;
     if (own_pixel(s.height, s.width, &n, &m, &from))
-        s.phase[(size_t)source(m, s.height) * (size_t)s.width + (size_t)source(n, s.width)] =
+        s.potential[(size_t)source(m, s.height) * (size_t)s.width + (size_t)source(n, s.width)] =
             share * s.field[from];
 }
 
@@ -56,7 +56,7 @@ __global__ void start(struct integrate_there s)
     for (int i = first * s.width + (int)threadIdx.x; i < last * s.width; i += THREADS) {
         const struct pairs p = pairs_at(s, i % s.width, i / s.width, (size_t)i);
         const float wanted = weighted_divergence(p, s.gx + i, s.gy + i),
-                    rest = wanted - second_difference(p, s.phase + i);
+                    rest = wanted - second_difference(p, s.potential + i);
         s.residual[i] = rest;
         s.direction[i] = 0;
         scale += (double)wanted * wanted;
@@ -146,7 +146,7 @@ __global__ void advance(struct integrate_there s)
     const float factor = s.state->descent.factor;
     for (int i = first * s.width + (int)threadIdx.x; i < last * s.width; i += THREADS) {
         const float rest = s.residual[i] - factor * image_of(s)[i];
-        s.phase[i] += factor * s.direction[i];
+        s.potential[i] += factor * s.direction[i];
         s.residual[i] = rest;
         sum += (double)rest * rest;
     }
@@ -201,8 +201,9 @@ void integrate_descend(void *stream, const struct integrate_there *s)
     run_sums(stream, s, START);
 }
 
-static spk_status step(void *stream, const struct integrate_there *s, struct spk_error *error)
+spk_status spk_integrate_step_there(void *stream, const void *arguments, struct spk_error *error)
 {
+    const struct integrate_there *s = (const struct integrate_there *)arguments;
     const dim3 blocks = blocks_over(s->height, s->width), threads(ACROSS, DOWN);
     const unsigned bands = bands_of(s);
     const size_t shared = THREADS / 32 * sizeof(double);
@@ -217,14 +218,5 @@ static spk_status step(void *stream, const struct integrate_there *s, struct spk
     run_sums(stream, s, CURVATURE);
     SPK_LAUNCH(advance, bands, THREADS, shared, stream, *s);
     run_sums(stream, s, REST);
-    return SPK_OK;
-}
-
-spk_status spk_integrate_steps_there(void *stream, const void *arguments, struct spk_error *error)
-{
-    const struct integrate_steps *steps = (const struct integrate_steps *)arguments;
-    spk_status status = SPK_OK;
-    for (uint32_t i = 0; i < steps->count && !status; i++)
-        status = step(stream, &steps->there, error);
-    return status ? status : spk_cuda_launched("conjugate gradients", error);
+    return spk_cuda_launched("conjugate gradients", error);
 }

@@ -40,6 +40,8 @@ __global__ void rate(struct integrate_there s)
         const float u = s.ux[at], v = s.uy[at];
         const bool good = s.valid[at] && isfinite(u) && isfinite(v);
         s.good[at] = good;
+        s.gx[at] = u;
+        s.gy[at] = v;
         if (!good)
             continue;
         const double dx = from_middle(x, s.width), dy = from_middle(y, s.height);
@@ -103,8 +105,8 @@ __global__ void detrend(struct integrate_there s)
         return;
     const struct affine p = s.state->fitted;
     const double dx = from_middle(x, s.width), dy = from_middle(y, s.height);
-    s.gx[at] = s.good[at] ? (float)(s.ux[at] - (p.a + p.b * dx + p.c * dy)) : 0;
-    s.gy[at] = s.good[at] ? (float)(s.uy[at] - (p.d + p.c * dx + p.f * dy)) : 0;
+    s.gx[at] = s.good[at] ? (float)(s.gx[at] - (p.a + p.b * dx + p.c * dy)) : 0;
+    s.gy[at] = s.good[at] ? (float)(s.gy[at] - (p.d + p.c * dx + p.f * dy)) : 0;
 }
 
 /* A grid of slopes: the map itself (weights are `good`) or a level. */
@@ -294,12 +296,18 @@ static void run_fill(void *stream, const struct integrate_there *s)
     }
 }
 
-void integrate_take_slopes(void *stream, const struct integrate_there *s)
+spk_status spk_integrate_take_there(void *stream, const void *arguments, struct spk_error *error)
+{
+    const struct integrate_there *s = (const struct integrate_there *)arguments;
+    SPK_LAUNCH(rate, bands_of(s), THREADS, THREADS / 32 * sizeof(double) + 4 * sizeof(int), stream, *s);
+    return spk_cuda_launched("slopes", error);
+}
+
+void integrate_part_slopes(void *stream, const struct integrate_there *s)
 {
     const unsigned bands = bands_of(s);
     const dim3 blocks = blocks_over(s->height, s->width), threads(ACROSS, DOWN);
     const size_t shared = THREADS / 32 * sizeof(double);
-    SPK_LAUNCH(rate, bands, THREADS, shared + 4 * sizeof(int), stream, *s);
     SPK_LAUNCH(fit, 1, THREADS, shared + 4 * sizeof(int), stream, *s, (int)bands);
     SPK_LAUNCH(detrend, blocks, threads, 0, stream, *s);
     SPK_LAUNCH(curl_band, bands, THREADS, shared, stream, *s);

@@ -45,7 +45,7 @@ struct integrate_there {
     const uint8_t *valid;
     float *phase;
 
-    float *gx, *gy; /* slopes less their affine part */
+    float *gx, *gy; /* slopes where they are good, then less their affine part */
     uint8_t *good;
     struct integrate_state *state;
     double *term;       /* [bands][INTEGRATE_TERMS], then [bands][2] */
@@ -53,25 +53,22 @@ struct integrate_there {
     float *turn[2];     /* [width][2], [height][2]: cos and sin of pi k / 2N */
     float *field;       /* reordered, and its solution */
     float *cosine;      /* the cosine transform */
-    float *spectrum[2]; /* [height][width / 2 + 1] complex; the second is missing with SPK_INTEGRATE_DCT */
-    float *residual, *direction; /* SPK_INTEGRATE_MASKED, else NULL */
+    float *spectrum[2]; /* [height][width / 2 + 1] complex; the second of both Frankot-Chellappa methods */
+    float *potential, *residual, *direction; /* of SPK_INTEGRATE_MASKED */
     int levels;
     struct integrate_level level[INTEGRATE_LEVELS_MAX];
-};
-
-struct integrate_steps {
-    struct integrate_there there;
-    uint32_t count;
 };
 
 /* Plans the transforms and sends the tables: fills forward and backward of the structure, which the caller must let it change. */
 SPK_API spk_status spk_integrate_plan_there(void *stream, const void *arguments, struct spk_error *error);
 SPK_API spk_status spk_integrate_forget_there(void *stream, const void *arguments, struct spk_error *error);
-/* The potential by transforms; with SPK_INTEGRATE_MASKED where the steps begin. */
+/* Takes the measured slopes over: the only operation that looks at ux, uy and valid. */
+SPK_API spk_status spk_integrate_take_there(void *stream, const void *arguments, struct spk_error *error);
+/* From there to the potential by transforms; with SPK_INTEGRATE_MASKED to where the steps begin. */
 SPK_API spk_status spk_integrate_begin_there(void *stream, const void *arguments, struct spk_error *error);
-/* Steps of SPK_INTEGRATE_MASKED; `arguments` is a struct integrate_steps. */
-SPK_API spk_status spk_integrate_steps_there(void *stream, const void *arguments, struct spk_error *error);
-/* The phase out of the potential. */
+/* A step of SPK_INTEGRATE_MASKED. */
+SPK_API spk_status spk_integrate_step_there(void *stream, const void *arguments, struct spk_error *error);
+/* The phase out of the potential: the only operation that writes to `phase`. */
 SPK_API spk_status spk_integrate_end_there(void *stream, const void *arguments, struct spk_error *error);
 
 #endif

@@ -136,31 +136,17 @@ static void release_there(void *self)
     spk_integrate_device_destroy(&instance->there);
 }
 
-static spk_status replace_there(struct instance *instance, const struct spk_integrate_config *config,
-                                uint32_t height, uint32_t width, struct spk_error *error)
-{
-    struct spk_integrate_device *fresh = NULL;
-    const struct spk_host *host = instance->host;
-    spk_status status =
-        spk_integrate_device_create(&fresh, config, height, width, host->device, host->stream, error);
-    if (status)
-        return status;
-    spk_integrate_device_destroy(&instance->there);
-    instance->there = fresh;
-    instance->height = height;
-    instance->width = width;
-    return SPK_OK;
-}
-
 static spk_status prepare_there(void *self, const struct spk_format *in, struct spk_format *out,
                                 struct spk_error *error)
 {
     struct instance *instance = self;
+    const struct spk_host *host = instance->host;
     release_there(self);
     spk_integrate_destroy(&instance->integrate);
     spk_status status = accept(instance, in, error);
     if (!status)
-        status = replace_there(instance, &instance->config, in->height, in->width, error);
+        status = spk_integrate_device_create(&instance->there, &instance->config, in->height, in->width,
+                                             host->device, host->stream, error);
     if (!status)
         out->maps |= 1u << SPK_MAP_PHASE;
     return status;
@@ -169,15 +155,11 @@ static spk_status prepare_there(void *self, const struct spk_format *in, struct 
 static spk_status set_there(void *self, const void *config, struct spk_error *error)
 {
     struct instance *instance = self;
-    const struct spk_integrate_config *values = config;
-    spk_status status = SPK_OK;
-    if (instance->there && values->method != instance->config.method)
-        status = replace_there(instance, values, instance->height, instance->width, error);
-    else if (instance->there)
-        spk_integrate_device_set(instance->there, values);
-    if (!status)
-        instance->config = *values;
-    return status;
+    (void)error;
+    instance->config = *(const struct spk_integrate_config *)config;
+    if (instance->there)
+        spk_integrate_device_set(instance->there, &instance->config);
+    return SPK_OK;
 }
 
 static spk_status process_there(void *self, struct spk_work *work, struct spk_error *error)
