@@ -175,15 +175,35 @@ static spk_status rolling_allocate(struct lane *lane, struct spk_error *error)
     return status;
 }
 
-static spk_status stale_allocate(struct lane *lane, struct spk_error *error)
+static size_t light_bytes(const struct lane *lane)
+{
+    return (SLOTS + 2) * (size_t)lane->corrected.count * sizeof *lane->device->no_light;
+}
+
+static spk_status marks_allocate(struct lane *lane, struct spk_error *error)
+{
+    struct lane_device *d = lane->device;
+    d->no_light = spk_device_host_memory()->allocate(light_bytes(lane));
+    bool enough = d->no_light != NULL;
+    for (int i = 0; i < SLOTS + 2 && enough; i++) {
+        d->stale[i] = calloc(lane->corrected.count, 1);
+        d->asked[i] = calloc(lane->corrected.count, 1);
+        enough = d->stale[i] && d->asked[i];
+    }
+    return enough ? SPK_OK : spk_fail(error, SPK_NOMEM, "no memory for %u marks", lane->corrected.count);
+}
+
+static void marks_release(struct lane *lane)
 {
     struct lane_device *d = lane->device;
     for (int i = 0; i < SLOTS + 2; i++) {
-        d->stale[i] = calloc(lane->corrected.count, 1);
-        if (!d->stale[i])
-            return spk_fail(error, SPK_NOMEM, "no memory for %u marks", lane->corrected.count);
+        free(d->stale[i]);
+        free(d->asked[i]);
+        d->stale[i] = d->asked[i] = NULL;
     }
-    return SPK_OK;
+    if (d->no_light)
+        spk_device_host_memory()->release(d->no_light, light_bytes(lane));
+    d->no_light = NULL;
 }
 
 spk_status lane_device_allocate(struct lane *lane, struct spk_error *error)
@@ -195,7 +215,7 @@ spk_status lane_device_allocate(struct lane *lane, struct spk_error *error)
     spk_status status = uploads_allocate(lane, error);
     if (!status && lane->half)
         status = spk_device_allocate(d->device, pixels * sizeof(float), (void **)&d->image, error);
-    status = status ? status : stale_allocate(lane, error);
+    status = status ? status : marks_allocate(lane, error);
     for (int i = 0; i < SLOTS && !status; i++)
         status = twin_allocate(d, &d->slot[i], &lane->slot[i].stack, error);
     if (!status && lane->pipeline->options.mode == SPK_MODE_ROLLING)
@@ -235,10 +255,7 @@ void lane_device_release(struct lane *lane)
     }
     spk_device_release(d->device, (void **)&d->fresh);
     spk_device_release(d->device, (void **)&d->image);
-    for (int i = 0; i < SLOTS + 2; i++) {
-        free(d->stale[i]);
-        d->stale[i] = NULL;
-    }
+    marks_release(lane);
     twin_release(d, &d->reference[0]);
     twin_release(d, &d->reference[1]);
     twin_release(d, &d->replaced);

@@ -36,7 +36,9 @@ struct lane_device {
     struct spk_stack replaced, replaced_reference;
     float *image; /* a corrected frame before it becomes binary16; NULL: stacks are in float */
     uint8_t *stale[SLOTS +
-                   2]; /* host: [count] 1: of this position only the twin has the frame; slots, references */
+                   2];  /* host: [count] 1: of this position only the twin has the frame; slots, references */
+    uint32_t *no_light; /* host, which the device reaches: [SLOTS + 2][count] see struct spk_host */
+    uint8_t *asked[SLOTS + 2];           /* host: [count] 1: `no_light` says whether the frame counts */
     struct rolling_there rolling[SLOTS]; /* rolling mode, else NULL */
     uint8_t *fresh;           /* rolling mode: mask of the frame that is being corrected, else NULL */
     struct spk_result result; /* map and valid */
@@ -57,6 +59,8 @@ void lane_device_release(struct lane *lane);
 /* As lane_correct(), into the twin. Holds a reference to the frame until it is up. */
 spk_status lane_device_correct(struct lane *lane, struct spk_frame *frame, struct spk_stack *stack,
                                uint32_t position, struct spk_error *error);
+/* Waits until it is known whether the frames of a stack have light, where that was asked, and leaves out those that have none. */
+spk_status lane_device_settle(struct lane *lane, struct spk_stack *stack, struct spk_error *error);
 /* Lets frames go that are up. */
 void lane_device_idle(struct lane *lane);
 /* The twin of one of the lane's stacks. */

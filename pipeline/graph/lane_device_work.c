@@ -25,10 +25,14 @@ static int twin_number(const struct lane *lane, const struct spk_stack *stack)
     return stack == &lane->reference[0] ? SLOTS : SLOTS + 1;
 }
 
+static struct spk_stack *twin_at(struct lane_device *d, int number)
+{
+    return number < SLOTS ? &d->slot[number] : &d->reference[number - SLOTS];
+}
+
 struct spk_stack *lane_device_twin(struct lane *lane, const struct spk_stack *stack)
 {
-    int number = twin_number(lane, stack);
-    return number < SLOTS ? &lane->device->slot[number] : &lane->device->reference[number - SLOTS];
+    return twin_at(lane->device, twin_number(lane, stack));
 }
 
 /* What stages look at beside the memory. */
@@ -90,12 +94,13 @@ static spk_status send_frame(struct lane_device *d, struct lane_upload *upload, 
     return status ? status : spk_event_before(upload->copied, d->work, error);
 }
 
-/* By stage `stage`, into a position of the twin, whichever way that keeps its frames. */
-static spk_status correct_there(struct lane *lane, uint32_t stage, struct spk_frame *frame,
-                                struct spk_stack *twin, uint32_t position, uint8_t *mask,
-                                struct spk_error *error)
+/* By stage `stage`, into a position of a twin, whichever way that keeps its frames. */
+static spk_status correct_there(struct lane *lane, uint32_t stage, struct spk_frame *frame, int number,
+                                uint32_t position, uint8_t *mask, struct spk_error *error)
 {
     struct lane_device *d = lane->device;
+    const struct spk_stack *twin = twin_at(d, number);
+    d->asked[number][position] = 0;
     if (frame->height != lane->raw.height || frame->width != lane->raw.width ||
         frame->dtype != lane->raw.dtype)
         return spk_fail(error, SPK_INVALID, "frame %llu is not of the form that was prepared",
@@ -106,7 +111,12 @@ static spk_status correct_there(struct lane *lane, uint32_t stage, struct spk_fr
         return status;
     struct spk_frame there = frame_there(frame, upload->raw);
     void *image = twin->half ? (void *)d->image : frame_of(twin, position);
+    lane->host.no_light = d->no_light + (size_t)number * twin->count + position;
     status = lane_stage(lane, stage)->correct(lane->stage[stage], &there, image, mask, error);
+    if (status == SPK_AGAIN) {
+        d->asked[number][position] = 1;
+        status = SPK_OK;
+    }
     status = status ? status : spk_event_mark(upload->used, d->work, error);
     if (status || !twin->half)
         return status;
@@ -128,12 +138,21 @@ static spk_status replace_mask(struct lane_device *d, const struct spk_stack *tw
     return spk_stream_run(d->work, d->replace, &replace, error);
 }
 
-/* The frame takes its predecessor's mask out with it. A frame that is refused masks nothing. */
-static spk_status correct_rolling(struct lane *lane, uint32_t stage, struct spk_frame *frame,
-                                  struct spk_stack *twin, const struct rolling_there *rolling,
+/* A frame that is refused masks nothing. */
+static spk_status mask_nothing(struct lane_device *d, int number, uint32_t position, struct spk_error *error)
+{
+    const struct spk_stack *twin = twin_at(d, number);
+    spk_status status = spk_stream_fill(d->work, d->fresh, 1, mask_bytes(twin), error);
+    return status ? status : replace_mask(d, twin, &d->rolling[number], position, error);
+}
+
+/* The frame takes its predecessor's mask out with it. */
+static spk_status correct_rolling(struct lane *lane, uint32_t stage, struct spk_frame *frame, int number,
                                   uint32_t position, struct spk_error *error)
 {
     struct lane_device *d = lane->device;
+    const struct spk_stack *twin = twin_at(d, number);
+    const struct rolling_there *rolling = &d->rolling[number];
     size_t pixels = mask_bytes(twin);
     spk_status status = SPK_OK;
     if (!memchr(twin->present, 1, twin->count)) {
@@ -144,29 +163,29 @@ static spk_status correct_rolling(struct lane *lane, uint32_t stage, struct spk_
     status = status ? status : spk_stream_fill(d->work, d->fresh, 1, pixels, error);
     if (status)
         return status;
-    spk_status refused = correct_there(lane, stage, frame, twin, position, d->fresh, error);
+    spk_status refused = correct_there(lane, stage, frame, number, position, d->fresh, error);
     if (refused == SPK_DEVICE)
         return refused;
     struct spk_error why = {0};
-    if (refused)
-        status = spk_stream_fill(d->work, d->fresh, 1, pixels, &why);
-    status = status ? status : replace_mask(d, twin, rolling, position, &why);
+    status =
+        refused ? mask_nothing(d, number, position, &why) : replace_mask(d, twin, rolling, position, &why);
     return status ? spk_fail(error, status, "%s", why.text) : refused;
 }
 
 /* By stage `stage`, into the twin. */
 static spk_status correct_twin(struct lane *lane, uint32_t stage, struct spk_frame *frame, int number,
-                               struct spk_stack *twin, uint32_t position, struct spk_error *error)
+                               uint32_t position, struct spk_error *error)
 {
     struct lane_device *d = lane->device;
+    const struct spk_stack *twin = twin_at(d, number);
     size_t pixels = mask_bytes(twin);
     d->stale[number][position] = 1;
     if (number < SLOTS && d->rolling[number].position)
-        return correct_rolling(lane, stage, frame, twin, &d->rolling[number], position, error);
+        return correct_rolling(lane, stage, frame, number, position, error);
     spk_status status = SPK_OK;
     if (!memchr(twin->present, 1, twin->count))
         status = spk_stream_fill(d->work, twin->mask, 1, pixels, error);
-    return status ? status : correct_there(lane, stage, frame, twin, position, twin->mask, error);
+    return status ? status : correct_there(lane, stage, frame, number, position, twin->mask, error);
 }
 
 spk_status lane_device_correct(struct lane *lane, struct spk_frame *frame, struct spk_stack *stack,
@@ -177,12 +196,42 @@ spk_status lane_device_correct(struct lane *lane, struct spk_frame *frame, struc
     struct spk_stack *twin = lane_device_twin(lane, stack);
     for (uint32_t i = 0; i < lane->stages; i++)
         if (lane->plugin[i]->stage->correct && d->on[i])
-            return correct_twin(lane, i, frame, number, twin, position, error);
+            return correct_twin(lane, i, frame, number, position, error);
     spk_status status = lane_correct(lane, frame, stack, position, error);
     if (!status)
         status = spk_stream_copy(d->work, frame_of(twin, position), frame_of(stack, position),
                                  lane_frame_bytes(stack), error);
     return status ? status : spk_stream_copy(d->work, twin->mask, stack->mask, mask_bytes(stack), error);
+}
+
+static spk_status leave_out(struct lane *lane, struct spk_stack *stack, uint32_t position,
+                            struct spk_error *error)
+{
+    struct lane_device *d = lane->device;
+    const int number = twin_number(lane, stack);
+    graph_say(lane->pipeline, SPK_LOG_ERROR,
+              "the frame of position %u has no light to be normalised by: is the beam on, is `region` in it?",
+              position);
+    stack->present[position] = 0;
+    stack->version++;
+    if (stack->changed)
+        stack->changed[position] = stack->version;
+    return number < SLOTS && d->rolling[number].position ? mask_nothing(d, number, position, error) : SPK_OK;
+}
+
+spk_status lane_device_settle(struct lane *lane, struct spk_stack *stack, struct spk_error *error)
+{
+    struct lane_device *d = lane->device;
+    const int number = twin_number(lane, stack);
+    uint8_t *asked = d->asked[number];
+    if (!memchr(asked, 1, stack->count))
+        return SPK_OK;
+    spk_status status = spk_stream_wait(d->work, error);
+    for (uint32_t k = 0; k < stack->count && !status; k++)
+        if (asked[k] && stack->present[k] && d->no_light[(size_t)number * stack->count + k])
+            status = leave_out(lane, stack, k, error);
+    memset(asked, 0, stack->count);
+    return status;
 }
 
 /* Frames that lie side by side come in one copy. */

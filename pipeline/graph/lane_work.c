@@ -262,6 +262,8 @@ void lane_reference(struct lane *lane, const struct lane_message *message)
         lane->has_reference = true;
         bool lost = lane->reference_lost;
         lane->reference_lost = false;
+        if (lane->device && !lost)
+            lost = lane_device_settle(lane, &lane->reference[1 - lane->filling], &error) != SPK_OK;
         processing = true;
         if (lane->device && !lost) /* the host keeps a copy: a lane that loses its device goes on with it */
             lost = lane_device_fetch(lane, &lane->reference[1 - lane->filling], &error) != SPK_OK;
@@ -446,6 +448,18 @@ static spk_status run_stages(struct lane *lane, struct spk_work *work, struct sp
     return status ? spk_fail_context(error, "stack %lld", (long long)provenance->stack) : SPK_OK;
 }
 
+/* Frames without light leave the stack before it is looked at; false: the device failed meanwhile. */
+static bool settle_light(struct lane *lane, struct slot *slot)
+{
+    struct spk_error error = {0};
+    const spk_status status = lane->device ? lane_device_settle(lane, &slot->stack, &error) : SPK_OK;
+    if (!status)
+        return true;
+    graph_say(lane->pipeline, SPK_LOG_ERROR, "%s", error.text);
+    lane_fault(lane, &error);
+    return false;
+}
+
 /* One map set from a slot; its frames go into the account with the publication. */
 static void reconstruct(struct lane *lane, struct slot *slot, bool partial, struct publication *publication)
 {
@@ -453,7 +467,8 @@ static void reconstruct(struct lane *lane, struct slot *slot, bool partial, stru
     publication->kind = PUBLISH_NOTHING;
     publication->dropped = true;
     publication->reason = lane->has_reference ? SPK_DROP_FAULT : SPK_DROP_NO_REFERENCE;
-    if (!atomic_load(&lane->failed) && lane->has_reference && !lane_reference_failed(lane) && !slot->lost) {
+    if (!atomic_load(&lane->failed) && lane->has_reference && !lane_reference_failed(lane) && !slot->lost &&
+        settle_light(lane, slot)) {
         struct spk_result *result = claim_result(lane);
         describe(lane, slot, partial, result);
         struct spk_work work = {.reference = in_force(lane), .sample = &slot->stack, .result = result};

@@ -190,7 +190,7 @@ static spk_status correct_there(void *self, const struct spk_frame *frame, float
                                 struct spk_error *error)
 {
     struct instance *instance = self;
-    return spk_prep_device_correct(instance->there, frame, image, mask, error);
+    return spk_prep_device_correct(instance->there, frame, image, mask, instance->host->no_light, error);
 }
 
 static spk_status reference_there(void *self, const struct spk_stack *stack, struct spk_error *error)

@@ -73,7 +73,8 @@ __global__ void take_intensity(struct spk_prep_there p, unsigned blocks)
     if (threadIdx.x == 0) {
         p.intensity->sum = sum;
         p.intensity->count = count;
-        p.intensity->scale = (float)(count / sum);
+        p.intensity->no_light = !(sum > 0);
+        p.intensity->scale = sum > 0 ? (float)(count / sum) : 0;
     }
 }
 

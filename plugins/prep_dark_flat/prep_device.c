@@ -147,15 +147,20 @@ static struct spk_prep_there arguments_of(const struct spk_prep_device *d, const
 }
 
 spk_status spk_prep_device_correct(struct spk_prep_device *d, const struct spk_frame *frame, float *image,
-                                   uint8_t *mask, struct spk_error *error)
+                                   uint8_t *mask, uint32_t *no_light, struct spk_error *error)
 {
     struct spk_prep *prep = d->prep;
     const struct spk_prep_there there = arguments_of(d, frame, image, mask);
+    const bool normalised = there.normalise != SPK_PREP_NORMALISE_NONE;
     spk_status status = spk_stream_run(d->stream, d->correct, &there, error);
-    if (!status && there.normalise != SPK_PREP_NORMALISE_NONE)
+    if (!status && normalised && !there.fresh)
+        status = spk_stream_copy(d->stream, no_light, &d->intensity->no_light, sizeof *no_light, error);
+    else if (!status && normalised)
         status = check_intensity(d, frame, error);
-    if (status || !there.fresh)
+    if (status)
         return status;
+    if (!there.fresh)
+        return normalised ? SPK_AGAIN : SPK_OK;
     prep->has_next = true;
     prep->next_series = frame->series;
     return spk_stream_copy(d->stream, prep->local_next, d->local_next, out_bytes(prep), error);

@@ -17,10 +17,11 @@ spk_status spk_prep_device_create(struct spk_prep_device **there, struct spk_pre
 void spk_prep_device_destroy(struct spk_prep_device **there);
 /* Copies the calibration in force up, and waits. */
 spk_status spk_prep_device_update(struct spk_prep_device *there, struct spk_error *error);
-/* As spk_prep_correct(); frame->data, `image` and `mask` are on the device. Queues its work; with `normalise` it also waits for
- * the frame's intensity, since a frame without any is refused. */
+/* As spk_prep_correct(); frame->data, `image` and `mask` are on the device. Queues its work. With `normalise` it returns SPK_AGAIN: behind that work
+ * *no_light, of the host, is not 0 where the frame has to be refused. It waits only for the first frame of a reference whose
+ * local mean is taken, since the next one would be that if this one is refused. */
 spk_status spk_prep_device_correct(struct spk_prep_device *there, const struct spk_frame *frame, float *image,
-                                   uint8_t *mask, struct spk_error *error);
+                                   uint8_t *mask, uint32_t *no_light, struct spk_error *error);
 
 /* As spk_prep_reference(). The host has a copy of the local mean by then, for a lane that loses its device: the work on the
  * reference's frames is over. */
@@ -31,7 +32,8 @@ enum { SPK_PREP_SUM_BLOCKS = 128 };
 /* What a frame is normalised by, made on the device. */
 struct spk_prep_intensity {
     double sum, count;
-    float scale; /* count / sum */
+    float scale;       /* count / sum; without light 0 */
+    uint32_t no_light; /* not 0: there is none */
 };
 
 /* Arguments of the operation spk_prep_correct_there; all addresses are on the device. */

@@ -113,8 +113,9 @@ struct prep {
 
 static void prep_there(void *context)
 {
+    static uint32_t no_light;
     struct prep *p = context;
-    spk_prep_device_correct(p->there, &p->raw, p->image[1], p->mask[1], NULL);
+    spk_prep_device_correct(p->there, &p->raw, p->image[1], p->mask[1], &no_light, NULL);
 }
 
 static void prep_here(void *context)
@@ -411,7 +412,7 @@ int main(int argc, char **argv)
             "%s", error.text);
     fill_scene();
     make_stacks();
-    /* raw, dark and marks in; image and marks out; normalised, the image twice more in and once out, and a wait for its mean */
+    /* raw, dark and marks in; image and marks out; normalised, the image twice more in and once out */
     bench_prep("correction of a frame", SPK_PREP_NORMALISE_NONE, 12);
     bench_prep("correction, normalise: mean", SPK_PREP_NORMALISE_MEAN, 24);
     bench_umpa("matching, +-4 px", "reference of the matching", 0, 4, SPK_UMPA_LIVE);

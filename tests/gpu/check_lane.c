@@ -21,7 +21,7 @@ static struct fixture fixture;
 static struct kept {
     float map[SPK_MAP_COUNT][PIXELS];
     uint8_t valid[PIXELS];
-    uint32_t maps, results;
+    uint32_t maps, results, present;
     bool timed;
     double drift_px, sample_drift_px; /* that were taken out */
     double curl_px;                   /* of the displacements, where they are integrated */
@@ -42,6 +42,7 @@ static spk_status keep(void *self, const struct spk_result *result, struct spk_e
             keeping->maps |= 1u << i;
         }
     memcpy(keeping->valid, result->valid, pixels);
+    keeping->present = result->provenance.present;
     keeping->drift_px = result->provenance.drift_px;
     keeping->sample_drift_px = result->provenance.sample_drift_px;
     keeping->curl_px = result->provenance.curl_px;
@@ -118,6 +119,9 @@ static double transmission(unsigned k, double x, double y)
     return wanders ? 0.9 + 0.08 * sin(f * (x - place)) * sin(f * (y + place)) : 0.9;
 }
 
+/* The beam is off in one frame of each stack of the sample. */
+static bool beam_fails;
+
 static void paint(void *data, unsigned frame)
 {
     uint16_t *narrow = detector == SPK_U16 ? data : NULL;
@@ -130,7 +134,9 @@ static void paint(void *data, unsigned frame)
             double moved = pattern(k, x, y);
             if (sample)
                 moved = transmission(k, x, y) * pattern(k, x - 0.8 - drift, y + 0.6 + drift);
-            const uint16_t value = (uint16_t)(100 + (frame < DARKS ? 0 : moved) + (x * y == 187 ? 700 : 0));
+            if (frame < DARKS || (sample && beam_fails && k == 2))
+                moved = 0;
+            const uint16_t value = (uint16_t)(100 + moved + (x * y == 187 ? 700 : 0));
             if (narrow)
                 *narrow++ = value;
             else if (wide)
@@ -415,6 +421,14 @@ int main(int argc, char **argv)
     check("sample stepping", "", "recon_umpa", "refine=0,max_shift=1,offset_x=0;2;-1;0;3,offset_y=1;0;-3;2;0",
           NULL, SPK_MODE_STACK, 1e-5);
     check("normalised", "normalise=mean", "recon_umpa", "refine=0,max_shift=1", NULL, SPK_MODE_STACK, 1e-5);
+    beam_fails = true;
+    check("a frame without light", "normalise=mean", "recon_umpa", "refine=0,max_shift=1", NULL,
+          SPK_MODE_STACK, 1e-5);
+    check("a frame without light, rolling", "normalise=mean", "recon_umpa", "refine=0,max_shift=1", NULL,
+          SPK_MODE_ROLLING, 1e-5);
+    CHECK(kept[0].present == COUNT - 1 && kept[1].present == COUNT - 1, "%u frames, on the processor %u",
+          kept[1].present, kept[0].present);
+    beam_fails = false;
     if (integrates) {
         check("integration, masked", "", "recon_umpa", "refine=0,max_shift=1", "method=masked",
               SPK_MODE_STACK, 1e-5);

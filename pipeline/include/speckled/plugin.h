@@ -77,6 +77,10 @@ struct spk_host {
     struct spk_scratch *scratch;
     /* Rolling mode: frames of a sample stack are replaced one by one (spk_stack.changed). [lane] */
     bool rolling;
+    /* During correct() of a device stage: where that queues a copy of a number that is not 0 where the frame turns out to have no light
+     * to be normalised by, and returns SPK_AGAIN. The lane looks at it before it looks at the frame's stack, and leaves the
+     * frame out of it. [lane] */
+    uint32_t *no_light;
 };
 
 /* What a source knows before its first frame. Zero members: unknown. */
