@@ -3,6 +3,7 @@
 
 #include <asTrapWrite.h>
 #include <ctype.h>
+#include <dbAccess.h>
 #include <dbChannel.h>
 #include <db_access.h>
 #include <epicsStdio.h>
@@ -41,7 +42,7 @@ void spk_ioc_watch_messages(void)
 
 static void value_text(char *text, size_t size, const asTrapWriteMessage *message)
 {
-    if (!message->data || message->no_elements < 1) {
+    if (message->no_elements < 1) {
         snprintf(text, size, "?");
         return;
     }
@@ -79,18 +80,36 @@ static void value_text(char *text, size_t size, const asTrapWriteMessage *messag
     }
 }
 
+/* What a record holds after a put whose value the server does not tell. */
+static void held_text(char *text, size_t size, struct dbChannel *channel)
+{
+    char held[MAX_STRING_SIZE];
+    long options = 0, count = 1;
+    bool known =
+        channel && dbChannelGetField(channel, DBR_STRING, held, &options, &count, NULL) == 0 && count == 1;
+    snprintf(text, size, "%.*s", MAX_STRING_SIZE, known ? held : "?");
+}
+
+/* Channel Access brings the value, so that its puts are logged before they act; PV Access does not. */
 static void log_put(asTrapWriteMessage *message, int after)
 {
-    const struct dbChannel *channel = message->serverSpecific; /* dbChannelName() may be a macro */
+    struct dbChannel *channel = message->serverSpecific; /* dbChannelName() may be a macro */
+    const char *name = channel ? dbChannelName(channel) : "?";
     char text[128];
-    if (after)
+    if ((message->data == NULL) != (after != 0))
         return;
-    value_text(text, sizeof text, message);
+    if (after)
+        held_text(text, sizeof text, channel);
+    else
+        value_text(text, sizeof text, message);
     for (char *c = text; *c; c++)
         if (!isprint((unsigned char)*c))
             *c = ' ';
-    spk_log(SPK_LOG_INFO, "epics", "%s@%s puts %s to %s", message->userid, message->hostid, text,
-            channel ? dbChannelName(channel) : "?");
+    if (after)
+        spk_log(SPK_LOG_INFO, "epics", "%s@%s puts to %s, now %s", message->userid, message->hostid, name,
+                text);
+    else
+        spk_log(SPK_LOG_INFO, "epics", "%s@%s puts %s to %s", message->userid, message->hostid, text, name);
 }
 
 void spk_ioc_watch_quietly(bool quiet)

@@ -465,8 +465,11 @@ def test_pv_access_serves_the_same_records(ioc, pva):
     data = pva.get("SPK:Phase1:ArrayData", timeout=PATIENCE)
     np.testing.assert_array_equal(np.reshape(data.value, (16, 32)), picture(4, 5, 32, 16))
     assert (data.timeStamp.secondsPastEpoch, data.timeStamp.nanoseconds) == (1_700_000_000, 123_456_789)
-    pva.put("SPK:Recon1:TestBedWindow", 2, timeout=PATIENCE)
-    assert host.line() == "set recon_test_bed.window 2"
+    pva.put("SPK:Recon1:TestBedWindow", 12, timeout=PATIENCE)
+    assert host.line() == "set recon_test_bed.window 9"  # clamped by DRVH
+    wait_for(lambda: " puts to SPK:Recon1:TestBedWindow, now 9" in host.log.read_text())
+    assert host.log.read_text().count(" puts ") == 1
+    wait_for(lambda: pva.get("SPK:Recon1:StatusMessage_RBV", timeout=PATIENCE).value == "TestBedWindow = 9")  # a text there, not bytes
 
 
 def test_pv_access_images_are_ntndarrays(ioc, pva):
