@@ -77,7 +77,7 @@ static bool allocate(struct spk_umpa *u)
     u->noise = zeroed(noise > tasks ? noise : tasks, sizeof(float));
     u->sums = zeroed(tasks, sizeof *u->sums);
     u->cell = zeroed((size_t)umpa_cells_across(u) * umpa_cells_down(u), sizeof *u->cell);
-    u->moved = zeroed((size_t)umpa_pieces_across(u) * umpa_pieces_down(u), 1);
+    u->moved = zeroed((size_t)umpa_cells_across(u) * umpa_cells_down(u), 1);
     return u->offset_x && u->offset_y && u->used && u->mean && u->reference_usable && u->coefficient &&
            u->noise && u->sums && u->cell && u->moved && umpa_levels_create(u);
 }

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { COLUMNS = PIECE_COLUMNS, ROWS = PIECE_ROWS };
+enum { COLUMNS = PIECE_COLUMNS, ROWS = PIECE_ROWS, CELLS = COLUMNS / UMPA_CELL_COLUMNS };
 
 size_t umpa_equations_scratch(const struct spk_umpa *u)
 {
@@ -59,7 +59,8 @@ static void halve_piece(const struct umpa_piece *p)
     const struct spk_umpa *u = p->u;
     for (unsigned l = 0; l + 1 < UMPA_LEVELS; l++) {
         const struct umpa_level *from = &u->equations[l], *to = &u->equations[l + 1];
-        unsigned first = p->x0 >> (l + 1), rest = to->width - first, count = COLUMNS >> (l + 1);
+        const unsigned first = p->x0 >> (l + 1), rest = to->width - first, block = (2u << l) - 1;
+        const unsigned count = (p->width + block) >> (l + 1);
         for (unsigned y = p->y0 >> l; y < from->height && y < (p->y0 + ROWS) >> l; y += 2) {
             const float *above = umpa_normal(from, 0, y, 2 * first),
                         *below = umpa_normal(from, 0, y + 1, 2 * first);
@@ -71,45 +72,69 @@ static void halve_piece(const struct umpa_piece *p)
     }
 }
 
-/* The equations of the rows from y0 under one column of pieces. */
-static void make_piece(struct spk_umpa *u, const struct umpa_level *level, unsigned x0, unsigned y0,
-                       unsigned rows, bool keep, unsigned worker)
+/* The equations of a piece, or of some cells of one side by side. */
+static void make_piece(struct umpa_piece *p, bool keep, unsigned worker)
 {
-    struct umpa_piece piece = {.u = u, .level = level, .x0 = x0, .y0 = y0, .height = rows}, *p = &piece;
+    struct spk_umpa *u = p->u;
     umpa_piece_lay_out(p, u, umpa_scratch(u, worker));
-    p->width = u->width - x0 < COLUMNS ? u->width - x0 : COLUMNS;
     umpa_piece_moments(p, keep);
-    for (unsigned row = 0; row < rows; row++)
+    for (unsigned row = 0; row < p->height; row++)
         equations_row(p, row);
-    if (level == &u->field)
+    if (p->level == &u->field)
         return;
     if (u->config.window == 0)
         halve_piece(p);
-    umpa_levels_repeat(u, x0, p->width, y0, y0 + rows);
+    umpa_levels_repeat(u, p->x0, p->width, p->y0, p->y0 + p->height);
+}
+
+static unsigned less(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
 }
 
 void umpa_equations_rows(struct spk_umpa *u, unsigned first, unsigned last, unsigned worker)
 {
     for (unsigned y = first; y < last; y += ROWS)
-        for (unsigned x = 0; x < u->width; x += COLUMNS)
-            make_piece(u, &u->field, x, y, last - y < ROWS ? last - y : ROWS, false, worker);
+        for (unsigned x = 0; x < u->width; x += COLUMNS) {
+            struct umpa_piece piece = {.u = u,
+                                       .level = &u->field,
+                                       .x0 = x,
+                                       .y0 = y,
+                                       .width = less(u->width - x, COLUMNS),
+                                       .height = less(last - y, ROWS)};
+            make_piece(&piece, false, worker);
+        }
 }
 
 struct pieces {
     struct spk_umpa *u;
     unsigned first; /* row of pieces */
-    bool keep;
+    bool keep;      /* all cells have moved then */
 };
 
+/* Cells of a piece that have moved are made together where they lie side by side. */
 static void piece_task(void *context, unsigned task, unsigned worker)
 {
     const struct pieces *pieces = context;
     struct spk_umpa *u = pieces->u;
     const unsigned across = umpa_pieces_across(u), row = pieces->first + task / across;
-    const unsigned x0 = task % across * COLUMNS, y0 = row * ROWS;
-    if (row < umpa_pieces_down(u) && u->moved[row * across + task % across])
-        make_piece(u, &u->equations[0], x0, y0, u->height - y0 < ROWS ? u->height - y0 : ROWS, pieces->keep,
-                   worker);
+    if (row >= umpa_pieces_down(u))
+        return;
+    const uint8_t *moved = u->moved + (size_t)row * umpa_cells_across(u);
+    const unsigned first = task % across * CELLS, last = less(first + CELLS, umpa_cells_across(u));
+    for (unsigned i = first, end; i < last; i = end + 1) {
+        for (end = i; end < last && moved[end];)
+            end++;
+        if (end == i)
+            continue;
+        struct umpa_piece piece = {.u = u,
+                                   .level = &u->equations[0],
+                                   .x0 = i * UMPA_CELL_COLUMNS,
+                                   .y0 = row * ROWS,
+                                   .width = less(u->width, end * UMPA_CELL_COLUMNS) - i * UMPA_CELL_COLUMNS,
+                                   .height = less(u->height - row * ROWS, ROWS)};
+        make_piece(&piece, pieces->keep, worker);
+    }
 }
 
 void umpa_equations(struct spk_umpa *u, unsigned band, bool keep)

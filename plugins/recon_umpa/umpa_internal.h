@@ -112,7 +112,7 @@ struct spk_umpa {
     struct umpa_level equations[UMPA_LEVELS];
     struct umpa_level field; /* the equations of the whole field; refinement at once alone */
     size_t field_bytes;
-    uint8_t *moved; /* [pieces] some pixel of the piece has moved beyond where it was linearised */
+    uint8_t *moved; /* [cells] some pixel of the cell has moved beyond where it was linearised */
     float *noise;   /* [max(count * UMPA_BLOCKS, tasks of rows)] values to take a median of */
     struct umpa_block_sum *sums; /* [tasks of rows] */
 
@@ -235,7 +235,7 @@ static inline unsigned umpa_bands(const struct spk_umpa *u)
     return (u->height + UMPA_BAND - 1) / UMPA_BAND;
 }
 
-/* Makes the equations of all levels for the pieces of a band that have moved, each pixel linearised at param or within a fraction
+/* Makes the equations of all levels for the cells of a band that have moved, each pixel linearised at param or within a fraction
  * of a pixel of it. `keep`: see umpa_piece_moments(). */
 void umpa_equations(struct spk_umpa *u, unsigned band, bool keep);
 /* Those of the whole field, for rows first to last - 1. */
@@ -276,11 +276,11 @@ void umpa_levels_end(struct spk_umpa *u, unsigned band);
  * the other levels hold. */
 void umpa_levels_repeat(struct spk_umpa *u, unsigned x0, unsigned width, unsigned first, unsigned last);
 
-/* Solves the equations of a band over wide windows, on the coarser levels, where pieces near have moved. Needs the equations of
+/* Solves the equations of a band over wide windows, on the coarser levels, where cells near have moved. Needs the equations of
  * the bands before and behind. */
 void umpa_windows_wide(struct spk_umpa *u, unsigned band);
-/* The same over all windows, fixed or chosen pixel by pixel, where pieces have moved; moves param there, fills error and
- * quality, and marks the pieces that have moved now. Needs what wide windows found in the bands before and behind. */
+/* The same over all windows, fixed or chosen pixel by pixel, where cells have moved; moves param there, fills error and
+ * quality, and marks the cells that have moved now. Needs what wide windows found in the bands before and behind. */
 void umpa_windows(struct spk_umpa *u, unsigned band);
 size_t umpa_windows_scratch(const struct spk_umpa *u);
 

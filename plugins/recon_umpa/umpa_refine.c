@@ -29,7 +29,7 @@ void umpa_refine(struct spk_umpa *u)
 {
     const unsigned passes = umpa_passes(u);
     u->reach = 0.25f;
-    memset(u->moved, 1, (size_t)umpa_pieces_across(u) * umpa_pieces_down(u));
+    memset(u->moved, 1, (size_t)umpa_cells_across(u) * umpa_cells_down(u));
     umpa_levels_start(u);
     for (unsigned step = 0; step < umpa_bands(u) + 2 + UMPA_LAG * (passes - 1); step++)
         for (unsigned pass = 0; pass < passes; pass++)

@@ -9,8 +9,9 @@
 #include <math.h>
 #include <string.h>
 
-/* Pixels that moved farther than this (px) are linearised again. */
-#define MOVED 0.3f
+/* Cells whose pixels moved farther than this (px, root mean square) are linearised again: what a step leaves undone goes with its
+ * square. */
+#define MOVED 0.09f
 
 enum { PANE_COLUMNS = 256, PANE_ROWS = 16, FOUND = 2 * PARAMS, FOUND_PLANES = FOUND * PANE_COLUMNS };
 
@@ -24,6 +25,7 @@ struct pane {
     float *found;   /* [rungs][FOUND][PANE_COLUMNS] a row's estimates and their errors */
     float *taken;   /* [FOUND][PANE_COLUMNS] those that the row takes */
     float *step;    /* [FOUND][PANE_COLUMNS] where steps go that nobody takes, and how far pixels move */
+    float *steps;   /* [PANE_COLUMNS] sums of their squares down the cells */
     float *line[2]; /* a row of a coarser level */
 };
 
@@ -43,6 +45,7 @@ static size_t lay_out(struct pane *p, float *memory)
         {&p->found, UMPA_LEVELS * UMPA_RUNGS * FOUND_PLANES},
         {&p->taken, FOUND_PLANES},
         {&p->step, FOUND_PLANES},
+        {&p->steps, PANE_COLUMNS},
         {&p->line[0], LINE},
         {&p->line[1], LINE},
     };
@@ -188,17 +191,29 @@ static void stretch_row(const struct pane *p, unsigned l, const float *plane, un
     ops->stretch(out, from, length);
 }
 
-/* Marks the pieces under row y of the pane whose pixels moved too far for their linearisation. */
-static void mark_moved(const struct pane *p, unsigned y, const float *moved)
+/* Adds the squared steps of row y of the pane to those of the rows above it in the same cells. */
+static void add_steps(const struct pane *p, unsigned y, const float *step)
+{
+    for (unsigned x = 0; x < p->width; x++) {
+        const float above = y % UMPA_CELL_ROWS ? p->steps[x] : 0;
+        p->steps[x] = above + (step[x] > 0 ? step[x] * step[x] : 0); /* NaN is no step */
+    }
+}
+
+/* Marks the cells that end with row y of the pane where the pixels moved too far for their linearisation. */
+static void mark_moved(const struct pane *p, unsigned y)
 {
     struct spk_umpa *u = p->u;
-    for (unsigned x = 0; x < p->width; x += UMPA_PIECE_COLUMNS) {
-        unsigned rest = p->width - x;
-        float low = 0, high = 0;
-        u->ops->extent(moved + x, rest < UMPA_PIECE_COLUMNS ? rest : UMPA_PIECE_COLUMNS, &low, &high);
-        if (high > MOVED)
-            u->moved[(p->y0 + y) / UMPA_PIECE_ROWS * umpa_pieces_across(u) +
-                     (p->x0 + x) / UMPA_PIECE_COLUMNS] = 1;
+    const unsigned rows = y % UMPA_CELL_ROWS + 1;
+    uint8_t *mark =
+        u->moved + (p->y0 + y) / UMPA_CELL_ROWS * umpa_cells_across(u) + p->x0 / UMPA_CELL_COLUMNS;
+    for (unsigned x = 0; x < p->width; x += UMPA_CELL_COLUMNS, mark++) {
+        const unsigned rest = p->width - x, columns = rest < UMPA_CELL_COLUMNS ? rest : UMPA_CELL_COLUMNS;
+        float sum = 0;
+        for (unsigned i = 0; i < columns; i++)
+            sum += p->steps[x + i];
+        if (sum > MOVED * MOVED * (float)(rows * columns))
+            *mark = 1;
     }
 }
 
@@ -222,8 +237,11 @@ static void store_step(const struct pane *p, unsigned y, const float *taken)
                                .error = u->error + to,
                                .moved = moved};
     u->ops->step(&row);
-    if (take)
-        mark_moved(p, y, moved);
+    if (!take)
+        return;
+    add_steps(p, y, moved);
+    if ((y + 1) % UMPA_CELL_ROWS == 0 || y + 1 == p->height)
+        mark_moved(p, y);
 }
 
 /* A rung of the ladder that is looked at. */
@@ -297,35 +315,29 @@ static void fixed_window(const struct pane *p)
     }
 }
 
-/* Whether a piece under the pane has moved; takes the marks away. */
-static bool take_marks(const struct pane *p)
-{
-    struct spk_umpa *u = p->u;
-    bool any = false;
-    for (unsigned y = p->y0; y < p->y0 + p->height; y += UMPA_PIECE_ROWS)
-        for (unsigned x = p->x0; x < p->x0 + p->width; x += UMPA_PIECE_COLUMNS) {
-            uint8_t *moved = &u->moved[y / UMPA_PIECE_ROWS * umpa_pieces_across(u) + x / UMPA_PIECE_COLUMNS];
-            any |= *moved;
-            *moved = 0;
-        }
-    return any;
-}
-
-/* Whether a piece has moved whose equations the wide windows of a pane see: a band's reach on all sides. */
-static bool sees_moved(const struct pane *p, unsigned l)
+/* Whether a cell has moved under columns `left` to `right` - 1 of a pane, or of a coarser level so near that what they find is
+ * stretched over it. */
+static bool sees_moved(const struct pane *p, unsigned l, unsigned left, unsigned right)
 {
     const struct spk_umpa *u = p->u;
-    const unsigned x0 = p->x0 << l, x1 = (p->x0 + p->width) << l, y0 = p->y0 << l,
-                   y1 = (p->y0 + p->height) << l;
-    const unsigned across = umpa_pieces_across(u), down = umpa_pieces_down(u);
-    const unsigned left = (x0 > UMPA_BAND ? x0 - UMPA_BAND : 0) / UMPA_PIECE_COLUMNS;
-    const unsigned right = (x1 + UMPA_BAND - 1) / UMPA_PIECE_COLUMNS;
-    const unsigned wide = (right < across ? right + 1 : across) - left;
-    for (unsigned y = (y0 > UMPA_BAND ? y0 - UMPA_BAND : 0) / UMPA_PIECE_ROWS;
-         y < down && y * UMPA_PIECE_ROWS < y1 + UMPA_BAND; y++)
-        if (memchr(u->moved + y * across + left, 1, wide))
+    const unsigned near = l ? 1u << l : 0, across = umpa_cells_across(u), down = umpa_cells_down(u);
+    const unsigned x0 = left << l, x1 = (right << l) + near, y0 = p->y0 << l,
+                   y1 = ((p->y0 + p->height) << l) + near;
+    const unsigned first = (x0 > near ? x0 - near : 0) / UMPA_CELL_COLUMNS;
+    const unsigned last = (x1 + UMPA_CELL_COLUMNS - 1) / UMPA_CELL_COLUMNS;
+    for (unsigned y = (y0 > near ? y0 - near : 0) / UMPA_CELL_ROWS; y < down && y * UMPA_CELL_ROWS < y1; y++)
+        if (memchr(u->moved + y * across + first, 1, (last < across ? last : across) - first))
             return true;
     return false;
+}
+
+static void take_marks(const struct pane *p)
+{
+    struct spk_umpa *u = p->u;
+    const unsigned across = umpa_cells_across(u);
+    const unsigned count = (p->width + UMPA_CELL_COLUMNS - 1) / UMPA_CELL_COLUMNS;
+    for (unsigned y = p->y0 / UMPA_CELL_ROWS; y * UMPA_CELL_ROWS < p->y0 + p->height; y++)
+        memset(u->moved + y * across + p->x0 / UMPA_CELL_COLUMNS, 0, count);
 }
 
 struct windows {
@@ -345,31 +357,44 @@ static unsigned pane_rows(unsigned level)
     return rows < PANE_ROWS ? rows : PANE_ROWS;
 }
 
+static void solve_pane(struct pane *p, unsigned level)
+{
+    p->columns = (unsigned)spk_match_round(p->width, SPK_MATCH_STEP);
+    if (level > 0) {
+        find_level(p, level);
+        return;
+    }
+    take_marks(p);
+    if (p->u->config.window > 0)
+        fixed_window(p);
+    else
+        adaptive_window(p);
+}
+
+/* Blocks of a pane that see cells which have moved are solved together where they lie side by side. */
 static void window_pane(void *context, unsigned task, unsigned worker)
 {
+    enum { BLOCK = SPK_MATCH_STEP };
     const struct windows *w = context;
     struct pane pane = {.u = w->u, .level = &w->u->equations[w->level]}, *p = &pane;
     lay_out(p, umpa_scratch(w->u, worker));
     const unsigned across = panes_across(p->level), rows = pane_rows(w->level);
-    p->x0 = task % across * PANE_COLUMNS;
+    const unsigned left = task % across * PANE_COLUMNS;
     p->y0 = (w->band * UMPA_BAND >> w->level) + task / across * rows;
     if (p->y0 >= p->level->height)
         return;
-    unsigned right = p->level->width - p->x0, below = p->level->height - p->y0;
-    p->width = right < PANE_COLUMNS ? right : PANE_COLUMNS;
+    const unsigned rest = p->level->width - left, below = p->level->height - p->y0;
+    const unsigned right = left + (rest < PANE_COLUMNS ? rest : PANE_COLUMNS);
     p->height = below < rows ? below : rows;
-    p->columns = (unsigned)spk_match_round(p->width, SPK_MATCH_STEP);
-    if (w->level > 0) {
-        if (sees_moved(p, w->level))
-            find_level(p, w->level);
-        return;
+    for (unsigned x = left, end; x < right; x = end + BLOCK) {
+        for (end = x; end < right && sees_moved(p, w->level, end, end + BLOCK);)
+            end += BLOCK;
+        if (end == x)
+            continue;
+        p->x0 = x;
+        p->width = (end < right ? end : right) - x;
+        solve_pane(p, w->level);
     }
-    if (!take_marks(p))
-        return;
-    if (w->u->config.window > 0)
-        fixed_window(p);
-    else
-        adaptive_window(p);
 }
 
 static void run_level(struct spk_umpa *u, unsigned level, unsigned band)
