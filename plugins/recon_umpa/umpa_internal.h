@@ -112,8 +112,8 @@ struct spk_umpa {
     struct umpa_level equations[UMPA_LEVELS];
     struct umpa_level field; /* the equations of the whole field; refinement at once alone */
     size_t field_bytes;
-    uint8_t *moved; /* [cells] some pixel of the cell has moved beyond where it was linearised */
-    float *noise;   /* [max(count * UMPA_BLOCKS, tasks of rows)] values to take a median of */
+    uint8_t *moved;              /* [cells] its pixels have moved too far from where they were linearised */
+    float *noise;                /* [max(count * UMPA_BLOCKS, tasks of rows)] values to take a median of */
     struct umpa_block_sum *sums; /* [tasks of rows] */
 
     float reach;               /* px: pixels this near each other in displacement are linearised together */

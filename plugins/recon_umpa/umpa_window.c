@@ -11,7 +11,7 @@
 
 /* Cells whose pixels moved farther than this (px, root mean square) are linearised again: what a step leaves undone goes with its
  * square. */
-#define MOVED 0.09f
+#define MOVED 0.1f
 
 enum { PANE_COLUMNS = 256, PANE_ROWS = 16, FOUND = 2 * PARAMS, FOUND_PLANES = FOUND * PANE_COLUMNS };
 
@@ -374,7 +374,7 @@ static void solve_pane(struct pane *p, unsigned level)
 /* Blocks of a pane that see cells which have moved are solved together where they lie side by side. */
 static void window_pane(void *context, unsigned task, unsigned worker)
 {
-    enum { BLOCK = SPK_MATCH_STEP };
+    enum { BLOCK = 4 * SPK_MATCH_STEP }; /* columns; fewer are less than their margins */
     const struct windows *w = context;
     struct pane pane = {.u = w->u, .level = &w->u->equations[w->level]}, *p = &pane;
     lay_out(p, umpa_scratch(w->u, worker));
