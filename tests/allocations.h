@@ -1,4 +1,4 @@
-/* Counts allocations of the whole process between two points, by standing in for the C library's functions. Include it in one
+/* Counts allocations of the whole process between two points, and keeps the size of the largest, by standing in for the C library's functions. Include it in one
  * file of a test. Under a sanitizer, which stands there itself, nothing is counted and allocations_counted is false. */
 #ifndef SPECKLED_ALLOCATIONS_H
 #define SPECKLED_ALLOCATIONS_H
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 static atomic_ulong allocations;
+static __attribute__((unused)) atomic_size_t allocated_most; /* bytes asked for at once */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
 #define ALLOCATIONS_COUNTED false
@@ -24,6 +25,14 @@ static const bool allocations_counted = false;
 #include <errno.h>
 
 static const bool allocations_counted = true;
+
+static void count_allocation(size_t size)
+{
+    size_t most = atomic_load(&allocated_most);
+    atomic_fetch_add(&allocations, 1);
+    while (size > most && !atomic_compare_exchange_weak(&allocated_most, &most, size))
+        continue;
+}
 
 /* Visible, so that the libraries of the process use them too. */
 #define STAND_IN __attribute__((visibility("default")))
@@ -41,25 +50,25 @@ STAND_IN int posix_memalign(void **memory, size_t alignment, size_t size);
 
 void *malloc(size_t size)
 {
-    atomic_fetch_add(&allocations, 1);
+    count_allocation(size);
     return __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-    atomic_fetch_add(&allocations, 1);
+    count_allocation(count * size);
     return __libc_calloc(count, size);
 }
 
 void *realloc(void *memory, size_t size)
 {
-    atomic_fetch_add(&allocations, 1);
+    count_allocation(size);
     return __libc_realloc(memory, size);
 }
 
 void *memalign(size_t alignment, size_t size)
 {
-    atomic_fetch_add(&allocations, 1);
+    count_allocation(size);
     return __libc_memalign(alignment, size);
 }
 

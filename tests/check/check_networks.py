@@ -44,7 +44,10 @@ def run(program, folder, plugin, reference, sample, options):
     return {"flow x": x, "flow y": y, "T": t, "D": d}
 
 
-def compare(title, got, expected, tolerance):
+def compare(title, got, expected):
+    """Each side adds the up to 9 x 192 products of a value in an order of its own: 40 roundings of 6e-8, 2.4e-6 of it; through some 40 layers
+    that neither damp nor enlarge 1.5e-5; at the worst of 1e5 pixels, 4.5 standard deviations, 7e-5, of the range at most."""
+    tolerance = 1e-4
     good = True
     for name, values in expected.items():
         worst = np.abs(got[name] - values).max() / np.abs(values).max()
@@ -89,7 +92,7 @@ def check_espinnet(program, folder, module, convert):
             title = f"espinnet{' with refiners' if refiners else ''}, {count} frames of {height} x {width}, {fit}"
             for backend in ("auto", "c") if count == 23 else ("auto",):
                 got = run(program, folder, "recon_espinnet", reference, sample, options + [f"backend={backend}"])
-                good &= compare(f"{title}, {backend}", got, expected, 1e-4)
+                good &= compare(f"{title}, {backend}", got, expected)
             if count == 20:
                 good &= compare_bfloat16(title, program, folder, "recon_espinnet", (reference, sample), options, expected)
     return good
@@ -195,7 +198,7 @@ def check_spinnet(program, folder, module, convert):
             options = [f"weights={path}", f"fit={fit}", "bulk_shift=0", f"backend={backend}"]
             got = run(program, folder, "recon_spinnet", reference, sample, options)
             title = f"spinnet 6-{7 - levels}{' with refiners' if refiners else ''}, range {radius}, {height} x {width}, {fit}, {backend}"
-            good &= compare(title, got, expected, 1e-4)
+            good &= compare(title, got, expected)
     return good
 
 

@@ -64,9 +64,18 @@ static void run_both(struct scene *s, struct both *both, bool with_reference)
     scene_take(s);
 }
 
+/* Quality says nothing of invalid pixels: where a window's pattern comes from beyond a corner, it is one value repeated, and correlates as
+ * rounding has it. */
+static bool counts(const struct scene *s, int map, size_t pixel)
+{
+    return map != 4 || (s->valid[0][pixel] && s->valid[1][pixel]);
+}
+
 /* The layers of random networks neither damp nor enlarge what rounding makes of a number; 1e-4 of a map's range is what the same networks
- * are held to beside PyTorch (tests/check/check_networks.py). A mark may differ where a pattern comes from the very edge. */
-static void compare(const struct scene *s, const char *what, bool dark_field, const struct way *way)
+ * are held to beside PyTorch (tests/check/check_networks.py). A mark may differ where a pattern comes from the very edge. In a `spoiled` stack
+ * a value is thirty times the others and its slopes are: what the displacement's rounding makes of a correlation with it grows as they do. */
+static void compare(const struct scene *s, const char *what, bool dark_field, bool spoiled,
+                    const struct way *way)
 {
     static const char *const name[SCENE_MAPS] = {"T", "D", "ux", "uy", "quality"};
     size_t marked = 0, good = 0;
@@ -79,22 +88,28 @@ static void compare(const struct scene *s, const char *what, bool dark_field, co
     for (int m = 0; m < SCENE_MAPS; m++) {
         if (m == 1 && !dark_field)
             continue;
-        double low = INFINITY, high = -INFINITY, worst = 0, square = 0, spread = 0, mean = 0;
-        for (size_t i = 0; i < s->pixels; i++)
-            mean += (double)s->map[0][m][i] / (double)s->pixels;
+        const double bound = spoiled && m == 4 ? 30e-4 : 1e-4;
+        double low = INFINITY, high = -INFINITY, worst = 0, square = 0, spread = 0, mean = 0, count = 0;
+        for (size_t i = 0; i < s->pixels; i++) {
+            count += counts(s, m, i);
+            mean += counts(s, m, i) ? (double)s->map[0][m][i] : 0;
+        }
+        mean /= count;
         for (size_t i = 0; i < s->pixels; i++) {
             const double value = (double)s->map[0][m][i], apart = value - (double)s->map[1][m][i];
+            CHECK(isfinite(s->map[1][m][i]), "%s, %s: no number", what, name[m]);
+            if (!counts(s, m, i))
+                continue;
             low = fmin(low, value);
             high = fmax(high, value);
             worst = fmax(worst, fabs(apart));
             square += apart * apart;
             spread += (value - mean) * (value - mean);
-            CHECK(isfinite(s->map[1][m][i]), "%s, %s: no number", what, name[m]);
         }
         const double share = sqrt(square / spread);
         printf("%-50s %-8s %9.3g .. %9.3g, largest difference %.2g, %.2g of the spread\n", what, name[m], low,
                high, worst, share);
-        CHECK(high > low && (way->share > 0 ? share <= way->share : worst <= 1e-4 * (high - low)),
+        CHECK(high > low && (way->share > 0 ? share <= way->share : worst <= bound * (high - low)),
               "%s, %s: differs by %g in a range of %g, by %g of the spread", what, name[m], worst, high - low,
               share);
     }
@@ -113,7 +128,7 @@ static void check_espinnet(const struct way *way, const char *variant, enum spk_
     snprintf(what, sizeof what, "%s, espinnet %s, %s", way->name, variant,
              fit == SPK_NN_FIT_PAD ? "padded" : "resized");
     run_both(&s, &both, true);
-    compare(&s, what, true, way);
+    compare(&s, what, true, false, way);
     spk_nn_recon_destroy(&both.here);
     spk_nn_recon_destroy(&both.there);
     scene_close(&s);
@@ -132,12 +147,13 @@ static void check_spinnet(const struct way *way, const char *variant, int64_t bu
     struct both both = open_both(&spk_spinnet, variant, &config, &s);
     snprintf(what, sizeof what, "%s, spinnet %s, bulk %d px", way->name, variant, (int)bulk);
     run_both(&s, &both, true);
-    compare(&s, what, false, way);
+    compare(&s, what, false, false, way);
     if (!bulk) { /* the first frame is missing, and some values are none */
         s.sample.present[0] = 0;
         scene_spoil(&s);
         run_both(&s, &both, false);
-        compare(&s, "cuda, spinnet, spoiled", false, way);
+        snprintf(what, sizeof what, "%s, spinnet %s, spoiled", way->name, variant);
+        compare(&s, what, false, true, way);
     }
     spk_nn_recon_destroy(&both.here);
     spk_nn_recon_destroy(&both.there);
@@ -199,6 +215,7 @@ static void check_all(void)
     check_espinnet(&cuda, "plain", SPK_NN_FIT_RESIZE);
     check_espinnet(&cuda, "refiners", SPK_NN_FIT_PAD);
     if (has_cudnn()) {
+        check_spinnet(&cudnn, "6-3", 0);
         check_spinnet(&cudnn_half, "6-3", 6);
         check_espinnet(&cudnn, "plain", SPK_NN_FIT_RESIZE);
         check_espinnet(&cudnn_half, "refiners", SPK_NN_FIT_PAD);
