@@ -63,23 +63,49 @@ static void shift_frame(void *context, unsigned k, unsigned worker)
     }
 }
 
-/* A pixel stays usable where all pixels are that any of its frames may take values from. */
+/* Adds the weights with which row y of a frame takes from unusable pixels. */
+static void add_lost(const struct shift *shift, unsigned k, size_t y, float *lost)
+{
+    const ptrdiff_t height = shift->from->height, width = shift->from->width;
+    const struct spk_drift drift = shift->by[k];
+    const float whole_y = floorf(drift.y), whole_x = floorf(drift.x);
+    float wy[4], wx[4], slope[4];
+    spk_spline_px(drift.y - whole_y, wy, slope);
+    spk_spline_px(drift.x - whole_x, wx, slope);
+    for (int j = 0; j < 4; j++) {
+        const ptrdiff_t row = (ptrdiff_t)y + (ptrdiff_t)whole_y - 1 + j;
+        if (row < 0 || row >= height)
+            continue;
+        const uint8_t *mask = shift->from->mask + row * width, *end = mask + width;
+        for (const uint8_t *at = mask; (at = memchr(at, 0, (size_t)(end - at))); at++)
+            for (int i = 0; i < 4; i++) {
+                const ptrdiff_t x = at - mask - ((ptrdiff_t)whole_x - 1 + i);
+                if (x >= 0 && x < width)
+                    lost[x] += wy[j] * wx[i];
+            }
+    }
+}
+
+/* A pixel stays usable where no frame takes its values from outside and all together by a quarter at most from unusable pixels, whose values
+ * are those of what surrounds them. Frames move to different places: without a pixel in all that one spoils, few bad ones leave large holes. */
 static void narrow_row(void *context, unsigned y, unsigned worker)
 {
-    (void)worker;
+    static const float MOST_LOST = 0.25f;
     const struct shift *shift = context;
     const size_t height = shift->to->height, width = shift->to->width, reach = shift->reach;
     uint8_t *to = shift->to->mask + y * width;
+    float *lost = shift->self->bench[worker].row, frames = 0;
     memset(to, 0, width);
     if (y < reach || y + reach >= height || 2 * reach >= width)
         return;
-    memset(to + reach, 1, width - 2 * reach);
-    for (size_t from = y - reach; from <= y + reach; from++)
-        for (size_t right = 0; right <= 2 * reach; right++) {
-            const uint8_t *mask = shift->from->mask + from * width + right;
-            for (size_t x = 0; x < width - 2 * reach; x++)
-                to[reach + x] &= mask[x];
+    memset(lost, 0, width * sizeof *lost);
+    for (uint32_t k = 0; k < shift->from->count; k++)
+        if (shift->from->present[k]) {
+            frames++;
+            add_lost(shift, k, y, lost);
         }
+    for (size_t x = reach; x < width - reach; x++)
+        to[x] = lost[x] <= MOST_LOST * frames;
 }
 
 static const struct spk_stack *shift_stack(struct spk_register *self, const struct spk_stack *from,

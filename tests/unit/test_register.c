@@ -104,18 +104,38 @@ static void test_missing_frames(struct spk_team *team)
     spk_register_destroy(&r);
 }
 
-/* An unusable pixel spoils its neighbours, no more. */
+/* The cubic B-spline (Unser, IEEE SPM 16(6), 22 (1999)). */
+static double spline(double t)
+{
+    t = fabs(t);
+    return t < 1 ? 2.0 / 3 - t * t + t * t * t / 2 : t < 2 ? pow(2 - t, 3) / 6 : 0;
+}
+
+/* Unusable pixels spoil what frames take from them by a quarter or more, wherever each takes it. */
 static void test_mask(struct spk_team *team)
 {
+    enum { TOP = 60, LEFT = 70, BAD = 2 };
+    unsigned masked = 0;
     fill(DRIFT);
-    mask[60 * WIDTH + 70] = 0;
+    for (int i = 0; i < BAD * BAD; i++)
+        mask[(TOP + i / BAD) * WIDTH + LEFT + i % BAD] = 0;
     struct spk_register *r = make(team, false);
     const struct spk_drift *drift = spk_register_find(r, &sample);
     REQUIRE(drift, "no drift found");
     const struct spk_stack *shifted = spk_register_shift(r, &sample, drift);
     for (int y = 50; y < 70; y++)
-        for (int x = 60; x < 80; x++)
-            CHECK(shifted->mask[y * WIDTH + x] == (abs(y - 60) > 3 || abs(x - 70) > 3), "(%d, %d)", y, x);
+        for (int x = 60; x < 80; x++) {
+            double lost = 0;
+            for (int i = 0; i < COUNT * BAD * BAD; i++) {
+                const struct spk_drift *from = &drift[i / (BAD * BAD)];
+                lost += spline(TOP + i / BAD % BAD - y - (double)from->y) *
+                        spline(LEFT + i % BAD - x - (double)from->x) / COUNT;
+            }
+            masked += lost > 0.25;
+            if (fabs(lost - 0.25) > 1e-5)
+                CHECK(shifted->mask[y * WIDTH + x] == (lost < 0.25), "(%d, %d): %g", y, x, lost);
+        }
+    CHECK(masked > BAD, "%u pixels", masked);
     memset(mask, 0, sizeof mask);
     CHECK(!spk_register_find(r, &sample), "found behind a closed mask");
     spk_register_destroy(&r);
