@@ -178,7 +178,10 @@ static spk_status recorded(void *stream, void **out, struct spk_error *error)
     if (graph)
         cudaGraphDestroy(graph);
     *out = code == cudaSuccess ? ready : nullptr;
-    return spk_cuda_status(code, "list of work", error);
+    if (code == cudaSuccess)
+        return SPK_OK;
+    cudaGetLastError();
+    return spk_fail(error, SPK_UNSUPPORTED, "cuda: list of work: %s", cudaGetErrorString(code));
 }
 
 static spk_status launch(void *graph, void *stream, struct spk_error *error)

@@ -9,6 +9,7 @@ struct spk_device {
     const struct spk_backend *backend;
     struct spk_device_info info;
     struct spk_error lost; /* status 0: it is not */
+    bool recording;        /* on one of its streams */
 };
 
 struct spk_stream {
@@ -40,8 +41,8 @@ void spk_device_inject(enum spk_device_fault fault, uint64_t count)
 static enum spk_device_fault strike(bool allocating)
 {
     enum spk_device_fault fault = (enum spk_device_fault)atomic_load(&injected_fault);
-    if (fault == SPK_DEVICE_SOUND || (fault == SPK_DEVICE_NO_MEMORY && !allocating) ||
-        atomic_fetch_sub(&injected_count, 1) > 0)
+    if (fault == SPK_DEVICE_SOUND || fault == SPK_DEVICE_NO_LISTS ||
+        (fault == SPK_DEVICE_NO_MEMORY && !allocating) || atomic_fetch_sub(&injected_count, 1) > 0)
         return SPK_DEVICE_SOUND;
     if (fault != SPK_DEVICE_NO_MEMORY) /* these strike once; the device remembers that it is lost */
         atomic_store(&injected_fault, SPK_DEVICE_SOUND);
@@ -70,9 +71,15 @@ static spk_status enter(struct spk_device *device, bool allocating, struct spk_e
     return device->backend->enter(device->info.index, error);
 }
 
-/* After a call: a device that failed stays failed, since what it holds can no longer be trusted. */
+/* After a call: a device that failed stays failed, since what it holds can no longer be trusted; but what could only not be recorded has
+ * done nothing to it. */
 static spk_status leave(struct spk_device *device, spk_status status, struct spk_error *error)
 {
+    if (status == SPK_DEVICE && device->recording) {
+        if (error)
+            error->status = SPK_UNSUPPORTED;
+        return SPK_UNSUPPORTED;
+    }
     if (status == SPK_DEVICE && !device->lost.status)
         spk_fail(&device->lost, SPK_DEVICE, "%s", error ? error->text : "the device failed");
     return status;
@@ -323,7 +330,9 @@ spk_status spk_stream_record(struct spk_stream *stream, struct spk_error *error)
 {
     struct spk_device *device = stream->device;
     spk_status status = enter(device, false, error);
-    return status ? status : leave(device, device->backend->record(stream->handle, error), error);
+    status = status ? status : leave(device, device->backend->record(stream->handle, error), error);
+    device->recording = !status;
+    return status;
 }
 
 spk_status spk_stream_recorded(struct spk_stream *stream, struct spk_graph **out, struct spk_error *error)
@@ -334,6 +343,11 @@ spk_status spk_stream_recorded(struct spk_stream *stream, struct spk_graph **out
     spk_status status = device->backend->enter(device->info.index, error);
     if (!status)
         status = leave(device, device->backend->recorded(stream->handle, &handle, error), error);
+    device->recording = false;
+    if (!status && atomic_load(&injected_fault) == SPK_DEVICE_NO_LISTS) {
+        device->backend->graph_destroy(handle);
+        status = spk_fail(error, SPK_UNSUPPORTED, "%s: no list of work (injected)", device->info.name);
+    }
     if (status)
         return status;
     struct spk_graph *graph = malloc(sizeof *graph);
@@ -344,6 +358,23 @@ spk_status spk_stream_recorded(struct spk_stream *stream, struct spk_graph **out
     *graph = (struct spk_graph){device, handle};
     *out = graph;
     return SPK_OK;
+}
+
+spk_status spk_stream_list(struct spk_stream *stream,
+                           spk_status (*queue)(void *context, struct spk_error *error), void *context,
+                           struct spk_graph **graph, struct spk_error *error)
+{
+    *graph = NULL;
+    spk_status status = spk_stream_record(stream, error);
+    if (status)
+        return status;
+    struct spk_error why = {0};
+    status = queue(context, &why);
+    const spk_status ended = spk_stream_recorded(stream, graph, status ? NULL : &why);
+    status = status ? status : ended;
+    if (status)
+        spk_graph_destroy(graph);
+    return status && status != SPK_UNSUPPORTED ? spk_fail(error, status, "%s", why.text) : SPK_OK;
 }
 
 spk_status spk_graph_launch(struct spk_graph *graph, struct spk_stream *stream, struct spk_error *error)

@@ -22,6 +22,7 @@ void spk_nn_destroy(struct spk_nn **address)
     struct spk_nn *nn = *address;
     if (!nn)
         return;
+    nn_there_release(nn);
     for (unsigned i = 0; i < nn->steps; i++)
         nn_chain_destroy(nn, &nn->step[i].chain);
     if (nn->context)

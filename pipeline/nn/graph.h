@@ -74,6 +74,8 @@ struct spk_nn {
     size_t arena_floats;
     void *scratch; /* [workers][scratch_bytes] */
     size_t scratch_bytes, backend_bytes;
+    struct spk_graph **list; /* [part] on a device what running it queues; NULL: it is queued each time */
+    unsigned lists;
     SPK_ATOMIC(int) failed; /* spk_status of a strip */
 };
 
@@ -97,6 +99,7 @@ spk_status nn_memory_take(const struct spk_nn *nn, const char *what, size_t byte
 void nn_memory_give(const struct spk_nn *nn, void **memory);
 /* there.c: a network on a device. Preparing is done once tensors have their places and chains their strips. */
 spk_status nn_there_prepare(struct spk_nn *nn, struct spk_error *error);
+void nn_there_release(struct spk_nn *nn);
 spk_status nn_there_run(struct spk_nn *nn, unsigned part, struct spk_error *error);
 
 #endif

@@ -161,26 +161,6 @@ const struct nn_backend nn_backend_there = {.name = "device",
                                             .destroy = destroy,
                                             .bind = bind};
 
-spk_status nn_there_prepare(struct spk_nn *nn, struct spk_error *error)
-{
-    spk_status status = SPK_OK;
-    for (unsigned i = 0; !status && i < nn->nodes; i++) {
-        struct nn_node *node = &nn->node[i];
-        if (node->own_weight)
-            status = nn_there_send(nn->context, node->own_weight,
-                                   10 * node->shape.channels * sizeof *node->own_weight, &node->there_weight,
-                                   error);
-        else if (node->kind == NN_ROWS && node->operation == NN_CUSTOM && !node->there_name)
-            status = spk_fail(error, SPK_UNSUPPORTED, "layer %u has no operation for a device", i);
-        else if (node->there_name)
-            status = find(nn->context, node->there_name, &node->there, error);
-    }
-    status = status ? status : spk_stream_wait(nn->stream, error);
-    if (status)
-        spk_fail_context(error, "%s", nn->name);
-    return status;
-}
-
 /* All rows that `out` holds. */
 static spk_status make_rows(struct spk_nn *nn, const struct nn_node *node, const struct spk_nn_view *out,
                             struct spk_error *error)
@@ -227,7 +207,7 @@ static spk_status run_strip(struct spk_nn *nn, const struct nn_chain *chain, uns
     return status ? status : nn_there_state(chain)->ops->run(nn->context, chain, strip, in, error);
 }
 
-spk_status nn_there_run(struct spk_nn *nn, unsigned part, struct spk_error *error)
+static spk_status queue_part(struct spk_nn *nn, unsigned part, struct spk_error *error)
 {
     spk_status status = SPK_OK;
     for (unsigned i = 0; !status && i < nn->steps; i++) {
@@ -239,7 +219,70 @@ spk_status nn_there_run(struct spk_nn *nn, unsigned part, struct spk_error *erro
         for (unsigned s = 0; !status && step->chain && s < step->chain->strips; s++)
             status = run_strip(nn, step->chain, s, error);
     }
+    return status;
+}
+
+struct part {
+    struct spk_nn *nn;
+    unsigned number;
+};
+
+static spk_status queue_listed(void *context, struct spk_error *error)
+{
+    const struct part *part = context;
+    return queue_part(part->nn, part->number, error);
+}
+
+/* Where everything is stays the same from run to run: each part becomes one list, without gaps between its layers. */
+static spk_status record_parts(struct spk_nn *nn, struct spk_error *error)
+{
+    unsigned parts = 0;
+    for (unsigned i = 0; i < nn->steps; i++)
+        parts = nn->step[i].part >= parts ? nn->step[i].part + 1 : parts;
+    nn->list = calloc(parts + 1, sizeof *nn->list);
+    if (!nn->list)
+        return spk_fail(error, SPK_NOMEM, "no memory for %u parts", parts);
+    nn->lists = parts;
+    spk_status status = SPK_OK;
+    for (struct part part = {nn, 0}; part.number < parts && !status; part.number++)
+        status = spk_stream_list(nn->stream, queue_listed, &part, &nn->list[part.number], error);
+    return status;
+}
+
+void nn_there_release(struct spk_nn *nn)
+{
+    for (unsigned i = 0; i < nn->lists; i++)
+        spk_graph_destroy(&nn->list[i]);
+    free(nn->list);
+    nn->list = NULL;
+    nn->lists = 0;
+}
+
+spk_status nn_there_prepare(struct spk_nn *nn, struct spk_error *error)
+{
+    spk_status status = SPK_OK;
+    for (unsigned i = 0; !status && i < nn->nodes; i++) {
+        struct nn_node *node = &nn->node[i];
+        if (node->own_weight)
+            status = nn_there_send(nn->context, node->own_weight,
+                                   10 * node->shape.channels * sizeof *node->own_weight, &node->there_weight,
+                                   error);
+        else if (node->kind == NN_ROWS && node->operation == NN_CUSTOM && !node->there_name)
+            status = spk_fail(error, SPK_UNSUPPORTED, "layer %u has no operation for a device", i);
+        else if (node->there_name)
+            status = find(nn->context, node->there_name, &node->there, error);
+    }
+    status = status ? status : spk_stream_wait(nn->stream, error);
+    status = status ? status : record_parts(nn, error);
     if (status)
         spk_fail_context(error, "%s", nn->name);
     return status;
+}
+
+spk_status nn_there_run(struct spk_nn *nn, unsigned part, struct spk_error *error)
+{
+    const bool listed = part < nn->lists && nn->list[part];
+    spk_status status =
+        listed ? spk_graph_launch(nn->list[part], nn->stream, error) : queue_part(nn, part, error);
+    return status ? spk_fail_context(error, "%s", nn->name) : SPK_OK;
 }

@@ -39,7 +39,9 @@ struct spk_global_device {
     struct spk_device *device;
     struct spk_stream *stream;
     spk_device_operation operation[OPERATIONS];
-    struct spk_graph *turn_and_step; /* what a further step of conjugate gradients queues */
+    struct spk_graph
+        *turn_and_step; /* what a further step of conjugate gradients queues; NULL: it cannot be kept */
+    bool settled;       /* it was tried, with the equations where they are */
     struct global_there_call call;
     void *memory;                     /* all of the device's, cut into the addresses of `call` */
     struct global_there_state *state; /* on the host: of the last run */
@@ -113,19 +115,11 @@ static spk_status run(struct spk_global_device *g, enum operation operation, str
     return spk_stream_run(g->stream, g->operation[operation], &g->call, error);
 }
 
-/* All of a further step at once: dozens of small kernels, between which the device would wait for the host. */
-static spk_status record_step(struct spk_global_device *g, struct spk_error *error)
+static spk_status queue_step(void *context, struct spk_error *error)
 {
-    spk_status status = spk_stream_record(g->stream, error);
-    if (status)
-        return status;
-    status = run(g, TURN, error);
-    status = status ? status : run(g, STEP, error);
-    struct spk_error why = {0};
-    spk_status ended = spk_stream_recorded(g->stream, &g->turn_and_step, &why);
-    if (!status && ended)
-        return spk_fail(error, ended, "%s", why.text);
-    return status;
+    struct spk_global_device *g = context;
+    spk_status status = run(g, TURN, error);
+    return status ? status : run(g, STEP, error);
 }
 
 static spk_status prepare(struct spk_global_device *g, struct spk_error *error)
@@ -189,7 +183,7 @@ void spk_global_device_destroy(struct spk_global_device **address)
 
 static bool same_planes(const struct spk_global_device *g, const struct spk_global_device_problem *p)
 {
-    return g->turn_and_step && g->call.g.normal == p->normal;
+    return g->settled && g->call.g.normal == p->normal;
 }
 
 /* Takes over the problem; the recorded step knows where the equations are. */
@@ -213,7 +207,10 @@ spk_status spk_global_device_settle(struct spk_global_device *g, float *normal, 
 {
     spk_graph_destroy(&g->turn_and_step);
     g->call.g.normal = normal;
-    return record_step(g, error);
+    /* all of a further step at once: dozens of small kernels, between which the device would wait for the host */
+    const spk_status status = spk_stream_list(g->stream, queue_step, g, &g->turn_and_step, error);
+    g->settled = !status;
+    return status;
 }
 
 /* All steps are queued, though fewer may be wanted: the kernels of the others look at one number and return. At 2048 x 2048 a step has
@@ -225,7 +222,8 @@ static spk_status solve(struct spk_global_device *g, unsigned steps, struct spk_
     spk_status status = run(g, PRECONDITION, error);
     status = status ? status : run(g, STEP, error);
     for (unsigned i = 1; i < steps && !status; i++)
-        status = spk_graph_launch(g->turn_and_step, g->stream, error);
+        status =
+            g->turn_and_step ? spk_graph_launch(g->turn_and_step, g->stream, error) : queue_step(g, error);
     return status;
 }
 

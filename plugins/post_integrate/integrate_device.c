@@ -19,7 +19,7 @@ struct integrate_down {
 enum { METHODS = SPK_INTEGRATE_MASKED + 1 };
 
 /* Dozens of small kernels, between which the device would wait for the host, are recorded once: what `begin` queues with each method, and
- * a step. They name memory of this structure alone. */
+ * a step. They name memory of this structure alone. NULL: they have to be queued each time. */
 struct spk_integrate_device {
     struct spk_device *device;
     struct spk_stream *stream;
@@ -117,24 +117,24 @@ static spk_status find_operations(struct spk_integrate_device *d, struct spk_err
     return spk_fail(error, SPK_UNSUPPORTED, "the device's module lacks the operations of post_integrate");
 }
 
-static spk_status record(struct spk_integrate_device *d, spk_device_operation operation,
-                         struct spk_graph **graph, struct spk_error *error)
+static spk_status queue_begin(void *context, struct spk_error *error)
 {
-    spk_status status = spk_stream_record(d->stream, error);
-    if (status)
-        return status;
-    struct spk_error why = {0};
-    status = spk_stream_run(d->stream, operation, &d->there, error);
-    const spk_status ended = spk_stream_recorded(d->stream, graph, &why);
-    return status || !ended ? status : spk_fail(error, ended, "%s", why.text);
+    struct spk_integrate_device *d = context;
+    return spk_stream_run(d->stream, d->begin, &d->there, error);
+}
+
+static spk_status queue_step(void *context, struct spk_error *error)
+{
+    struct spk_integrate_device *d = context;
+    return spk_stream_run(d->stream, d->step, &d->there, error);
 }
 
 static spk_status record_all(struct spk_integrate_device *d, struct spk_error *error)
 {
     const int method = d->there.method;
-    spk_status status = record(d, d->step, &d->further, error);
+    spk_status status = spk_stream_list(d->stream, queue_step, d, &d->further, error);
     for (d->there.method = 0; d->there.method < METHODS && !status; d->there.method++)
-        status = record(d, d->begin, &d->begins[d->there.method], error);
+        status = spk_stream_list(d->stream, queue_begin, d, &d->begins[d->there.method], error);
     d->there.method = method;
     return status;
 }
@@ -204,7 +204,7 @@ static spk_status queue_steps(struct spk_integrate_device *d, uint32_t count, ui
 {
     spk_status status = SPK_OK;
     for (uint32_t i = 0; i < count && !status; i++)
-        status = spk_graph_launch(d->further, d->stream, error);
+        status = d->further ? spk_graph_launch(d->further, d->stream, error) : queue_step(d, error);
     if (!status)
         status = spk_stream_copy(d->stream, &d->down->over[slot], &d->there.state->descent.over,
                                  sizeof d->down->over[slot], error);
@@ -234,8 +234,10 @@ spk_status spk_integrate_device_run(struct spk_integrate_device *d, const float 
     d->there.valid = valid;
     d->there.scale = scale;
     d->there.phase = phase;
+    struct spk_graph *begins = d->begins[d->there.method];
     spk_status status = spk_stream_run(d->stream, d->take, &d->there, error);
-    status = status ? status : spk_graph_launch(d->begins[d->there.method], d->stream, error);
+    if (!status)
+        status = begins ? spk_graph_launch(begins, d->stream, error) : queue_begin(d, error);
     if (!status && d->there.method == SPK_INTEGRATE_MASKED)
         status = descend(d, error);
     status = status ? status : spk_stream_run(d->stream, d->end, &d->there, error);

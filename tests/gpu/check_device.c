@@ -49,6 +49,47 @@ static void check_streams(struct spk_device *device)
     spk_stream_destroy(&second);
 }
 
+struct fill {
+    struct spk_stream *stream;
+    void *to;
+    int value;
+};
+
+static spk_status queue_fill(void *context, struct spk_error *error)
+{
+    const struct fill *fill = context;
+    return spk_stream_fill(fill->stream, fill->to, fill->value, BYTES, error);
+}
+
+/* Where no list can be kept the device goes on, and so it does where recording fails; other failures are what they are. */
+static void check_no_lists(struct spk_device *device)
+{
+    struct spk_error error = {0};
+    struct fill fill = {.value = 3};
+    struct spk_graph *graph;
+    unsigned char back[BYTES];
+    REQUIRE(!spk_stream_create(device, &fill.stream, &error) &&
+                !spk_device_allocate(device, BYTES, &fill.to, &error) &&
+                !spk_stream_list(fill.stream, queue_fill, &fill, &graph, &error),
+            "%s", error.text);
+    CHECK(graph && !spk_graph_launch(graph, fill.stream, &error), "a list: %s", error.text);
+    spk_graph_destroy(&graph);
+    spk_device_inject(SPK_DEVICE_NO_LISTS, 0);
+    CHECK(!spk_stream_list(fill.stream, queue_fill, &fill, &graph, &error) && !graph, "no list: %s",
+          error.text);
+    spk_device_inject(SPK_DEVICE_SOUND, 0);
+    fill.value = 4;
+    CHECK(!queue_fill(&fill, &error) && !spk_stream_copy(fill.stream, back, fill.to, BYTES, &error) &&
+              !spk_stream_wait(fill.stream, &error) && back[0] == 4,
+          "the device goes on: %s", error.text);
+    spk_device_inject(SPK_DEVICE_FAILS, 1);
+    CHECK(spk_stream_list(fill.stream, queue_fill, &fill, &graph, &error) == SPK_DEVICE && !graph,
+          "a device that fails while it records: %s", error.text);
+    spk_device_inject(SPK_DEVICE_SOUND, 0);
+    spk_device_release(device, &fill.to);
+    spk_stream_destroy(&fill.stream);
+}
+
 /* A list of work runs when it is launched, each time anew and not before. */
 static void check_lists(struct spk_device *device)
 {
@@ -212,6 +253,7 @@ int main(void)
     CHECK(!spk_device_find(device, "spk_prep_device_correct"), "the processor brings no operations");
     check_streams(device);
     check_lists(device);
+    check_no_lists(device);
     spk_device_close(&device);
     check_faults("cpu");
     const struct spk_allocator *host = spk_device_host_memory();

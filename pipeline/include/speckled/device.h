@@ -108,9 +108,14 @@ SPK_API void spk_stream_discard(struct spk_stream *stream, spk_device_operation 
  * again at once. Nothing may wait for the stream meanwhile, no event be marked on it, and no other stream be used. Memory that
  * the list names must stay as long as the list. [control] [lane: it allocates] */
 SPK_API spk_status spk_stream_record(struct spk_stream *stream, struct spk_error *error);
-/* Ends that, whatever became of the calls in between; `graph` is NULL on failure. */
+/* Ends that, whatever became of the calls in between; `graph` is NULL on failure. SPK_UNSUPPORTED: some of it cannot be kept; the device
+ * is as good as before. */
 SPK_API spk_status spk_stream_recorded(struct spk_stream *stream, struct spk_graph **graph,
                                        struct spk_error *error);
+/* Records what `queue` queues on `stream`. SPK_OK and a `graph` of NULL: it cannot be kept, and has to be queued each time. */
+SPK_API spk_status spk_stream_list(struct spk_stream *stream,
+                                   spk_status (*queue)(void *context, struct spk_error *error), void *context,
+                                   struct spk_graph **graph, struct spk_error *error);
 /* Queues the list, on any stream of its device. */
 SPK_API spk_status spk_graph_launch(struct spk_graph *graph, struct spk_stream *stream,
                                     struct spk_error *error);
@@ -118,8 +123,14 @@ SPK_API spk_status spk_graph_launch(struct spk_graph *graph, struct spk_stream *
 SPK_API void spk_graph_destroy(struct spk_graph **graph);
 
 /* Fault injection, for tests: the next `count` calls that reach a device (of this process) go through, then memory runs out,
- * one call fails, or the device is lost (all calls fail until it is closed and opened again). */
-enum spk_device_fault { SPK_DEVICE_SOUND, SPK_DEVICE_NO_MEMORY, SPK_DEVICE_FAILS, SPK_DEVICE_LOST };
+ * one call fails, the device is lost (all calls fail until it is closed and opened again), or no list of work can be kept. */
+enum spk_device_fault {
+    SPK_DEVICE_SOUND,
+    SPK_DEVICE_NO_MEMORY,
+    SPK_DEVICE_FAILS,
+    SPK_DEVICE_LOST,
+    SPK_DEVICE_NO_LISTS
+};
 SPK_API void spk_device_inject(enum spk_device_fault fault, uint64_t count);
 
 #endif
