@@ -64,15 +64,14 @@ size_t umpa_windows_scratch(const struct spk_umpa *u)
     return lay_out(&pane, NULL);
 }
 
-/* Averages every plane with a separable kernel; `from` is the level itself or the window before, `margin` is left round
- * the pane afterwards. */
-static void average(const struct pane *p, const float *from, size_t from_pitch, size_t from_plane, float *to,
+/* Averages plane q with a separable kernel; `from` is that of the level itself or of the window before, `margin` is left round the
+ * pane afterwards. */
+static void average(const struct pane *p, const float *from, size_t from_pitch, float *to,
                     const float *weight, unsigned radius, unsigned margin)
 {
-    unsigned columns = (unsigned)spk_match_round(p->columns + 2 * margin, SPK_MATCH_STEP);
-    for (unsigned q = 0; q < SPK_NORMALS; q++)
-        p->u->ops->window(to + q * p->plane, p->pitch, from + q * from_plane, from_pitch, weight,
-                          2 * radius + 1, p->height + 2 * margin, columns, p->row);
+    const unsigned columns = (unsigned)spk_match_round(p->columns + 2 * margin, SPK_MATCH_STEP);
+    p->u->ops->window(to, p->pitch, from, from_pitch, weight, 2 * radius + 1, p->height + 2 * margin, columns,
+                      p->row);
 }
 
 /* Row y of the pane in equations that have `margin` round it. */
@@ -125,24 +124,26 @@ static unsigned rungs_to_make(const struct spk_umpa *u, unsigned level)
 }
 
 /* Smooths the equations of a level under a pane for each of its rungs, one after the other; margin[r] is left round the pane by
- * rung r. Returns how many there are. */
+ * rung r. Returns how many there are. Plane by plane, each is still in the first cache for the next rung. */
 static unsigned smooth_level(const struct pane *p, unsigned l, unsigned margin[UMPA_RUNGS])
 {
     const unsigned rungs = rungs_to_make(p->u, l);
+    float weight[UMPA_RUNGS][2 * UMPA_RUNG_RADIUS_MAX + 1];
     unsigned left = 0;
-    for (unsigned r = 0; r < rungs; r++)
+    for (unsigned r = rungs; r-- > 0;) {
+        margin[r] = left;
         left += umpa_rung(l, r).radius;
-    const float *from = umpa_normal(p->level, 0, p->y0, p->x0) - left * (p->level->pitch + 1);
-    size_t pitch = p->level->pitch, plane = p->level->plane;
-    for (unsigned r = 0; r < rungs; r++) {
-        const unsigned radius = umpa_rung(l, r).radius;
-        float weight[2 * UMPA_RUNG_RADIUS_MAX + 1];
-        umpa_binomial(weight, radius);
-        margin[r] = left -= radius;
-        average(p, from, pitch, plane, p->smooth[r], weight, radius, left);
-        from = p->smooth[r];
-        pitch = p->pitch;
-        plane = p->plane;
+        umpa_binomial(weight[r], umpa_rung(l, r).radius);
+    }
+    for (unsigned q = 0; q < SPK_NORMALS; q++) {
+        const float *from = umpa_normal(p->level, q, p->y0, p->x0) - left * (p->level->pitch + 1);
+        size_t pitch = p->level->pitch;
+        for (unsigned r = 0; r < rungs; r++) {
+            float *to = p->smooth[r] + q * p->plane;
+            average(p, from, pitch, to, weight[r], umpa_rung(l, r).radius, margin[r]);
+            from = to;
+            pitch = p->pitch;
+        }
     }
     return rungs;
 }
@@ -305,8 +306,9 @@ static void fixed_window(const struct pane *p)
     spk_window_hamming(weight, radius);
     for (unsigned j = 0; j <= 2 * radius; j++)
         sum += weight[j] * weight[j];
-    const float *from = umpa_normal(p->level, 0, p->y0, p->x0) - radius * (p->level->pitch + 1);
-    average(p, from, p->level->pitch, p->level->plane, p->smooth[0], weight, radius, 0);
+    for (unsigned q = 0; q < SPK_NORMALS; q++)
+        average(p, umpa_normal(p->level, q, p->y0, p->x0) - radius * (p->level->pitch + 1), p->level->pitch,
+                p->smooth[0] + q * p->plane, weight, radius, 0);
     for (unsigned y = 0; y < p->height; y++) {
         const float *normal = pane_row(p, p->smooth[0], 0, y);
         solve_row(p, normal, sum * sum, p->taken, PANE_COLUMNS);
@@ -378,9 +380,9 @@ static void window_pane(void *context, unsigned task, unsigned worker)
     const struct windows *w = context;
     struct pane pane = {.u = w->u, .level = &w->u->equations[w->level]}, *p = &pane;
     lay_out(p, umpa_scratch(w->u, worker));
-    const unsigned across = panes_across(p->level), rows = pane_rows(w->level);
-    const unsigned left = task % across * PANE_COLUMNS;
-    p->y0 = (w->band * UMPA_BAND >> w->level) + task / across * rows;
+    const unsigned rows = pane_rows(w->level), down = ((unsigned)UMPA_BAND >> w->level) / rows;
+    const unsigned left = task / down * PANE_COLUMNS; /* the next pane is the one below, with rows in common */
+    p->y0 = (w->band * UMPA_BAND >> w->level) + task % down * rows;
     if (p->y0 >= p->level->height)
         return;
     const unsigned rest = p->level->width - left, below = p->level->height - p->y0;
