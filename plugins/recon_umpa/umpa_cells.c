@@ -12,11 +12,14 @@ enum {
     STRIP_ROWS = 32,
     ACROSS = STRIP_COLUMNS / CELL_COLUMNS,
     FRAMES = UMPA_SEARCH_FRAMES,
+    QUICK = 3,       /* frames that are enough where there is little noise */
     EQUATIONS = 256, /* of a cell that make a start as good as a pixel's own */
 };
 
 /* Cells whose displacements differ by less (px) have none of their own inside. */
 #define AGREE 0.5f
+/* To which (px) the noise lets few frames know a cell's displacement where they are enough. */
+#define FINE 0.015f
 /* What a single displacement may leave of a cell's modulation beside the noise. */
 #define REST 0.1f
 
@@ -83,11 +86,20 @@ size_t umpa_cells_scratch(const struct spk_umpa *u)
     return lay_out(&strip, u, NULL);
 }
 
+/* The variance of a displacement is that of the noise over the squared slopes of the pattern, summed up over a cell. */
+static bool few_are_enough(const struct spk_umpa *u)
+{
+    const float noise = u->noise_sample + u->noise_reference;
+    const float pattern = u->slope_reference - 2 * u->noise_reference;
+    return noise < FINE * FINE * pattern * (QUICK * CELL_ROWS * CELL_COLUMNS);
+}
+
 static void choose_frames(struct strip *p)
 {
-    p->frames = umpa_search_frames(p->u);
+    const unsigned all = umpa_search_frames(p->u);
+    p->frames = all > QUICK && few_are_enough(p->u) ? QUICK : all;
     for (unsigned i = 0; i < p->frames; i++)
-        p->frame[i] = umpa_search_frame(p->u, i);
+        p->frame[i] = umpa_search_frame(p->u, p->frames < all ? i * (all - 1) / (QUICK - 1) : i);
 }
 
 static void pack_strip(struct strip *p)

@@ -25,7 +25,8 @@ static void measure_level(struct umpa_level *level, unsigned height, unsigned wi
 static size_t choose_rows(struct umpa_level *level, unsigned rows)
 {
     level->rows = rows;
-    level->plane = level->pitch * (rows + 2 * UMPA_MARGIN);
+    /* an odd number of lines more: planes side by side fall on different sets of the caches */
+    level->plane = level->pitch * (rows + 2 * UMPA_MARGIN) + 5 * SPK_MATCH_STEP;
     level->found_plane = level->found_pitch * rows;
     return SPK_NORMALS * level->plane + level->pitch;
 }
