@@ -130,12 +130,15 @@ static void climb_row(const struct spk_climb_row *r)
             high[q] = INFINITY;
         }
         for (unsigned n = 0; n < r->rungs; n++) {
-            const float *value = r->found[n] + i, *error = value + 4 * p;
+            const float *found = r->found[n] + i, *next = r->next[n] + i;
+            float value[8];
+            for (unsigned q = 0; q < 8; q++)
+                value[q] = found[q * p] + r->share[n] * (next[q * p] - found[q * p]);
             for (unsigned q = 0; q < 4; q++)
-                if (spk_match_apart_px(value[q * p], error[q * p], low[q], high[q]))
+                if (spk_match_apart_px(value[q], value[4 + q], low[q], high[q]))
                     alive[group[q]] = false;
             for (unsigned q = 0; q < 4; q++)
-                spk_match_narrow_px(alive[group[q]], value[q * p], error[q * p], &low[q], &high[q],
+                spk_match_narrow_px(alive[group[q]], value[q], value[4 + q], &low[q], &high[q],
                                     &r->best[q * p + i], &r->deviation[q * p + i]);
         }
     }

@@ -467,19 +467,22 @@ struct climber {
 };
 
 /* One rung for the quantities first to last, which stand or fall together; returns where they still stand. */
-static inline chosen climb_group(struct climber *c, const float *found, size_t plane, unsigned first,
-                                 unsigned last, chosen alive)
+static inline chosen climb_group(struct climber *c, const struct spk_climb_row *r, unsigned n, unsigned i,
+                                 unsigned first, unsigned last, chosen alive)
 {
-    vec low[4], high[4];
+    vec value[4], error[4], low[4], high[4];
     for (unsigned q = first; q <= last; q++) {
-        const vec value = load(found + q * plane), reach = 2 * load(found + (4 + q) * plane);
-        low[q] = value - reach;
-        high[q] = value + reach;
+        const float *found = r->found[n] + q * r->plane + i, *next = r->next[n] + q * r->plane + i;
+        const size_t errors = 4 * r->plane;
+        value[q] = load(found) + r->share[n] * (load(next) - load(found));
+        error[q] = load(found + errors) + r->share[n] * (load(next + errors) - load(found + errors));
+        low[q] = value[q] - 2 * error[q];
+        high[q] = value[q] + 2 * error[q];
         alive &= ~(BELOW(c->high[q], low[q]) | BELOW(high[q], c->low[q]));
     }
     for (unsigned q = first; q <= last; q++) {
-        c->best[q] = EITHER(alive, load(found + q * plane), c->best[q]);
-        c->deviation[q] = EITHER(alive, load(found + (4 + q) * plane), c->deviation[q]);
+        c->best[q] = EITHER(alive, value[q], c->best[q]);
+        c->deviation[q] = EITHER(alive, error[q], c->deviation[q]);
         c->low[q] = EITHER(alive, LARGER(low[q], c->low[q]), c->low[q]);
         c->high[q] = EITHER(alive, SMALLER(high[q], c->high[q]), c->high[q]);
     }
@@ -497,9 +500,9 @@ static void climb_row(const struct spk_climb_row *r)
             c.best[q] = c.deviation[q] = (vec){0};
         }
         for (unsigned n = 0; n < r->rungs; n++) {
-            t = climb_group(&c, r->found[n] + i, r->plane, 0, 0, t);
-            k = climb_group(&c, r->found[n] + i, r->plane, 1, 1, k);
-            u = climb_group(&c, r->found[n] + i, r->plane, 2, 3, u);
+            t = climb_group(&c, r, n, i, 0, 0, t);
+            k = climb_group(&c, r, n, i, 1, 1, k);
+            u = climb_group(&c, r, n, i, 2, 3, u);
         }
         for (unsigned q = 0; q < 4; q++) {
             store(r->best + q * r->plane + i, c.best[q]);

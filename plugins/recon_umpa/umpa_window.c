@@ -13,7 +13,14 @@
  * square. */
 #define MOVED 0.1f
 
-enum { PANE_COLUMNS = 256, PANE_ROWS = 16, FOUND = 2 * PARAMS, FOUND_PLANES = FOUND * PANE_COLUMNS };
+enum {
+    PANE_COLUMNS = 256,
+    PANE_ROWS = 16,
+    STRIP =
+        128, /* columns of a pane that are solved together: all that their rungs find stays in the first cache */
+    FOUND = 2 * PARAMS,
+    FOUND_PLANES = FOUND * STRIP
+};
 
 struct pane {
     struct spk_umpa *u;
@@ -22,14 +29,15 @@ struct pane {
     size_t pitch, plane;                     /* of smoothed equations: the output and a margin that shrinks */
     float *smooth[2];                        /* [SPK_NORMALS][plane], in turn */
     float *row;                              /* of the widest window */
-    float *found;   /* [rungs][FOUND][PANE_COLUMNS] a row's estimates and their errors */
-    float *taken;   /* [FOUND][PANE_COLUMNS] those that the row takes */
-    float *step;    /* [FOUND][PANE_COLUMNS] where steps go that nobody takes, and how far pixels move */
-    float *steps;   /* [PANE_COLUMNS] sums of their squares down the cells */
+    unsigned strip;                          /* where in the pane the columns from x0 on begin */
+    float *found;   /* [rungs][2][FOUND][STRIP] estimates of two rows and their errors */
+    float *taken;   /* [FOUND][STRIP] those that the row takes */
+    float *step;    /* [FOUND][STRIP] where steps go that nobody takes, and how far pixels move */
+    float *steps;   /* [STRIP] sums of the squares of steps down the cells */
     float *line[2]; /* a row of a coarser level */
 };
 
-enum { LINE = PANE_COLUMNS + 2 * SPK_MATCH_STEP };
+enum { LINE = STRIP + 2 * SPK_MATCH_STEP };
 
 static size_t lay_out(struct pane *p, float *memory)
 {
@@ -42,10 +50,10 @@ static size_t lay_out(struct pane *p, float *memory)
         {&p->smooth[0], SPK_NORMALS * p->plane},
         {&p->smooth[1], SPK_NORMALS * p->plane + p->pitch},
         {&p->row, 2 * p->pitch},
-        {&p->found, UMPA_LEVELS * UMPA_RUNGS * FOUND_PLANES},
+        {&p->found, SPK_CLIMB_RUNGS * 2 * FOUND_PLANES},
         {&p->taken, FOUND_PLANES},
         {&p->step, FOUND_PLANES},
-        {&p->steps, PANE_COLUMNS},
+        {&p->steps, STRIP},
         {&p->line[0], LINE},
         {&p->line[1], LINE},
     };
@@ -77,7 +85,7 @@ static void average(const struct pane *p, const float *from, size_t from_pitch, 
 /* Row y of the pane in equations that have `margin` round it. */
 static const float *pane_row(const struct pane *p, const float *smooth, unsigned margin, unsigned y)
 {
-    return smooth + (y + margin) * p->pitch + margin;
+    return smooth + (y + margin) * p->pitch + margin + p->strip;
 }
 
 static void solve_row(const struct pane *p, const float *normal, float spread, float *found, size_t plane)
@@ -161,35 +169,30 @@ static void find_level(const struct pane *p, unsigned l)
     }
 }
 
-/* One quantity of a coarser level at row y of the pane. */
-static void stretch_row(const struct pane *p, unsigned l, const float *plane, unsigned y, float *out)
+/* A row of one quantity of a coarser level, as wide as the pixels under it. */
+static void stretch_row(const struct pane *p, unsigned l, const float *row, float *out)
 {
     const struct spk_match_ops *ops = p->u->ops;
-    const struct umpa_level *level = &p->u->equations[l];
-    const float block = (float)(1u << l), at = ((float)(p->y0 + y) + 0.5f) / block - 0.5f;
-    const int last = (int)level->height - 1, above = (int)floorf(at);
-    const int a = above > 0 ? above : 0, b = above + 1 < last ? above + 1 : last;
-    const int x0 = (int)(p->x0 >> l), count = (int)(p->columns >> l), right = (int)level->width - x0;
-    const float *row[2] = {plane + (unsigned)a % level->rows * level->found_pitch,
-                           plane + (unsigned)b % level->rows * level->found_pitch};
-    float *from = p->line[0] + SPK_MATCH_STEP, *to = p->line[1] + SPK_MATCH_STEP;
-    const int left = x0 > 0 ? 1 : 0, wide = right < count + 1 ? right : count + 1;
-    ops->blend(from - left, row[0] + x0 - left, row[1] + x0 - left, at - (float)above,
-               (size_t)wide + (size_t)left);
-    if (!left)
-        from[-1] = from[0];
-    for (int x = wide; x <= count; x++)
-        from[x] = from[wide - 1];
-    unsigned length = (unsigned)count;
-    for (unsigned i = l; i > 1; i--, length *= 2) {
-        ops->stretch(to, from, length);
-        to[-1] = 0.75f * from[-1] + 0.25f * from[0];
-        to[2 * length] = 0.75f * from[length] + 0.25f * from[length - 1];
-        float *swap = from;
-        from = to;
-        to = swap;
+    const int x0 = (int)(p->x0 >> l), right = (int)p->u->equations[l].width - x0;
+    unsigned count = p->columns >> l;
+    const float *from = row + x0;
+    if (x0 == 0 || right <= (int)count) { /* nothing lies beyond the ends of the image */
+        const unsigned wide = right < (int)count ? (unsigned)right : count;
+        float *line = p->line[0] + SPK_MATCH_STEP;
+        memcpy(line, from, wide * sizeof *line);
+        line[-1] = x0 > 0 ? from[-1] : from[0];
+        for (unsigned x = wide; x <= count; x++)
+            line[x] = (int)x < right ? from[x] : from[right - 1];
+        from = line;
     }
-    ops->stretch(out, from, length);
+    for (unsigned i = l; i > 1; i--, count *= 2) {
+        float *to = p->line[i & 1 ? 0 : 1] + SPK_MATCH_STEP;
+        ops->stretch(to, from, count);
+        to[-1] = 0.75f * from[-1] + 0.25f * from[0];
+        to[2 * count] = 0.75f * from[count] + 0.25f * from[count - 1];
+        from = to;
+    }
+    ops->stretch(out, from, count);
 }
 
 /* Adds the squared steps of row y of the pane to those of the rows above it in the same cells. */
@@ -223,18 +226,18 @@ static void store_step(const struct pane *p, unsigned y, const float *taken)
 {
     struct spk_umpa *u = p->u;
     const size_t to = (size_t)(p->y0 + y) * u->width + p->x0;
-    float *trial = p->step, *moved = p->step + PARAMS * PANE_COLUMNS;
+    float *trial = p->step, *moved = p->step + PARAMS * STRIP;
     const bool take = u->config.refine > 0;
     struct spk_step_row row = {.best = taken,
-                               .deviation = taken + PARAMS * PANE_COLUMNS,
-                               .plane = PANE_COLUMNS,
+                               .deviation = taken + PARAMS * STRIP,
+                               .plane = STRIP,
                                .origin = {1, 1, (float)u->guess_x, (float)u->guess_y},
                                .range = (float)u->search_shift + UMPA_BEYOND_PX,
                                .width = p->width,
                                .transmission = take ? u->param[PARAM_T] + to : trial,
-                               .contrast = take ? u->param[PARAM_K] + to : trial + PANE_COLUMNS,
-                               .x = take ? u->param[PARAM_X] + to : trial + 2 * PANE_COLUMNS,
-                               .y = take ? u->param[PARAM_Y] + to : trial + 3 * PANE_COLUMNS,
+                               .contrast = take ? u->param[PARAM_K] + to : trial + STRIP,
+                               .x = take ? u->param[PARAM_X] + to : trial + 2 * STRIP,
+                               .y = take ? u->param[PARAM_Y] + to : trial + 3 * STRIP,
                                .error = u->error + to,
                                .moved = moved};
     u->ops->step(&row);
@@ -245,57 +248,94 @@ static void store_step(const struct pane *p, unsigned y, const float *taken)
         mark_moved(p, y);
 }
 
-/* A rung of the ladder that is looked at. */
+/* A rung of the ladder that is looked at, and what it found: at a row, or in two rows of a coarser level round it. */
 struct rung {
     unsigned level, rung;
     float spread;
+    float *found; /* [2][FOUND][STRIP] */
+    int row[2];   /* of the coarser level, those that are there */
 };
 
-static unsigned list_rungs(const struct spk_umpa *u, struct rung list[SPK_CLIMB_RUNGS])
+static unsigned list_rungs(const struct pane *p, struct rung list[SPK_CLIMB_RUNGS])
 {
     unsigned count = 0;
     for (unsigned l = 0; l < UMPA_LEVELS; l++)
         for (unsigned r = 0; r < UMPA_RUNGS; r++)
-            if (umpa_rung_counts(l, r, u->used_count))
-                list[count++] = (struct rung){l, r, umpa_rung_spread(l, r)};
+            if (umpa_rung_counts(l, r, p->u->used_count)) {
+                list[count] = (struct rung){
+                    l, r, umpa_rung_spread(l, r), p->found + count * 2 * FOUND_PLANES, {-1, -1}};
+                count++;
+            }
     return count;
 }
 
-/* Row y of what a rung found: solved here, or between the blocks of a coarser level. */
-static void find_row(const struct pane *p, const struct rung *rung, const unsigned margin[UMPA_RUNGS],
-                     unsigned y, float *found)
+/* One of the two rows of a coarser level round a row, even and odd ones in turn. */
+static const float *coarse_row(const struct pane *p, struct rung *rung, int row)
 {
     const struct umpa_level *level = &p->u->equations[rung->level];
-    if (rung->level == 0) {
-        solve_row(p, pane_row(p, p->smooth[rung->rung], margin[rung->rung], y), rung->spread, found,
-                  PANE_COLUMNS);
-        return;
-    }
-    const float *from = level->found + rung->rung * FOUND * level->found_plane;
-    for (unsigned i = 0; i < FOUND; i++)
-        stretch_row(p, rung->level, from + i * level->found_plane, y, found + i * PANE_COLUMNS);
+    const float *from = level->found + rung->rung * FOUND * level->found_plane +
+                        (unsigned)row % level->rows * level->found_pitch;
+    float *found = rung->found + (row & 1) * FOUND_PLANES;
+    for (unsigned i = 0; rung->row[row & 1] != row && i < FOUND; i++)
+        stretch_row(p, rung->level, from + i * level->found_plane, found + i * STRIP);
+    rung->row[row & 1] = row;
+    return found;
 }
 
-/* Row by row: all that the rungs found of one stays in the first cache. */
-static void adaptive_window(const struct pane *p)
+/* What a rung found at row y, for the n-th place of the ladder. */
+static void find_row(const struct pane *p, struct rung *rung, const unsigned margin[UMPA_RUNGS], unsigned y,
+                     struct spk_climb_row *climb, unsigned n)
+{
+    if (rung->level == 0) {
+        solve_row(p, pane_row(p, p->smooth[rung->rung], margin[rung->rung], y), rung->spread, rung->found,
+                  STRIP);
+        climb->found[n] = climb->next[n] = rung->found;
+        climb->share[n] = 0;
+        return;
+    }
+    const float block = (float)(1u << rung->level), at = ((float)(p->y0 + y) + 0.5f) / block - 0.5f;
+    const int last = (int)p->u->equations[rung->level].height - 1, above = (int)floorf(at);
+    climb->found[n] = coarse_row(p, rung, above > 0 ? above : 0);
+    climb->next[n] = coarse_row(p, rung, above < last ? above + 1 : last);
+    climb->share[n] = at - (float)above;
+}
+
+/* Some columns of a pane whose equations are smooth, row by row. */
+static void climb_strip(const struct pane *p, const unsigned margin[UMPA_RUNGS], unsigned last)
 {
     struct rung list[SPK_CLIMB_RUNGS];
-    struct spk_climb_row climb = {.rungs = list_rungs(p->u, list),
-                                  .plane = PANE_COLUMNS,
+    struct spk_climb_row climb = {.rungs = list_rungs(p, list),
+                                  .plane = STRIP,
                                   .width = p->columns,
                                   .best = p->taken,
-                                  .deviation = p->taken + PARAMS * PANE_COLUMNS};
-    unsigned margin[UMPA_RUNGS];
-    const unsigned last = smooth_level(p, 0, margin) - 1;
+                                  .deviation = p->taken + PARAMS * STRIP};
     for (unsigned y = 0; y < p->height; y++) {
-        for (unsigned n = 0; n < climb.rungs; n++) {
-            float *found = p->found + n * FOUND_PLANES;
-            find_row(p, &list[n], margin, y, found);
-            climb.found[n] = found;
-        }
+        for (unsigned n = 0; n < climb.rungs; n++)
+            find_row(p, &list[n], margin, y, &climb, n);
         p->u->ops->climb(&climb);
         store_quality(p, pane_row(p, p->smooth[last], margin[last], y), y);
         store_step(p, y, p->taken);
+    }
+}
+
+/* The columns of a pane from `strip` on. */
+static struct pane take_strip(const struct pane *p, unsigned strip)
+{
+    struct pane part = *p;
+    part.strip = strip;
+    part.x0 += strip;
+    part.width = p->width - strip < STRIP ? p->width - strip : STRIP;
+    part.columns = (unsigned)spk_match_round(part.width, SPK_MATCH_STEP);
+    return part;
+}
+
+static void adaptive_window(const struct pane *p)
+{
+    unsigned margin[UMPA_RUNGS];
+    const unsigned last = smooth_level(p, 0, margin) - 1;
+    for (unsigned strip = 0; strip < p->width; strip += STRIP) {
+        const struct pane part = take_strip(p, strip);
+        climb_strip(&part, margin, last);
     }
 }
 
@@ -309,11 +349,14 @@ static void fixed_window(const struct pane *p)
     for (unsigned q = 0; q < SPK_NORMALS; q++)
         average(p, umpa_normal(p->level, q, p->y0, p->x0) - radius * (p->level->pitch + 1), p->level->pitch,
                 p->smooth[0] + q * p->plane, weight, radius, 0);
-    for (unsigned y = 0; y < p->height; y++) {
-        const float *normal = pane_row(p, p->smooth[0], 0, y);
-        solve_row(p, normal, sum * sum, p->taken, PANE_COLUMNS);
-        store_quality(p, normal, y);
-        store_step(p, y, p->taken);
+    for (unsigned strip = 0; strip < p->width; strip += STRIP) {
+        const struct pane part = take_strip(p, strip);
+        for (unsigned y = 0; y < p->height; y++) {
+            const float *normal = pane_row(&part, p->smooth[0], 0, y);
+            solve_row(&part, normal, sum * sum, p->taken, STRIP);
+            store_quality(&part, normal, y);
+            store_step(&part, y, p->taken);
+        }
     }
 }
 
@@ -381,7 +424,8 @@ static void window_pane(void *context, unsigned task, unsigned worker)
     struct pane pane = {.u = w->u, .level = &w->u->equations[w->level]}, *p = &pane;
     lay_out(p, umpa_scratch(w->u, worker));
     const unsigned rows = pane_rows(w->level), down = ((unsigned)UMPA_BAND >> w->level) / rows;
-    const unsigned left = task / down * PANE_COLUMNS; /* the next pane is the one below, with rows in common */
+    const unsigned left =
+        task / down * PANE_COLUMNS; /* the next pane is the one below, with rows in common */
     p->y0 = (w->band * UMPA_BAND >> w->level) + task % down * rows;
     if (p->y0 >= p->level->height)
         return;

@@ -334,7 +334,8 @@ static void test_climb(const struct spk_match_ops *v, const char *isa)
         .rungs = RUNGS, .plane = MAX, .width = MAX, .best = best, .deviation = deviation};
     best[4 * MAX] = deviation[4 * MAX] = 12345;
     for (unsigned r = 0; r < RUNGS; r++) {
-        row.found[r] = found[r];
+        row.found[r] = row.next[r] = found[r];
+        row.share[r] = uniform();
         fill(found[r], 4 * MAX, 2);
         for (unsigned i = 4 * MAX; i < FOUND * MAX; i++)
             found[r][i] = below(20) ? 0.5f * uniform() : NAN;

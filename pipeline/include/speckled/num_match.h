@@ -193,9 +193,11 @@ struct spk_solve_row {
  * estimate of the last rung is taken as long as the intervals of all rungs up to it have something in common; after the first that
  * misses, no further one counts. */
 struct spk_climb_row {
-    const float
-        *found[SPK_CLIMB_RUNGS]; /* [8][plane] each: T, K, ux, uy, and the standard deviation of each */
-    unsigned rungs;              /* at least 1 */
+    /* [8][plane] each: T, K, ux, uy, and the standard deviation of each, of two rows; what lies `share` of the way from the first to
+     * the second is meant. */
+    const float *found[SPK_CLIMB_RUNGS], *next[SPK_CLIMB_RUNGS];
+    float share[SPK_CLIMB_RUNGS];
+    unsigned rungs; /* at least 1 */
     size_t plane;
     unsigned width;
     float *best, *deviation; /* [4][plane] */
