@@ -11,13 +11,13 @@ enum { ACROSS = 32, DOWN = 8, CELL = UMPA_KEPT_COLUMNS * UMPA_KEPT_ROWS };
 #define REACH 0.375f
 
 /* Sums are of the sample itself: about a level they would change with every frame. */
-__global__ void begin_sample(struct umpa_there u)
+__global__ void begin_kept(struct umpa_there u)
 {
     u.numbers->level = 0;
     *u.kept.other_mask = u.kept.all;
 }
 
-__global__ void sum_sample(struct umpa_there u)
+__global__ void sum_kept(struct umpa_there u)
 {
     const int x = (int)(blockIdx.x * ACROSS + threadIdx.x), y = (int)(blockIdx.y * DOWN + threadIdx.y);
     if (x >= u.width || y >= u.height)
@@ -52,8 +52,8 @@ __global__ void sum_sample(struct umpa_there u)
 void umpa_there_kept_sample(void *stream, const struct umpa_there *u)
 {
     const dim3 blocks(spk_blocks((unsigned)u->width, ACROSS), spk_blocks((unsigned)u->height, DOWN));
-    SPK_LAUNCH(begin_sample, 1, 1, 0, stream, *u);
-    SPK_LAUNCH(sum_sample, blocks, dim3(ACROSS, DOWN), 0, stream, *u);
+    SPK_LAUNCH(begin_kept, 1, 1, 0, stream, *u);
+    SPK_LAUNCH(sum_kept, blocks, dim3(ACROSS, DOWN), 0, stream, *u);
 }
 
 /* The mean displacement of those pixels of this block's cell that count, on the grid; false: most of them lie too far from it to be linearised
