@@ -33,14 +33,14 @@ struct best {
 /* Tiles in which every pixel counts; some do not; or they do in some frames only, which is so with sample stepping. */
 enum kind { WHOLE, MASKED, STEPPED };
 
-/* What a tile looks like for windows up to a radius. PARITY: UMPA's window means. */
-template <int RADIUS, enum kind KIND, bool PARITY>
+/* What a tile looks like for windows up to a radius. PARITY: UMPA's window means; KEPT: sums that are kept. */
+template <int RADIUS, enum kind KIND, bool PARITY, bool KEPT>
 struct tile {
     enum {
         ROWS = UMPA_SEARCH_ROWS(RADIUS),                               /* of the region under the windows */
         THREADS = COLUMNS / PIXELS *ROWS, STAGED = RADIUS > 8 ? 2 : 4, /* frames */
         SHIFTS = KIND != WHOLE &&PARITY    ? 2
-                 : KIND != WHOLE || PARITY ? (RADIUS > 8 ? 4 : 5)
+                 : KIND != WHOLE || PARITY ? (RADIUS > 8 || KEPT ? 4 : 5)
                                            : UMPA_THERE_STRIP, /* columns of shifts at once */
         OUT_WIDTH = COLUMNS - 2 * RADIUS, OUT_HEIGHT = ROWS - 2 * RADIUS, RUNS = THREADS / OUT_WIDTH,
         RUN = (OUT_HEIGHT + RUNS - 1) / RUNS, /* outputs of a thread, in one column */
@@ -253,13 +253,14 @@ static __device__ void cross_kept(const struct umpa_there &u, const struct place
 {
     const int span = 2 * u.shift + 1;
     const float quantum = 1 / u.kept.search_quanta;
+    int32_t *const place = kept_sums<T>(u, row, column);
     int kept[T::SHIFTS][PIXELS];
 #pragma unroll
     for (int j = 0; j < T::SHIFTS; j++)
 #pragma unroll
         for (int i = 0; i < PIXELS; i++) {
             const bool there = column + j < span && (j < first || !u.kept.all);
-            kept[j][i] = there ? kept_sums<T>(u, row, column + j)[i * T::THREADS] : 0;
+            kept[j][i] = there ? place[(j * PIXELS + i) * T::THREADS] : 0;
         }
     exchange<T>(u, p, x0, y0, row, column, first, staged, kept);
 #pragma unroll
@@ -267,7 +268,7 @@ static __device__ void cross_kept(const struct umpa_there &u, const struct place
 #pragma unroll
         for (int i = 0; i < PIXELS; i++) {
             if (column + j < span && j >= first)
-                kept_sums<T>(u, row, column + j)[i * T::THREADS] = kept[j][i];
+                place[(j * PIXELS + i) * T::THREADS] = kept[j][i];
             sum[j][i] = p.good >> i & 1 ? (float)kept[j][i] * quantum : 0;
         }
 }
@@ -583,9 +584,9 @@ static __device__ void store(const struct umpa_there &u, const struct place &p, 
 }
 
 template <int RADIUS, enum kind KIND, bool PARITY, bool KEPT>
-__global__ void __launch_bounds__(tile<RADIUS, KIND, PARITY>::THREADS) search(struct umpa_there u)
+__global__ void __launch_bounds__(tile<RADIUS, KIND, PARITY, KEPT>::THREADS) search(struct umpa_there u)
 {
-    typedef tile<RADIUS, KIND, PARITY> T;
+    typedef tile<RADIUS, KIND, PARITY, KEPT> T;
     SPK_SHARED(float, memory);
     struct room room;
     room.staged = memory;
@@ -653,7 +654,7 @@ __global__ void __launch_bounds__(tile<RADIUS, KIND, PARITY>::THREADS) search(st
 template <int RADIUS, enum kind KIND, bool PARITY, bool KEPT = false>
 static spk_status launch(void *stream, const struct umpa_there *u, struct spk_error *error)
 {
-    typedef tile<RADIUS, KIND, PARITY> T;
+    typedef tile<RADIUS, KIND, PARITY, KEPT> T;
     const dim3 blocks(spk_blocks((unsigned)u->width, T::OUT_WIDTH),
                       spk_blocks((unsigned)u->height, T::OUT_HEIGHT));
     spk_status status =
