@@ -583,8 +583,11 @@ static __device__ void store(const struct umpa_there &u, const struct place &p, 
     }
 }
 
+/* With sums that are kept the compiler would rather spill registers than leave a multiprocessor to one block: 1 asks it not to; 0 leaves it
+ * alone. */
 template <int RADIUS, enum kind KIND, bool PARITY, bool KEPT>
-__global__ void __launch_bounds__(tile<RADIUS, KIND, PARITY, KEPT>::THREADS) search(struct umpa_there u)
+__global__ void __launch_bounds__(tile<RADIUS, KIND, PARITY, KEPT>::THREADS, KEPT ? 1 : 0)
+    search(struct umpa_there u)
 {
     typedef tile<RADIUS, KIND, PARITY, KEPT> T;
     SPK_SHARED(float, memory);
