@@ -115,8 +115,8 @@ enum { BF16_LAYERS = 6 };
 /* oneDNN makes a map of the arguments of each call, of blocks that an allocator's thread has at hand: glibc's keeps what is below 1 kB. */
 enum { AT_HAND = 1032 };
 
-/* Stands in front of oneDNN's function, so that what it allocates itself is told apart: on one thread. */
-static unsigned long within;
+/* Stands in front of oneDNN's function, so that what it allocates itself is told apart: thread by thread. */
+static _Thread_local unsigned long within;
 
 typedef int execute_function(void *primitive, void *stream, int count, void *arguments);
 __attribute__((visibility("default"))) execute_function dnnl_primitive_execute;
