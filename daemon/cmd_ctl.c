@@ -64,7 +64,7 @@ static const struct spk_usage usage = {
             "  get KEY             value of an option: plugin.key, or key where one plugin has it\n"
             "  set KEY=VALUE       changes an option between two frames; says so when that needs a restart",
     .examples = "  speckled ctl status\n"
-                "  speckled ctl --endpoint tcp://127.0.0.1:5557 set recon_umpa.refine=1\n"
+                "  speckled ctl --endpoint tcp://127.0.0.1:5557 set recon_umpa.passes=1\n"
                 "  speckled ctl dark 20\n"
                 "  speckled ctl --json status | jq .latency",
 };

@@ -23,9 +23,14 @@ static const struct spk_option options[] = {
     {"deadline_ms", SPK_OPTION_INT, offsetof(struct spk_umpa_config, deadline_ms), "ms", 0, 3600000, "0",
      NULL, true,
      "quality live: what a stack may take here; 0 takes most of the time between stacks, as measured.", NULL},
-    {"refine", SPK_OPTION_INT, offsetof(struct spk_umpa_config, refine), NULL, 0, SPK_UMPA_REFINE_MAX, "2",
-     NULL, true, "Passes of sub-pixel refinement; 0 leaves the best integer shift and its closed-form maps.",
+    {"refine", SPK_OPTION_CHOICE, offsetof(struct spk_umpa_config, refine), NULL, 0, 0, "global",
+     "none|window|global", true,
+     "What follows the search of whole shifts: none leaves their closed-form maps; window, sub-pixel by "
+     "windows; "
+     "global, from there the whole field at once, as far as quality says.",
      NULL},
+    {"passes", SPK_OPTION_INT, offsetof(struct spk_umpa_config, passes), NULL, 1, SPK_UMPA_PASSES_MAX, "2",
+     NULL, true, "Passes of sub-pixel refinement by windows.", NULL},
     {"mean_width", SPK_OPTION_FLOAT, offsetof(struct spk_umpa_config, mean_width), "px", 1, 40, "12", NULL,
      false,
      "Standard deviation of the Gaussian that makes the reference's local mean; wider than the scattering.",

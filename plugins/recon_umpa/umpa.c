@@ -15,9 +15,9 @@ spk_status spk_umpa_check(const struct spk_umpa_config *c, uint32_t count, uint3
         return spk_fail(error, SPK_INVALID, "umpa: %u frames a stack, at most %d are supported", count,
                         SPK_UMPA_FRAMES_MAX);
     if (c->window < 0 || c->window > SPK_UMPA_WINDOW_MAX || c->max_shift < 0 ||
-        c->max_shift > SPK_UMPA_SHIFT_MAX || c->refine < 0 || c->refine > SPK_UMPA_REFINE_MAX ||
+        c->max_shift > SPK_UMPA_SHIFT_MAX || c->passes < 1 || c->passes > SPK_UMPA_PASSES_MAX ||
         !(c->mean_width >= 1))
-        return spk_fail(error, SPK_INVALID, "umpa: window, max_shift, refine or mean_width is out of range");
+        return spk_fail(error, SPK_INVALID, "umpa: window, max_shift, passes or mean_width is out of range");
     if (c->offset_x.count != c->offset_y.count || (c->offset_x.count && c->offset_x.count != count))
         return spk_fail(error, SPK_INVALID,
                         "umpa: offset_x has %zu and offset_y %zu values; give one of each for all %u frames",
@@ -107,7 +107,7 @@ static spk_status reserve(struct spk_umpa *u, struct spk_error *error)
         status = spk_scratch_create(&u->own, error);
         u->shared = u->own;
     }
-    return status ? status : spk_scratch_reserve(u->shared, place(u, NULL, SPK_UMPA_REFINE_MAX), error);
+    return status ? status : spk_scratch_reserve(u->shared, place(u, NULL, SPK_UMPA_PASSES_MAX), error);
 }
 
 spk_status spk_umpa_create(struct spk_umpa **out, const struct spk_umpa_config *config, uint32_t count,
@@ -283,7 +283,8 @@ spk_status spk_umpa_process(struct spk_umpa *u, const struct spk_stack *sample,
 void spk_umpa_set(struct spk_umpa *u, const struct spk_umpa_config *config)
 {
     u->config.dark_field = config->dark_field;
-    u->config.refine = config->refine < SPK_UMPA_REFINE_MAX ? config->refine : SPK_UMPA_REFINE_MAX;
+    u->config.refine = config->refine;
+    u->config.passes = config->passes;
     u->config.quality = config->quality;
     u->config.deadline_ms = config->deadline_ms;
 }

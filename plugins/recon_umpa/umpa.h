@@ -18,8 +18,11 @@ enum {
     SPK_UMPA_FRAMES_MAX = 1024,
     SPK_UMPA_WINDOW_MAX = 16, /* half width */
     SPK_UMPA_SHIFT_MAX = 32,
-    SPK_UMPA_REFINE_MAX = 20,
+    SPK_UMPA_PASSES_MAX = 20,
 };
+
+/* What follows the search of whole shifts: nothing, windows on the interpolated reference, or these and then the whole field at once. */
+enum spk_umpa_refine { SPK_UMPA_NONE, SPK_UMPA_WINDOW, SPK_UMPA_GLOBAL };
 
 /* How far the refinement of the whole field goes: as time allows, or until it converges. */
 enum spk_umpa_quality { SPK_UMPA_LIVE, SPK_UMPA_BEST };
@@ -30,7 +33,8 @@ struct spk_umpa_config {
     bool dark_field;     /* false: K = T, three unknowns a pixel */
     int64_t quality;     /* enum spk_umpa_quality */
     int64_t deadline_ms; /* live: what a stack may take; 0 = most of the time between stacks, as measured */
-    int64_t refine;      /* sub-pixel passes; 0 = integer shifts */
+    int64_t refine;      /* enum spk_umpa_refine */
+    int64_t passes;      /* of the windows' refinement, one at least */
     double mean_width;   /* px, standard deviation of the Gaussian that makes the local mean m */
     double guess_x, guess_y; /* px, rounded */
     struct spk_numbers offset_x,
@@ -70,7 +74,7 @@ struct spk_umpa_maps {
 spk_status spk_umpa_process(struct spk_umpa *umpa, const struct spk_stack *sample,
                             const struct spk_umpa_maps *maps, struct spk_error *error);
 
-/* Takes over what can change between two stacks: dark_field, refine, quality, deadline_ms. */
+/* Takes over what can change between two stacks: dark_field, refine, passes, quality, deadline_ms. */
 void spk_umpa_set(struct spk_umpa *umpa, const struct spk_umpa_config *config);
 
 /* How far the refinement of the whole field got with the last stack; zeros: it did not begin. */

@@ -19,6 +19,7 @@ struct spk_umpa_device {
     struct spk_event *over;           /* of the last stack */
     struct umpa_device_kept kept;
     int64_t quality, deadline_ms, started_ns, allowance_ns;
+    bool whole; /* the whole field is refined at once too */
     struct umpa_there there;
     void *memory; /* all of the device's, cut into the addresses of `there` */
     int *used;    /* host: [count] as the device has them, then [count] to fill */
@@ -205,6 +206,12 @@ static spk_status create_global(struct spk_umpa_device *d, struct spk_error *err
     return spk_global_device_settle(d->global, d->there.normal[0], error);
 }
 
+/* Passes of the windows' refinement; 0: whole shifts alone. */
+static int passes_of(const struct spk_umpa_config *config)
+{
+    return config->refine != SPK_UMPA_NONE ? (int)config->passes : 0;
+}
+
 /* UMPA's own means are for maps of whole shifts; where a refinement follows, a start is all that the search is for. */
 static bool wants_parity(const struct umpa_there *t)
 {
@@ -231,7 +238,7 @@ spk_status spk_umpa_device_create(struct spk_umpa_device **out, const struct spk
                                    .width = (int)width,
                                    .shift = (int)config->max_shift,
                                    .window = (int)config->window,
-                                   .refine = (int)config->refine,
+                                   .refine = passes_of(config),
                                    .dark_field = config->dark_field};
     d->there.parity = wants_parity(&d->there);
     d->kept.rolling = config->rolling;
@@ -241,6 +248,7 @@ spk_status spk_umpa_device_create(struct spk_umpa_device **out, const struct spk
     status = status ? status : allocate(d, half, error);
     status = status ? status : send_constants(d, config, error);
     status = status ? status : create_global(d, error);
+    d->whole = config->refine == SPK_UMPA_GLOBAL;
     d->quality = config->quality;
     d->deadline_ms = config->deadline_ms;
     if (status)
@@ -373,7 +381,7 @@ static spk_status refine_field(struct spk_umpa_device *d, struct spk_error *erro
                                                 .dark_field = t->dark_field,
                                                 .deviation = true};
     problem.iterations = plan(d, &problem.allowance_ns);
-    if (t->refine == 0 || problem.iterations == 0)
+    if (!d->whole || problem.iterations == 0)
         return spk_global_device_skip(d->global, error);
     return spk_global_device_run(d->global, &problem, error);
 }
@@ -428,9 +436,10 @@ void spk_umpa_device_set(struct spk_umpa_device *d, const struct spk_umpa_config
 {
     d->sums_stale |= d->there.dark_field != config->dark_field;
     d->there.dark_field = config->dark_field;
-    if (d->there.refine != (int)config->refine)
+    if (d->there.refine != passes_of(config))
         umpa_device_kept_forget(&d->kept);
-    d->there.refine = (int)config->refine;
+    d->there.refine = passes_of(config);
+    d->whole = config->refine == SPK_UMPA_GLOBAL;
     d->quality = config->quality;
     d->deadline_ms = config->deadline_ms;
     d->reference_stale |= d->there.parity != wants_parity(&d->there);

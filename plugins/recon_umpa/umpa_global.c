@@ -10,7 +10,7 @@ void umpa_global(struct spk_umpa *u)
 {
     bool best = u->config.quality == SPK_UMPA_BEST;
     u->report = (struct spk_global_report){0};
-    if (!u->global || u->config.refine == 0)
+    if (!u->global || u->config.refine != SPK_UMPA_GLOBAL)
         return;
     u->reach = 0.05f; /* the field is soon known better than windows know it */
     const struct spk_global_problem problem = {

@@ -254,10 +254,10 @@ bool umpa_kept_in_use(const struct spk_umpa *u);
 /* Whether the cells of the search are those of the last stack. */
 bool umpa_kept_cells(const struct spk_umpa *u);
 
-/* Passes of the refinement; with `refine` 0 there is one, for errors alone. */
+/* Passes of the windows' refinement; without it there is one, for errors alone. */
 static inline unsigned umpa_passes(const struct spk_umpa *u)
 {
-    return u->config.refine > 0 ? (unsigned)u->config.refine : 1;
+    return u->config.refine != SPK_UMPA_NONE ? (unsigned)u->config.passes : 1;
 }
 
 /* Improves param by `passes` bounded Gauss-Newton passes; fills error and quality (also with 0 passes). */

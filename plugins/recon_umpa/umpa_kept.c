@@ -172,7 +172,7 @@ void umpa_kept_start(struct spk_umpa *u)
     for (unsigned i = 0; i < umpa_search_frames(u); i++)
         kept->cells &= !is_new(u, umpa_search_frame(u, i));
     mark_turns(u);
-    kept->searched = u->config.refine > 0;
+    kept->searched = u->config.refine != SPK_UMPA_NONE;
     kept->version = sample->version;
     kept->used_count = u->used_count;
     memcpy(kept->used, u->used, bytes);

@@ -427,7 +427,7 @@ static void search_tile(void *context, unsigned task, unsigned worker)
     struct umpa_tile tile;
     struct umpa_span x = cell(&s->x, task % across), y = cell(&s->y, task / across);
     struct umpa_range range = {0, 2 * s->u->search_shift, 0, 2 * s->u->search_shift};
-    if (s->u->config.refine > 0 && !narrow(s->u, &x, &y, &range))
+    if (s->u->config.refine != SPK_UMPA_NONE && !narrow(s->u, &x, &y, &range))
         return;
     umpa_tile_load(&tile, s->u, x, y, umpa_scratch(s->u, worker));
     do
@@ -441,7 +441,7 @@ void umpa_search(struct spk_umpa *u)
 {
     struct search search = {u, cut_axis(u, u->width, u->guess_x, umpa_tile_columns(u)),
                             cut_axis(u, u->height, u->guess_y, UMPA_SEARCH_ROWS)};
-    if (u->config.refine > 0)
+    if (u->config.refine != SPK_UMPA_NONE)
         umpa_cells(u);
     spk_team_run(u->team, search_tile, &search, count_cells(&search.x) * count_cells(&search.y));
 }

@@ -20,7 +20,7 @@ unsigned umpa_tile_columns(const struct spk_umpa *u)
 static void measure(struct umpa_tile *t, const struct spk_umpa *u, unsigned width, unsigned height)
 {
     unsigned window = 2 * u->search_radius, shifts = 2 * u->search_shift;
-    t->exact = u->config.refine == 0;
+    t->exact = u->config.refine == SPK_UMPA_NONE;
     t->parity = u->config.window > 0 && t->exact;
     t->width = width;
     t->height = height;

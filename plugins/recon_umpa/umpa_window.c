@@ -227,7 +227,7 @@ static void store_step(const struct pane *p, unsigned y, const float *taken)
     struct spk_umpa *u = p->u;
     const size_t to = (size_t)(p->y0 + y) * u->width + p->x0;
     float *trial = p->step, *moved = p->step + PARAMS * STRIP;
-    const bool take = u->config.refine > 0;
+    const bool take = u->config.refine != SPK_UMPA_NONE;
     struct spk_step_row row = {.best = taken,
                                .deviation = taken + PARAMS * STRIP,
                                .plane = STRIP,

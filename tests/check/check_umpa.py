@@ -20,7 +20,7 @@ def reconstruct(program, folder, reference, sample, window, dark_field):
     count, height, width = reference.shape
     source, target = folder / "in.raw", folder / "out.raw"
     np.concatenate([reference, sample]).astype(np.float32).tofile(source)
-    command = [program, "recon_umpa", count, height, width, source, target, f"window={window}", "refine=0",
+    command = [program, "recon_umpa", count, height, width, source, target, f"window={window}", "refine=none",
                f"max_shift={MAX_SHIFT}", f"dark_field={str(dark_field).lower()}"]
     subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
     t, d, x, y = np.fromfile(target, np.float32).reshape(6, height, width)[:4].astype(float)

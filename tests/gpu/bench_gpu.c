@@ -238,7 +238,8 @@ static void bench_umpa(const char *name, const char *reference_name, int window,
                                            .max_shift = shift,
                                            .dark_field = true,
                                            .quality = quality,
-                                           .refine = 2,
+                                           .refine = SPK_UMPA_GLOBAL,
+                                           .passes = 2,
                                            .mean_width = 12,
                                            .deadline_ms = 1};
     struct spk_error error = {0};

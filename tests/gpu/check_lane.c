@@ -319,10 +319,10 @@ static void check_registered(void)
     rows = 46;
     columns = 48;
     registration = "max_shift=2";
-    check("without the drift", "", "recon_umpa", "refine=0,max_shift=1", NULL, SPK_MODE_STACK, 1e-5);
+    check("without the drift", "", "recon_umpa", "refine=none,max_shift=1", NULL, SPK_MODE_STACK, 1e-5);
     for (int side = 0; side < 2; side++)
         CHECK(fabs(kept[side].drift_px - 0.5) < 0.03, "%g px of drift on side %d", kept[side].drift_px, side);
-    check("without the drift, rolling", "", "recon_umpa", "refine=0,max_shift=1", NULL, SPK_MODE_ROLLING,
+    check("without the drift, rolling", "", "recon_umpa", "refine=none,max_shift=1", NULL, SPK_MODE_ROLLING,
           1e-5);
     registration = NULL;
     rows = 24;
@@ -338,7 +338,7 @@ static void check_sample_drift(void)
     columns = 98;
     wanders = true;
     registration = "max_shift=2,sample_drift=true";
-    check("as the sample goes", "", "recon_umpa", "refine=0,max_shift=1", NULL, SPK_MODE_STACK, 1e-5);
+    check("as the sample goes", "", "recon_umpa", "refine=none,max_shift=1", NULL, SPK_MODE_STACK, 1e-5);
     CHECK(kept[0].sample_drift_px == kept[1].sample_drift_px && fabs(kept[0].sample_drift_px - 0.8) < 0.07,
           "%g and %g px of the sample's drift", kept[0].sample_drift_px, kept[1].sample_drift_px);
     wanders = false;
@@ -413,31 +413,32 @@ int main(int argc, char **argv)
     gpu_close(&gpu);
     const char *post = argc > 1 ? argv[1] : NULL; /* what the build has */
     bool integrates = post && strcmp(post, "post_integrate") == 0;
-    check("whole shifts", "", "recon_umpa", "refine=0,max_shift=2", NULL, SPK_MODE_STACK, 1e-5);
-    check("all stages", "", "recon_umpa", "refine=0,window=2,max_shift=1", integrates ? "method=dct" : NULL,
-          SPK_MODE_STACK, 1e-5);
+    check("whole shifts", "", "recon_umpa", "refine=none,max_shift=2", NULL, SPK_MODE_STACK, 1e-5);
+    check("all stages", "", "recon_umpa", "refine=none,window=2,max_shift=1",
+          integrates ? "method=dct" : NULL, SPK_MODE_STACK, 1e-5);
     check_refined("a fixed window", "window=2,max_shift=1", false);
     check_refined("the whole field", "quality=best,max_shift=1", true);
-    check("sample stepping", "", "recon_umpa", "refine=0,max_shift=1,offset_x=0;2;-1;0;3,offset_y=1;0;-3;2;0",
-          NULL, SPK_MODE_STACK, 1e-5);
-    check("normalised", "normalise=mean", "recon_umpa", "refine=0,max_shift=1", NULL, SPK_MODE_STACK, 1e-5);
+    check("sample stepping", "", "recon_umpa",
+          "refine=none,max_shift=1,offset_x=0;2;-1;0;3,offset_y=1;0;-3;2;0", NULL, SPK_MODE_STACK, 1e-5);
+    check("normalised", "normalise=mean", "recon_umpa", "refine=none,max_shift=1", NULL, SPK_MODE_STACK,
+          1e-5);
     beam_fails = true;
-    check("a frame without light", "normalise=mean", "recon_umpa", "refine=0,max_shift=1", NULL,
+    check("a frame without light", "normalise=mean", "recon_umpa", "refine=none,max_shift=1", NULL,
           SPK_MODE_STACK, 1e-5);
-    check("a frame without light, rolling", "normalise=mean", "recon_umpa", "refine=0,max_shift=1", NULL,
+    check("a frame without light, rolling", "normalise=mean", "recon_umpa", "refine=none,max_shift=1", NULL,
           SPK_MODE_ROLLING, 1e-5);
     CHECK(kept[0].present == COUNT - 1 && kept[1].present == COUNT - 1, "%u frames, on the processor %u",
           kept[1].present, kept[0].present);
     beam_fails = false;
     if (integrates) {
-        check("integration, masked", "", "recon_umpa", "refine=0,max_shift=1", "method=masked",
+        check("integration, masked", "", "recon_umpa", "refine=none,max_shift=1", "method=masked",
               SPK_MODE_STACK, 1e-5);
-        check("integration, periodic", "", "recon_umpa", "refine=0,max_shift=1", "method=fc", SPK_MODE_STACK,
-              1e-5);
-        check("integration, antisymmetric", "", "recon_umpa", "refine=0,max_shift=1",
+        check("integration, periodic", "", "recon_umpa", "refine=none,max_shift=1", "method=fc",
+              SPK_MODE_STACK, 1e-5);
+        check("integration, antisymmetric", "", "recon_umpa", "refine=none,max_shift=1",
               "method=fc_antisymmetric", SPK_MODE_STACK, 1e-5);
     }
-    check("rolling", "", "recon_umpa", "refine=0,max_shift=1", NULL, SPK_MODE_ROLLING, 1e-5);
+    check("rolling", "", "recon_umpa", "refine=none,max_shift=1", NULL, SPK_MODE_ROLLING, 1e-5);
     check("one window", "", "recon_xst", "window=1,max_shift=2", NULL, SPK_MODE_STACK, 1e-4);
     check("vectors", "flat=reference_mean,flat_window=9", "recon_xsvt", "max_shift=2", NULL, SPK_MODE_ROLLING,
           1e-4);
@@ -450,13 +451,13 @@ int main(int argc, char **argv)
      * the mean too. Each value moves by 2^-12 of itself at most, ratios of two by 2^-11, and deviations, which are differences over
      * a contrast of about a half, by twice that. */
     detector = SPK_U16;
-    check("16 bits", "", "recon_umpa", "refine=0,max_shift=2", NULL, SPK_MODE_STACK, 0x1p-10);
-    check("16 bits, rolling", "", "recon_umpa", "refine=0,max_shift=1", NULL, SPK_MODE_ROLLING, 0x1p-10);
+    check("16 bits", "", "recon_umpa", "refine=none,max_shift=2", NULL, SPK_MODE_STACK, 0x1p-10);
+    check("16 bits, rolling", "", "recon_umpa", "refine=none,max_shift=1", NULL, SPK_MODE_ROLLING, 0x1p-10);
     check_network("16 bits, a network on the processor", "backend=c", integrates ? "method=dct" : NULL,
                   false);
     check("16 bits in float", "", "recon_xsvt", "max_shift=2", NULL, SPK_MODE_STACK, 1e-4);
     check("16 bits, sample stepping", "", "recon_umpa",
-          "refine=0,max_shift=1,offset_x=0;2;-1;0;3,offset_y=1;0;-3;2;0", NULL, SPK_MODE_ROLLING, 0x1p-10);
+          "refine=none,max_shift=1,offset_x=0;2;-1;0;3,offset_y=1;0;-3;2;0", NULL, SPK_MODE_ROLLING, 0x1p-10);
     check_refined("16 bits, a fixed window", "window=2,max_shift=1", false);
     check_refined("16 bits, the whole field", "quality=best,max_shift=1", true);
     return test_end();

@@ -214,10 +214,10 @@ static void check_scene(struct both *b, const char *name, int window, unsigned w
     config.max_shift = 1;
     config.window = window;
     config.dark_field = !(ways & NO_DARK_FIELD);
-    config.refine = 0;
+    config.refine = SPK_UMPA_NONE;
     if (ways & WHOLE)
         check_whole(what, b, &config);
-    config.refine = 2;
+    config.refine = SPK_UMPA_GLOBAL;
     if (ways & REFINED)
         check_refined(what, b, &config, &truth);
     config.quality = SPK_UMPA_BEST;
@@ -290,7 +290,7 @@ static void check_missing(void)
     config.max_shift = 3;
     open_both(&b, 6, 25, 34, &moved);
     b.here.reference.present[2] = b.here.sample.present[4] = 0;
-    config.refine = 0;
+    config.refine = SPK_UMPA_NONE;
     check_whole("missing frames", &b, &config);
     config.window = 1;
     config.max_shift = 5; /* more shifts than a turn of the kernel */

@@ -204,15 +204,15 @@ static void check_other_steps(void)
 /* Options that change between two maps, another reference in the same memory, and the whole field. */
 static void check_settings(void)
 {
-    start(true, 1, 0, 2);
+    start(true, 1, 0, SPK_UMPA_GLOBAL);
     rolling.config.quality = SPK_UMPA_BEST;
     spk_umpa_device_set(rolling.umpa, &rolling.config);
     compare("the whole field", 0);
     replace(1);
     compare("the whole field", 1);
-    for (int64_t refine = 0; refine < 3; refine += 2) {
+    for (int64_t refine = SPK_UMPA_NONE; refine <= SPK_UMPA_GLOBAL; refine++) {
         rolling.config.refine = refine;
-        rolling.config.dark_field = refine != 0;
+        rolling.config.dark_field = refine != SPK_UMPA_NONE;
         spk_umpa_device_set(rolling.umpa, &rolling.config);
         replace(2 + (unsigned)refine);
         compare("settings", (unsigned)refine);
@@ -380,11 +380,11 @@ static void close_scenes(void)
 static void check_other_sizes(void)
 {
     open_scenes(25, 40);
-    check_frame_by_frame(false, 4, 0, 0); /* more shifts than the search takes at once */
+    check_frame_by_frame(false, 4, 0, SPK_UMPA_NONE); /* more shifts than the search takes at once */
     close_scenes();
     open_scenes(49, 113); /* a tile that sees no edge */
-    check_frame_by_frame(false, 1, 2, 2);
-    check_stack(false, 2, 2);
+    check_frame_by_frame(false, 1, 2, SPK_UMPA_GLOBAL);
+    check_stack(false, 2, SPK_UMPA_GLOBAL);
     check_untouched();
     close_scenes();
 }
@@ -395,12 +395,12 @@ int main(int argc, char **argv)
     (void)argv;
     gpu_open(&gpu);
     open_scenes(41, 70); /* neither tiles nor cells end with the image */
-    check_frame_by_frame(true, 1, 0, 0);
+    check_frame_by_frame(true, 1, 0, SPK_UMPA_NONE);
     check_other_steps();
     check_settings();
-    check_bad_pixels(true, 0, 0);
-    check_bad_pixels(false, 2, 2);
-    check_stack(true, 0, 0);
+    check_bad_pixels(true, 0, SPK_UMPA_NONE);
+    check_bad_pixels(false, 2, SPK_UMPA_GLOBAL);
+    check_stack(true, 0, SPK_UMPA_NONE);
     close_scenes();
     if (argc < 2)
         check_other_sizes();

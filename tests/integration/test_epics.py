@@ -143,16 +143,19 @@ def test_commands_act_on_the_stream(service, detector, pvs):
 def test_options_of_the_method_change_while_it_runs(service, detector, pvs):
     config = with_ioc()
     running = service(config, extra_environment=pvs.environment)
-    pvs.wait("Recon1:UmpaRefine_RBV", int(running.command("get", "recon_umpa.refine")))
-    meta = pvs.read("SPK:Recon1:UmpaRefine", data_type="control").metadata
-    assert (meta.lower_ctrl_limit, meta.upper_ctrl_limit) == (0, 20)
+    pvs.wait("Recon1:UmpaPasses_RBV", int(running.command("get", "recon_umpa.passes")))
+    meta = pvs.read("SPK:Recon1:UmpaPasses", data_type="control").metadata
+    assert (meta.lower_ctrl_limit, meta.upper_ctrl_limit) == (1, 20)
     before = pvs.get("Recon1:Generation_RBV")
     pvs.set("Recon1:UmpaDarkField", 0)
     pvs.wait("Recon1:UmpaDarkField_RBV", 0)
     pvs.wait("Recon1:Generation_RBV", before + 1)
-    running.command("set", "recon_umpa.refine=5")
-    pvs.wait("Recon1:UmpaRefine_RBV", 5)
-    pvs.wait("Recon1:UmpaRefine", 5)
+    running.command("set", "recon_umpa.passes=5")
+    pvs.wait("Recon1:UmpaPasses_RBV", 5)
+    pvs.wait("Recon1:UmpaPasses", 5)
+    pvs.set("Recon1:UmpaRefine", 1)
+    wait_for("the choice", lambda: running.command("get", "recon_umpa.refine") == "window\n")
+    pvs.wait("Recon1:UmpaRefine_RBV", 1)
     pvs.set("Recon1:UmpaMaxShift", 2)
     wait_for("the refusal", lambda: "needs restart" in pvs.text("Recon1:StatusMessage_RBV"))
     assert pvs.get("Recon1:UmpaMaxShift_RBV") == 4

@@ -486,7 +486,7 @@ def test_configuration_of_the_service(scene, expected, tmp_path):
         "pipeline": {"mode": "stack", "count": COUNT, "block": False},
         "geometry": GEOMETRY,
         "source": {"plugin": "source_hdf5", "file": str(tmp_path / "gone.h5")},
-        "stages": [{"plugin": "prep_dark_flat", "roi": [8, 4, 48, 40]}, {"plugin": "recon_umpa", "refine": 0}, {"plugin": "post_integrate"}],
+        "stages": [{"plugin": "prep_dark_flat", "roi": [8, 4, 48, 40]}, {"plugin": "recon_umpa", "refine": "none"}, {"plugin": "post_integrate"}],
         "sinks": [{"plugin": "sink_hdf5", "path": str(tmp_path / "live.h5")}],
     }
     config = tmp_path / "service.yaml"
@@ -497,7 +497,7 @@ def test_configuration_of_the_service(scene, expected, tmp_path):
         assert file["entry/maps/phase"].shape == (1, 40, 48)
         shift = file["entry/maps/displacement_x"][INNER]
         assert (shift == np.round(shift)).all(), "the configuration turns refinement off"
-    reconstruct("-c", config, path, "-o", tmp_path / "refined.h5", "--set", "prep_dark_flat.roi=", "--set", "refine=2", "--set", "quality=best")
+    reconstruct("-c", config, path, "-o", tmp_path / "refined.h5", "--set", "prep_dark_flat.roi=", "--set", "refine=global", "--set", "quality=best")
     same(check_maps(tmp_path / "refined.h5")["displacement_x"], expected["displacement_x"])
     code, _, err = harness.run("reconstruct", "-c", config, path, "-o", tmp_path / "b.h5", "--method", "xst")
     assert code == 2 and "the stages are those of the configuration" in err
@@ -514,7 +514,7 @@ def replay(scene, folder, path, **sink):
     return {
         "pipeline": {"block": True, "threads": 1},
         "source": {"plugin": "source_hdf5", "file": str(folder / "in.h5"), "repeat": 0, "rate_hz": 400},
-        "stages": [{"plugin": "recon_umpa", "max_shift": 3, "refine": 1}],
+        "stages": [{"plugin": "recon_umpa", "max_shift": 3, "passes": 1}],
         "sinks": [{"plugin": "sink_hdf5", "path": str(path), "queue": "block", **sink}],
     }
 
@@ -593,25 +593,25 @@ def test_live_changes_are_listed_while_the_file_grows(scene, tmp_path):
     try:
         harness.wait_for("the first results", lambda: rows(path, swmr=True) > 1)
         assert texts(path, "changes") == []
-        change("recon_umpa.refine=0")
-        assert texts(path, "changes") == ["generation 1: recon_umpa.refine: 0"], "seen while the file is written"
-        change("recon_umpa.refine=0")  # a change to the same value is none
-        change("recon_umpa.refine=2", "recon_umpa.dark_field=false")
+        change("recon_umpa.refine=none")
+        assert texts(path, "changes") == ["generation 1: recon_umpa.refine: none"], "seen while the file is written"
+        change("recon_umpa.refine=none")  # a change to the same value is none
+        change("recon_umpa.passes=2", "recon_umpa.dark_field=false")
         assert service.command("get", "recon_umpa.dark_field") == "false\n"
-        code, _, err = service.ctl("set", "recon_umpa.refine=2000")
-        assert code == 1 and "refine" in err
+        code, _, err = service.ctl("set", "recon_umpa.passes=2000")
+        assert code == 1 and "passes" in err
         assert service.interrupt() == 0, service.output()
     finally:
         service.kill()
         service.check_sanitizers()
     changes = texts(path, "changes")
-    assert changes[0] == "generation 1: recon_umpa.refine: 0" and len(changes) == 3, changes
-    assert sorted(text.split(": ", 1)[1] for text in changes[1:]) == ["recon_umpa.dark_field: false", "recon_umpa.refine: 2"], changes
+    assert changes[0] == "generation 1: recon_umpa.refine: none" and len(changes) == 3, changes
+    assert sorted(text.split(": ", 1)[1] for text in changes[1:]) == ["recon_umpa.dark_field: false", "recon_umpa.passes: 2"], changes
     with h5py.File(path) as file:
         results = file["entry/process/results"]
         assert sorted(set(results["generation"][()]))[:2] == [0, 1] and (np.diff(results["generation"][()].astype(int)) >= 0).all()
         lines = file["entry/process/configuration"][()].decode().splitlines()
-        assert "recon_umpa.refine: 1" in lines and "recon_umpa.dark_field: true" in lines, "as it was at the start"
+        assert "recon_umpa.passes: 1" in lines and "recon_umpa.dark_field: true" in lines, "as it was at the start"
         whole = file["entry/maps/displacement_x"][int(np.flatnonzero(results["generation"][()] == 1)[-1])][INNER]
         assert (whole == np.round(whole)).all(), "a result belongs to its generation"
 

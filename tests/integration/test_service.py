@@ -247,8 +247,8 @@ def test_live_option_and_generation(bench):
     detector.send_stack(scene.reference, "reference")
     detector.send_stack(scene.sample(), "sample", 0)
     _, before = viewer.result()
-    service.command("set", "recon_umpa.refine=0")
-    assert service.command("get", "recon_umpa.refine").strip() == "0"
+    service.command("set", "recon_umpa.refine=none")
+    assert service.command("get", "recon_umpa.refine").strip() == "none"
     detector.send_stack(scene.sample(), "sample", 1)
     maps, after = viewer.result()
     scene.check(maps)
@@ -266,7 +266,7 @@ def test_option_that_needs_a_restart_says_so(service):
 
 def test_wrong_settings_are_refused_with_the_reason(service):
     running = service(configuration())
-    for setting, reason in (("recon_umpa.refin=1", "refine"), ("recon_umpa.refine=many", "many"), ("recon_umpa.refine=99", "20"),
+    for setting, reason in (("recon_umpa.refin=1", "refine"), ("recon_umpa.refine=many", "many"), ("recon_umpa.passes=99", "20"),
                             ("nonsense.refine=1", "nonsense")):
         code, out, err = running.ctl("set", setting)
         assert code == 1 and out == "" and reason in err, (setting, code, out, err)

@@ -48,7 +48,7 @@ static void fill(int byte, size_t bytes)
 enum { HEIGHT = 203, WIDTH = 151, MAPS = 6, BYTES = 64 << 20 };
 
 /* All bits set is no number. */
-static void test_umpa(int64_t window, int64_t refine)
+static void test_umpa(int64_t window, int64_t refine, int64_t passes)
 {
     const struct scene_truth truth = {.t = 0.8, .d = 0.7, .ux = 1.37, .uy = -0.61, .gain = 1, .photons = 500};
     const size_t bytes = (size_t)HEIGHT * WIDTH * sizeof(float);
@@ -58,6 +58,7 @@ static void test_umpa(int64_t window, int64_t refine)
     float *kept = malloc(MAPS * bytes);
     config.window = window;
     config.refine = refine;
+    config.passes = passes;
     scene_create(&s, 3, HEIGHT, WIDTH);
     scene_fill(&s, &truth);
     s.sample.mask[40 * WIDTH + 30] = 0;
@@ -72,7 +73,8 @@ static void test_umpa(int64_t window, int64_t refine)
         CHECK(!spk_umpa_process(umpa, &s.sample, &s.maps, &error), "%s", error.text);
         for (unsigned i = 0; i < MAPS; i++) {
             CHECK(!byte || !memcmp((char *)kept + i * bytes, s.map[i], bytes),
-                  "window %d, refine %d: map %u depends on what was left", (int)window, (int)refine, i);
+                  "window %d, refine %d, passes %d: map %u depends on what was left", (int)window,
+                  (int)refine, (int)passes, i);
             memcpy((char *)kept + i * bytes, s.map[i], bytes);
         }
         spk_umpa_destroy(&umpa);
@@ -114,11 +116,11 @@ int main(void)
     REQUIRE(!spk_scratch_create(&scratch, &error), "%s", error.text);
     test_memory();
     test_arrays();
-    test_umpa(0, 2);
-    test_umpa(0, 5);
-    test_umpa(0, 0);
-    test_umpa(2, 2);
-    test_umpa(2, 0);
+    test_umpa(0, SPK_UMPA_GLOBAL, 2);
+    test_umpa(0, SPK_UMPA_WINDOW, 5);
+    test_umpa(0, SPK_UMPA_NONE, 1);
+    test_umpa(2, SPK_UMPA_WINDOW, 2);
+    test_umpa(2, SPK_UMPA_NONE, 1);
     test_integrate(SPK_INTEGRATE_DCT);
     test_integrate(SPK_INTEGRATE_FC_ANTISYMMETRIC);
     test_integrate(SPK_INTEGRATE_FC);

@@ -303,11 +303,12 @@ static void test_search_range(void)
         for (unsigned y = 0; y < H; y++)
             memcpy(s.sample.data + (k * H + y) * W + W / 2, other.sample.data + (k * H + y) * W + W / 2,
                    (W - W / 2) * sizeof(float));
-    for (int64_t refine = 0; refine < 2; refine++) {
+    for (int64_t refine = SPK_UMPA_NONE; refine <= SPK_UMPA_WINDOW; refine++) {
         struct spk_umpa_config config = scene_config();
         struct spk_umpa *umpa = NULL;
         config.max_shift = 7;
         config.refine = refine;
+        config.passes = 1;
         spk_status status = spk_umpa_create(&umpa, &config, N, H, W, team, NULL, spk_isa_best(), &error);
         if (!status)
             status = spk_umpa_reference(umpa, &s.reference, &error);

@@ -203,15 +203,17 @@ static void test_settings(void)
     struct rolling r;
     start(&r, true);
     compare(&r, "as they are", 0);
-    for (int64_t refine = 3; refine >= 0; refine--)
+    for (unsigned passes = 4; passes > 0; passes--)
         for (unsigned k = 0; k < 3; k++) {
-            r.config.refine = refine;
+            r.config.refine = passes > 1 ? SPK_UMPA_GLOBAL : SPK_UMPA_NONE;
+            r.config.passes = passes;
             r.config.dark_field = k != 1;
             configure(&r);
-            replace(&r, (unsigned)refine + 2 * k);
-            compare(&r, "settings", 10 * (unsigned)refine + k);
+            replace(&r, passes + 2 * k);
+            compare(&r, "settings", 10 * passes + k);
         }
-    r.config.refine = 2;
+    r.config.refine = SPK_UMPA_GLOBAL;
+    r.config.passes = 2;
     configure(&r);
     compare(&r, "cells again", 0);
     stop(&r);
@@ -299,7 +301,7 @@ static void test_saves_moments(void)
 {
     struct rolling r;
     start(&r, true);
-    r.config.refine = 1;
+    r.config.passes = 1;
     configure(&r);
     const unsigned long whole = count_rows(&r);
     for (unsigned k = 0; k < 4; k++) {

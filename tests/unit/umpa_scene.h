@@ -103,7 +103,8 @@ static inline void scene_fill(struct scene *s, const struct scene_truth *truth)
 
 static inline struct spk_umpa_config scene_config(void)
 {
-    return (struct spk_umpa_config){.max_shift = 4, .dark_field = true, .refine = 2, .mean_width = 12};
+    return (struct spk_umpa_config){
+        .max_shift = 4, .dark_field = true, .refine = SPK_UMPA_GLOBAL, .passes = 2, .mean_width = 12};
 }
 
 /* Mean over valid pixels at least `rim` from the edge; NAN when fewer than half of them are valid. */
