@@ -30,8 +30,8 @@ class Judge:
 
     def scenes(self, ranges, device):
         """{(model, count): batch}; `ranges` is the training's, its share of wave optics aside."""
-        counts = [count for count in COUNTS if ranges.frames[0] <= count <= ranges.frames[1]]
-        scenes = max(SCENES, LEAST // max(1, len(counts)))
+        counts = [count for count in COUNTS if ranges.frames[0] <= count <= ranges.frames[1]] or [ranges.frames[0]]
+        scenes = max(SCENES, LEAST // len(counts))
         out = {}
         for model, share in (("warp", 0.0), ("wave", 1.0)):
             own = dataclasses.replace(ranges, wave=share)

@@ -12,8 +12,10 @@ import random
 import sys
 import time
 
+import h5py
 import torch
 
+import weights
 from scenes import Ranges, draw_batch
 
 WARM_UP = 100  # steps
@@ -34,7 +36,7 @@ def options(description, steps, batch, size, rate):
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32",
                         help="of the convolutions; bfloat16 where the processor or GPU multiplies in it")
-    parser.add_argument("--start", type=pathlib.Path, help="weights.pt to begin with, else at random")
+    parser.add_argument("--start", type=pathlib.Path, help="weights.pt, or a file of weights that export.py wrote, to begin with; else at random")
     parser.add_argument("--ranges", type=pathlib.Path, help="JSON file of scene ranges that differ from scenes.Ranges")
     parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0 = as many as there are")
     return parser
@@ -46,6 +48,16 @@ def ranges_of(path, **own):
     if "kinds" in values:
         values["kinds"] = tuple((name, share) for name, share in values["kinds"])
     return Ranges(**values)
+
+
+def start_of(path, state, device):
+    """What to begin with in place of `state`."""
+    if not h5py.is_hdf5(path):
+        return torch.load(path, map_location=device)
+    try:
+        return {name: torch.from_numpy(value) for name, value in weights.read(path, state).items()}
+    except KeyError as missing:
+        sys.exit(f"{path} lacks {missing.args[0]}: it holds another network, or one whose normalisation is folded in, which begins with a weights.pt")
 
 
 class Training:
@@ -60,7 +72,7 @@ class Training:
         self.loss, self.frames, self.judge = loss, frames, judge
         self.net = make().to(arguments.device)
         if arguments.start:
-            self.net.load_state_dict(torch.load(arguments.start, map_location=arguments.device))
+            self.net.load_state_dict(start_of(arguments.start, self.net.state_dict(), arguments.device))
         self.mean = copy.deepcopy(self.net)
         self.optimizer = torch.optim.Adam(self.net.parameters(), arguments.rate)
         self.step_number, self.seconds, self.history = 0, 0.0, []

@@ -40,6 +40,21 @@ def state_of(checkpoint):
     return {name.removeprefix("module."): value.double().cpu().numpy() for name, value in state.items()}
 
 
+def dataset_of(name):
+    """Where a network without normalisation keeps the array `name` of its PyTorch state."""
+    layer, _, part = name.rpartition(".")
+    return f"weights/{layer}/{part}"
+
+
+def read(path, names):
+    """The arrays `names` of a PyTorch state, from a file that has them all by dataset_of(). KeyError: the first that is missing."""
+    with h5py.File(path) as file:
+        missing = [name for name in names if dataset_of(name) not in file]
+        if missing:
+            raise KeyError(missing[0])
+        return {name: np.asarray(file[dataset_of(name)], np.float32) for name in names}
+
+
 def training_of(checkpoint):
     """The attribute `training` of what came from a training (training.py): command, how far it got, ranges. Others: empty."""
     if "options" not in checkpoint:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Holds recon_specklenet to its reference implementation in PyTorch, with random weights, and trains that for a few steps.
 
-    check_specklenet.py STAGE_RAW REPOSITORY [parity|training]"""
+    check_specklenet.py STAGE_RAW REPOSITORY [parity|training|own-mask]"""
 import pathlib
 import subprocess
 import sys
@@ -32,12 +32,12 @@ def random_network():
 
 def write_weights(path, net):
     import export
+    import weights
 
     with h5py.File(path, "w") as file:
         file.attrs.update(format="speckled-network-1", architecture="specklenet", trained="random")
         for name, value in net.state_dict().items():
-            layer, _, kind = name.rpartition(".")
-            file["weights/" + export.CONSTANTS.get(name, f"{layer}/{kind}")] = value.numpy()
+            file[weights.dataset_of(name)] = value.numpy()
         file["weights/calibration/edge"] = np.zeros(export.NOISE_BINS, np.float32)
         file["weights/calibration/factor"] = np.ones((export.NOISE_BINS, 3), np.float32)
 
@@ -122,10 +122,36 @@ def check_training():
     return same and last < first - 0.02 and differ and change < 12 * 2**-9
 
 
+def check_own_mask(program, source):
+    """Training for one modulator with a number of positions that no table has, from the weights that come with the plugin, gives a file
+    that the plugin takes; before the first step it is the one begun with."""
+    import export
+    import scenes
+    import train
+
+    shipped = source / "plugins/recon_specklenet/recon_specklenet.h5"
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        (folder / "mine.json").write_text('{"kinds": [["mask", 1.0]], "mask_pitch": [6, 6.5], "frames": [7, 7]}')
+        training = train.make_training(["--output", name, "--ranges", str(folder / "mine.json"), "--start", str(shipped), "--device", "cpu"])
+        state = export.rounded(training.mean.state_dict())
+        counts = {count for _, count in train.judge.scenes(training.ranges, "cpu")}
+        edges, factors = export.calibrate(training.mean, training.ranges, 2)
+        training.save(folder / "checkpoint.pt")
+        export.write(folder / "weights.h5", state, edges, factors, torch.load(folder / "checkpoint.pt"), "", "", "short")
+        batch = scenes.draw_batch(1, 1, 64, 7, training.ranges)
+        stacks = [f[0].numpy() for f in (batch.reference, batch.sample)]
+        mine = run_plugin(program, folder, *stacks, 1)
+        (folder / "weights.h5").write_bytes(shipped.read_bytes())
+        same = all(np.array_equal(mine[quantity], value) for quantity, value in run_plugin(program, folder, *stacks, 1).items())
+    print(f"for one mask and {counts} positions from the shipped weights: maps are theirs: {same}")
+    return same and counts == {7} and bool(np.isfinite(edges).all() and np.isfinite(factors).all())
+
+
 def main():
     program, source = sys.argv[1], pathlib.Path(sys.argv[2])
     sys.path[:0] = [str(source / "plugins/recon_specklenet/train"), str(source / "pipeline/nn")]
-    checks = {"parity": lambda: check_parity(program), "training": check_training}
+    checks = {"parity": lambda: check_parity(program), "training": check_training, "own-mask": lambda: check_own_mask(program, source)}
     return 0 if all([checks[name]() for name in sys.argv[3:] or checks]) else 1
 
 

@@ -21,9 +21,10 @@ from scenes import Ranges, draw_batch  # noqa: E402
 from validate import judge  # noqa: E402
 
 NOISE_BINS = 8
+COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 20)
 CALIBRATION_SEED = 1 << 41
 LICENCE = "BSD-3-Clause, as speckled"
-CONSTANTS = {"fusion.trust": "fusion/trust"}
+CONSTANTS = ("fusion.trust",)  # not learnt, not rounded
 
 
 def rounded(state):
@@ -33,11 +34,10 @@ def rounded(state):
 @torch.no_grad()
 def observe(net, ranges, batches):
     """Logarithm of the noise and mean error over predicted error of u, T and D, a scene."""
+    counts = [count for count in COUNTS if ranges.frames[0] <= count <= ranges.frames[1]] or [ranges.frames[0]]
     rows = []
     for k in range(batches):
-        frames = (1, 2, 3, 4, 6, 8, 12, 16, 20)[k % 9]
-        if not ranges.frames[0] <= frames <= ranges.frames[1]:
-            continue
+        frames = counts[k % len(counts)]
         batch = draw_batch(CALIBRATION_SEED + k, 4, 128, frames, ranges)
         maps = net(batch.reference, batch.sample, 2 if frames <= 3 else 1, closed=True)
         error = torch.cat([(maps.u - batch.u).abs().mean(1, keepdim=True), (maps.t - batch.t).abs(), (maps.d - batch.d).abs()], 1)
@@ -59,9 +59,7 @@ def calibrate(net, ranges, batches):
 def write(path, state, edges, factors, saved, table, note, trained):
     with h5py.File(path, "w") as file:
         for name, value in state.items():
-            layer, _, kind = name.rpartition(".")
-            target = CONSTANTS.get(name, f"{layer}/{kind}")
-            file.create_dataset(f"weights/{target}", data=value.numpy().astype(np.float32 if name in CONSTANTS else np.float16))
+            file.create_dataset(weights.dataset_of(name), data=value.numpy().astype(np.float32 if name in CONSTANTS else np.float16))
         file["weights/calibration/edge"], file["weights/calibration/factor"] = edges, factors
         texts = {"format": weights.FORMAT, "architecture": ARCHITECTURE, "trained": trained, "licence": LICENCE,
                  "training": weights.training_of(saved), "validation": table, "provenance": note}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains specklenet on simulated scenes.
 
-    train.py --output DIR [--steps 60000] [--batch 8] [--device cuda] [--start DIR/weights.pt] [--ranges FILE.json]
+    train.py --output DIR [--steps 60000] [--batch 8] [--device cuda] [--start FILE] [--ranges FILE.json]
 
 Started again with the same --output it goes on where it was, to the same result as if it had never stopped. Every --save steps it writes
 DIR/checkpoint.pt and DIR/table.txt: errors on a fixed set of scenes, none of which is trained on. export.py turns the checkpoint into the
