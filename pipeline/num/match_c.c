@@ -59,45 +59,91 @@ static void window_rows(float *out, size_t out_pitch, const float *in, size_t in
     }
 }
 
-/* One turn of frames. */
-static void moments_pixel(const struct spk_moments_cell *c, unsigned y, unsigned x, unsigned first,
-                          float sum[SPK_MOMENTS])
+/* The interpolated reference and its slopes at one pixel. */
+static void interpolate(const struct spk_moments_cell *c, unsigned frame, unsigned y, unsigned x,
+                        float value[3])
 {
-    for (unsigned k = first; k < c->frames && k < first + SPK_CELL_FRAMES; k++) {
-        float v = 0, vx = 0, vy = 0;
-        for (unsigned j = 0; j < 4; j++) {
-            const uint16_t *from = c->line[y + j] + c->frame[k] * c->frame_pitch + x;
-            float line = 0, slope = 0;
-            for (unsigned l = 0; l < 4; l++) {
-                line += c->wx[l] * spk_half_value(from[l]);
-                slope += c->dx[l] * spk_half_value(from[l]);
-            }
-            v += c->wy[j] * line;
-            vx += c->wy[j] * slope;
-            vy += c->dy[j] * line;
+    value[0] = value[1] = value[2] = 0;
+    for (unsigned j = 0; j < 4; j++) {
+        const uint16_t *from = c->line[y + j] + frame * c->frame_pitch + x;
+        float line = 0, slope = 0;
+        for (unsigned l = 0; l < 4; l++) {
+            line += c->wx[l] * spk_half_value(from[l]);
+            slope += c->dx[l] * spk_half_value(from[l]);
         }
-        size_t at = y * c->sample_row + c->frame[k] * c->sample_frame + x;
-        float in = c->weight ? c->weight[at] : 1, s = in * (c->scale * c->sample[at]);
-        v *= in, vx *= in, vy *= in;
-        SPK_ADD_MOMENTS(sum, v, vx, vy, s, in);
+        value[0] += c->wy[j] * line;
+        value[1] += c->wy[j] * slope;
+        value[2] += c->dy[j] * line;
     }
 }
 
-static void moments_turns(const struct spk_moments_cell *c, unsigned y, unsigned x, float *out)
+static float sample_value(const struct spk_moments_cell *c, const float *sample, const uint16_t *half,
+                          size_t at)
 {
-    for (unsigned k = 0; k < c->frames; k += SPK_CELL_FRAMES) {
-        float sum[SPK_MOMENTS] = {0};
-        moments_pixel(c, y, x, k, sum);
-        for (unsigned q = 0; q < SPK_MOMENTS; q++)
-            out[q * c->plane] = k ? out[q * c->plane] + sum[q] : sum[q];
+    return c->scale * (half ? spk_half_value(half[at]) : sample[at]) - c->base;
+}
+
+/* To a whole number of quanta; the sum is a statement of its own, so that nothing is rounded once where twice is meant. */
+static float quantized(float value, float start)
+{
+    const float lifted = value + start;
+    return lifted - start;
+}
+
+static const unsigned exact[5] = {SPK_SUM_S, SPK_SUM_VS, SPK_SUM_VXS, SPK_SUM_VYS, SPK_SUM_SS};
+
+/* What a frame adds to the exact sums. */
+static void exact_terms(const float value[3], float s, float range, float term[5])
+{
+    const float factor[5] = {1, value[0], value[1], value[2], s};
+    for (unsigned i = 0; i < 5; i++) {
+        const float product = factor[i] * s;
+        term[i] = quantized(product, spk_moments_start(range));
     }
+}
+
+static void moments_pixel(const struct spk_moments_cell *c, unsigned y, unsigned x, float *out)
+{
+    float sum[SPK_MOMENTS] = {0};
+    for (unsigned k = 0; k < c->frames; k++) {
+        float value[3], term[5];
+        interpolate(c, c->frame[k], y, x, value);
+        const size_t at = y * c->sample_row + c->frame[k] * c->sample_frame + x;
+        const float in = c->weight ? c->weight[at] : 1;
+        for (unsigned i = 0; i < 3; i++)
+            value[i] *= in;
+        exact_terms(value, in * sample_value(c, c->sample, c->half, at), c->range, term);
+        SPK_ADD_REFERENCE_MOMENTS(sum, value[0], value[1], value[2], in);
+        for (unsigned i = 0; i < 5; i++)
+            sum[exact[i]] += term[i];
+    }
+    for (unsigned q = 0; q < SPK_MOMENTS; q++)
+        out[q * c->plane] = sum[q];
+}
+
+static void exchange_pixel(const struct spk_moments_cell *c, unsigned y, unsigned x, float *out)
+{
+    float value[3], fresh[5], former[5];
+    const size_t at = y * c->sample_row + c->frame[0] * c->sample_frame + x;
+    interpolate(c, c->frame[0], y, x, value);
+    exact_terms(value, sample_value(c, c->sample, c->half, at), c->range, fresh);
+    exact_terms(value, sample_value(c, c->former, c->former_half, y * c->former_row + x), c->range, former);
+    for (unsigned i = 0; i < 5; i++)
+        out[exact[i] * c->plane] += fresh[i] - former[i];
+}
+
+static void exchange_cell(const struct spk_moments_cell *c)
+{
+    for (unsigned y = 0; y < c->rows; y++)
+        for (unsigned x = 0; x < SPK_MATCH_STEP; x++)
+            exchange_pixel(c, y, x, c->out + y * c->pitch + x);
 }
 
 static void moments_cell(const struct spk_moments_cell *c)
 {
     for (unsigned y = 0; y < c->rows; y++)
         for (unsigned x = 0; x < SPK_MATCH_STEP; x++)
-            moments_turns(c, y, x, c->out + y * c->pitch + x);
+            moments_pixel(c, y, x, c->out + y * c->pitch + x);
 }
 
 static void moments_each(const struct spk_moments_cell *c)
@@ -106,7 +152,7 @@ static void moments_each(const struct spk_moments_cell *c)
         struct spk_moments_cell own = *c;
         spk_spline_px(c->fraction_x[x], own.wx, own.dx);
         spk_spline_px(c->fraction_y[x], own.wy, own.dy);
-        moments_turns(&own, 0, x, c->out + x);
+        moments_pixel(&own, 0, x, c->out + x);
     }
 }
 

@@ -250,7 +250,7 @@ static void normal_row(const struct spk_normal_row *r)
     const float *contrast = r->contrast, *ux = r->ux, *uy = r->uy, *at_x = r->at_x, *at_y = r->at_y;
     const float *mean = r->mean, *mean_x = r->mean_x, *mean_y = r->mean_y;
     const float *weight = r->weight, *gain = r->spline->gain, *slope = r->spline->slope;
-    const float noise_sample = r->noise_sample, noise_reference = r->noise_reference;
+    const float noise_sample = r->noise_sample, noise_reference = r->noise_reference, base = r->base;
     const float origin[4] = {r->origin[0], r->origin[1], r->origin[2], r->origin[3]};
     float *out = r->out;
     for (unsigned i = 0; i < r->width; i += SPK_MATCH_STEP) { /* what comes behind is made next */
@@ -278,6 +278,7 @@ static void normal_row(const struct spk_normal_row *r)
         float sum[SPK_MOMENTS], normal[SPK_NORMALS];
         for (unsigned j = 0; j < SPK_MOMENTS; j++)
             sum[j] = moment[j * q + i];
+        spk_match_restore_px(sum, base);
         spk_match_normal_px(sum, place, local, origin, normal);
         for (unsigned j = 0; j < SPK_NORMALS; j++)
             out[j * p + i] = normal[j];
@@ -307,8 +308,9 @@ static void solve_row(const struct spk_solve_row *r)
 #define ROW_TABLE                                                                                            \
     .cross = cross_row, .frames = frames_row, .taps = taps_row, .window = window_rows, .fit = fit_row,       \
     .score = score_row, .track = track_row, .vertex = vertex_row, .extent = extent_row, .joint = joint_row,  \
-    .mean = mean_row, .moments = moments_cell, .moments_each = moments_each, .normal = normal_row,           \
-    .solve = solve_row, .climb = climb_row, .step = step_row, .correlation = correlation_row,                \
-    .judge = judge_row, .pack = pack_row, .multiply = multiply_row, .centre = centre_row,                    \
-    .choose = choose_row, .accumulate = accumulate_row, .from_half = from_half_row, .to_half = to_half_row,  \
-    .knots = knots_row, .halve = halve_row, .stretch = stretch_row, .blend = blend_row
+    .mean = mean_row, .moments = moments_cell, .moments_each = moments_each, .exchange = exchange_cell,      \
+    .normal = normal_row, .solve = solve_row, .climb = climb_row, .step = step_row,                          \
+    .correlation = correlation_row, .judge = judge_row, .pack = pack_row, .multiply = multiply_row,          \
+    .centre = centre_row, .choose = choose_row, .accumulate = accumulate_row, .from_half = from_half_row,    \
+    .to_half = to_half_row, .knots = knots_row, .halve = halve_row, .stretch = stretch_row,                  \
+    .blend = blend_row

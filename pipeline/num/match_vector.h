@@ -298,12 +298,33 @@ static void mean_row(const struct spk_mean_row *r)
     mean_loop(&rest);
 }
 
-enum { CELL_FRAMES = SPK_CELL_FRAMES, CELL_VALUES = 3 }; /* of a turn: their values stay in the first cache */
+enum { CELL_FRAMES = 4, CELL_VALUES = 3 }; /* frames of a turn: their values stay in the first cache */
 
-/* The interpolated reference and its slopes at one register of columns of a cell, for one frame, whose rows of the sample are
+/* Where bits are promised the compiler must not choose what is fused. */
+static inline vec fused(vec a, vec b, vec c)
+{
+#if LANES == 16
+    return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#else
+    return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#endif
+}
+
+static inline vec weigh(const float w[4], vec a, vec b, vec c, vec d)
+{
+    const vec none = {0};
+    return fused(none + w[3], d, fused(none + w[2], c, fused(none + w[1], b, w[0] * a)));
+}
+
+static inline void prefetch_sample(const struct spk_moments_cell *c, size_t at)
+{
+    __builtin_prefetch(c->half ? (const void *)(c->half + at) : (const void *)(c->sample + at));
+}
+
+/* The interpolated reference and its slopes at one register of columns of a cell, for one frame, whose rows of the sample begin at
  * `sample`. What the next cell reads of both is fetched along the way: all at once it would have to wait for the memory. */
-static inline void interpolate(const struct spk_moments_cell *c, size_t offset, const float *sample,
-                               float *value, size_t step)
+static inline void interpolate(const struct spk_moments_cell *c, size_t offset, size_t sample, float *value,
+                               size_t step)
 {
     vec line[4] = {{0}}, slope[4] = {{0}};
     for (unsigned r = 0; r < c->rows + 3; r++) {
@@ -314,18 +335,26 @@ static inline void interpolate(const struct spk_moments_cell *c, size_t offset, 
             slope[j] = slope[j + 1];
         }
         vec a = load_half(from), b = load_half(from + 1), d = load_half(from + 2), e = load_half(from + 3);
-        line[3] = c->wx[0] * a + c->wx[1] * b + c->wx[2] * d + c->wx[3] * e;
-        slope[3] = c->dx[0] * a + c->dx[1] * b + c->dx[2] * d + c->dx[3] * e;
+        line[3] = weigh(c->wx, a, b, d, e);
+        slope[3] = weigh(c->dx, a, b, d, e);
         if (r < 3)
             continue;
-        __builtin_prefetch(sample + (r - 3) * c->sample_row + SPK_MATCH_STEP);
-        store(value, c->wy[0] * line[0] + c->wy[1] * line[1] + c->wy[2] * line[2] + c->wy[3] * line[3]);
-        store(value + LANES,
-              c->wy[0] * slope[0] + c->wy[1] * slope[1] + c->wy[2] * slope[2] + c->wy[3] * slope[3]);
-        store(value + 2 * LANES,
-              c->dy[0] * line[0] + c->dy[1] * line[1] + c->dy[2] * line[2] + c->dy[3] * line[3]);
+        prefetch_sample(c, sample + (r - 3) * c->sample_row + SPK_MATCH_STEP);
+        store(value, weigh(c->wy, line[0], line[1], line[2], line[3]));
+        store(value + LANES, weigh(c->wy, slope[0], slope[1], slope[2], slope[3]));
+        store(value + 2 * LANES, weigh(c->dy, line[0], line[1], line[2], line[3]));
         value += step;
     }
+}
+
+/* The sample less its base. The last bit of an exact sum's is set: half a quantum is then no multiple of what the last bits of a product
+ * are worth, so that rounding never has to choose between two sums as near as each other, which it would do by the sum. */
+static inline vec sample_vector(const struct spk_moments_cell *c, const float *sample, const uint16_t *half,
+                                size_t at)
+{
+    const vec s = half ? load_half(half + at) : load(sample + at), none = {0};
+    const ivec odd = (ivec){0} + (c->range > 0 ? 1 : 0);
+    return (vec)((ivec)fused(none + c->scale, s, none - c->base) | odd);
 }
 
 /* Adds the frames of a turn to the moments of one register of pixels at `at` of the sample. */
@@ -333,19 +362,66 @@ static inline void add_frames(const struct spk_moments_cell *c, const float *val
                               unsigned frames, size_t at, float *out, size_t plane, bool first)
 {
     vec sum[SPK_MOMENTS] = {{0}};
-    const vec one = (vec){0} + 1.0f;
+    const vec one = (vec){0} + 1.0f, start = (vec){0} + spk_moments_start(c->range);
+    sum[SPK_SUM_S] = sum[SPK_SUM_VS] = sum[SPK_SUM_VXS] = sum[SPK_SUM_VYS] = sum[SPK_SUM_SS] = start;
     for (unsigned k = 0; k < frames; k++, value += CELL_VALUES * LANES) {
         vec v = load(value), vx = load(value + LANES), vy = load(value + 2 * LANES);
         const size_t from = at + frame[k] * c->sample_frame;
-        vec s = c->scale * load(c->sample + from), in = one;
+        vec s = sample_vector(c, c->sample, c->half, from), in = one;
         if (c->weight) {
             in = load(c->weight + from);
             v *= in, vx *= in, vy *= in, s *= in;
         }
-        SPK_ADD_MOMENTS(sum, v, vx, vy, s, in);
+        SPK_ADD_REFERENCE_MOMENTS(sum, v, vx, vy, in);
+        sum[SPK_SUM_S] += s;
+        sum[SPK_SUM_VS] = fused(v, s, sum[SPK_SUM_VS]);
+        sum[SPK_SUM_VXS] = fused(vx, s, sum[SPK_SUM_VXS]);
+        sum[SPK_SUM_VYS] = fused(vy, s, sum[SPK_SUM_VYS]);
+        sum[SPK_SUM_SS] = fused(s, s, sum[SPK_SUM_SS]);
     }
+    sum[SPK_SUM_S] -= start;
+    sum[SPK_SUM_VS] -= start;
+    sum[SPK_SUM_VXS] -= start;
+    sum[SPK_SUM_VYS] -= start;
+    sum[SPK_SUM_SS] -= start;
     for (unsigned q = 0; q < SPK_MOMENTS; q++)
         store(out + q * plane, first ? sum[q] : load(out + q * plane) + sum[q]);
+}
+
+/* One sum: a number of `factor` times `former` goes, one of `factor` times `fresh` comes. */
+static inline void exchange_sum(float *sum, vec start, vec former_factor, vec former, vec fresh_factor,
+                                vec fresh)
+{
+    const vec without = fused(-former_factor, former, load(sum) + start);
+    store(sum, fused(fresh_factor, fresh, without) - start);
+}
+
+static inline void exchange_columns(const struct spk_moments_cell *c, unsigned x)
+{
+    float value[SPK_CELL_ROWS * CELL_VALUES * LANES];
+    const size_t at = c->frame[0] * c->sample_frame + x, plane = c->plane;
+    const vec one = (vec){0} + 1.0f, start = (vec){0} + spk_moments_start(c->range);
+    interpolate(c, c->frame[0] * c->frame_pitch + x, at, value, CELL_VALUES * LANES);
+    for (unsigned y = 0; y < c->rows; y++) {
+        const float *own = value + y * CELL_VALUES * LANES;
+        const vec v = load(own), vx = load(own + LANES), vy = load(own + 2 * LANES);
+        const vec fresh = sample_vector(c, c->sample, c->half, at + y * c->sample_row);
+        const vec former = sample_vector(c, c->former, c->former_half, y * c->former_row + x);
+        float *out = c->out + y * c->pitch + x;
+        for (unsigned q = 0; q < SPK_MOMENTS; q++)
+            __builtin_prefetch(out + q * plane + SPK_MATCH_STEP);
+        exchange_sum(out + SPK_SUM_S * plane, start, one, former, one, fresh);
+        exchange_sum(out + SPK_SUM_VS * plane, start, v, former, v, fresh);
+        exchange_sum(out + SPK_SUM_VXS * plane, start, vx, former, vx, fresh);
+        exchange_sum(out + SPK_SUM_VYS * plane, start, vy, former, vy, fresh);
+        exchange_sum(out + SPK_SUM_SS * plane, start, former, former, fresh, fresh);
+    }
+}
+
+static void exchange_cell(const struct spk_moments_cell *c)
+{
+    for (unsigned x = 0; x < SPK_MATCH_STEP; x += LANES)
+        exchange_columns(c, x);
 }
 
 /* One register of columns. The sums are together until they are whole: their planes may lie so that they push each other out of the
@@ -357,9 +433,8 @@ static inline void moments_columns(const struct spk_moments_cell *c, unsigned x)
     for (unsigned k = 0; k < c->frames; k += CELL_FRAMES) {
         const unsigned frames = c->frames - k < CELL_FRAMES ? c->frames - k : CELL_FRAMES;
         for (unsigned i = 0; i < frames; i++)
-            interpolate(c, c->frame[k + i] * c->frame_pitch + x,
-                        c->sample + c->frame[k + i] * c->sample_frame + x, value + i * CELL_VALUES * LANES,
-                        STEP);
+            interpolate(c, c->frame[k + i] * c->frame_pitch + x, c->frame[k + i] * c->sample_frame + x,
+                        value + i * CELL_VALUES * LANES, STEP);
         for (unsigned y = 0; y < c->rows; y++)
             add_frames(c, value + y * STEP, c->frame + k, frames, y * c->sample_row + x, sum + y * ROW, LANES,
                        k == 0);
@@ -410,7 +485,7 @@ static void moments_each(const struct spk_moments_cell *c)
         for (unsigned k = 0; k < c->frames; k += CELL_FRAMES) {
             unsigned frames = c->frames - k < CELL_FRAMES ? c->frames - k : CELL_FRAMES;
             for (unsigned i = 0; i < frames; i++) {
-                __builtin_prefetch(c->sample + c->frame[k + i] * c->sample_frame + x + SPK_MATCH_STEP);
+                prefetch_sample(c, c->frame[k + i] * c->sample_frame + x + SPK_MATCH_STEP);
                 interpolate_each(c, c->frame[k + i] * c->frame_pitch + x, &own,
                                  value + i * CELL_VALUES * LANES);
             }

@@ -33,6 +33,7 @@ static void equations_row(const struct umpa_piece *p, unsigned row)
     u->ops->mean(&local);
     struct spk_normal_row normal = {.moment = p->moment + in,
                                     .moment_plane = ROWS * COLUMNS,
+                                    .base = p->base,
                                     .width = p->width,
                                     .transmission = u->param[PARAM_T] + at,
                                     .contrast = u->param[PARAM_K] + at,

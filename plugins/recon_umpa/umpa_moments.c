@@ -14,6 +14,10 @@ enum { COLUMNS = PIECE_COLUMNS, ROWS = PIECE_ROWS };
 /* Displacements beyond are no numbers. */
 #define FARTHEST 20000.0f
 
+/* What sums with the sample are about, in units of the reference's mean: near 1, where they are smallest, and not 1 itself, for zeros
+ * with their last bit set are slow. */
+#define BASE 0.9990234375f
+
 /* Of the reach, how far places lie apart. */
 #define GRID 0.5f
 
@@ -35,6 +39,7 @@ size_t umpa_piece_lay_out(struct umpa_piece *p, const struct spk_umpa *u, float 
         {&p->row_weight, COLUMNS},
         {&p->zero, COLUMNS},
         {&p->line, COLUMNS},
+        {&p->former, UMPA_EXCHANGES * ROWS * COLUMNS},
         {&p->trial, SPK_MOMENTS * SPK_MATCH_STEP},
         {&p->cell_x, PIECE_CELL},
         {&p->cell_y, PIECE_CELL},
@@ -87,6 +92,7 @@ static void pack_row(const struct umpa_piece *p, unsigned k, unsigned row, float
 void umpa_piece_start_packing(struct umpa_piece *p)
 {
     p->sample = p->packed;
+    p->half = NULL;
     p->sample_row = (size_t)p->u->count * COLUMNS;
     p->sample_frame = COLUMNS;
     p->scale = 1;
@@ -110,18 +116,49 @@ void umpa_piece_pack(struct umpa_piece *p, uint8_t *usable, size_t pitch)
     }
 }
 
+struct umpa_frame umpa_piece_frame(const struct umpa_piece *p, unsigned frame)
+{
+    const struct spk_umpa *u = p->u;
+    const size_t at = ((size_t)frame * u->height + p->y0) * u->width + p->x0;
+    return (struct umpa_frame){.data = u->sample->data ? u->sample->data + at : NULL,
+                               .half = u->sample->data ? NULL : u->sample->half + at,
+                               .row = u->width};
+}
+
+void umpa_piece_pack_frame(const struct umpa_piece *p, struct umpa_frame from, float *to, size_t to_row,
+                           uint16_t *bad, int sign)
+{
+    const struct spk_umpa *u = p->u;
+    for (unsigned row = 0; row < p->height; row++, to += to_row) {
+        const uint8_t *mask = u->sample->mask + (size_t)(p->y0 + row) * u->width + p->x0;
+        const float *values = from.data ? from.data + row * from.row : p->line;
+        float *good = p->row_weight;
+        if (!from.data)
+            u->ops->from_half(p->line, from.half + row * from.row, p->width);
+        for (unsigned x = 0; x < COLUMNS; x++)
+            good[x] = 1;
+        memset(to, 0, COLUMNS * sizeof *to);
+        if (u->ops->pack(to, good, values, mask, p->zero, u->scale, UMPA_LIMIT, p->width))
+            continue;
+        for (unsigned x = 0; x < p->width; x++)
+            bad[row * COLUMNS + x] = (uint16_t)(bad[row * COLUMNS + x] + (good[x] > 0 ? 0 : sign));
+    }
+}
+
 /* Cells are whole or the row ends behind the last frame's, so a last partial cell is packed. */
 bool umpa_piece_in_place(struct umpa_piece *p)
 {
     struct spk_umpa *u = p->u;
     const size_t at = (size_t)p->y0 * u->width + p->x0;
-    if (u->stepping || !u->sample->data || p->width % SPK_MATCH_STEP)
+    if (u->stepping || p->width % SPK_MATCH_STEP)
         return false;
     for (unsigned row = 0; row < p->height; row++)
         if (memchr(u->sample->mask + at + (size_t)row * u->width, 0, p->width))
             return false;
-    p->sample = u->sample->data + at;
-    p->sample_row = u->width;
+    const struct umpa_frame first = umpa_piece_frame(p, 0);
+    p->sample = first.data;
+    p->half = first.half;
+    p->sample_row = first.row;
     p->sample_frame = (size_t)u->height * u->width;
     p->scale = u->scale;
     for (unsigned row = 0; row < p->height; row++)
@@ -137,6 +174,24 @@ bool umpa_piece_is_sane(const struct umpa_piece *p)
         const float *square = p->moment + (SPK_SUM_SS * ROWS + row) * COLUMNS;
         for (unsigned x = 0; x < p->width; x++)
             bad += square[x] < limit ? 0 : 1;
+    }
+    return !bad;
+}
+
+/* While a frame is exchanged its former and its present pixels may both be in the sums: squares then come to less than twice HALF_RANGE
+ * times the range, and products to the root of that times the squares of the reference (Cauchy and Schwarz). */
+#define HALF_RANGE 0.46f
+
+bool umpa_piece_is_exact(const struct umpa_piece *p, unsigned column, bool all)
+{
+    static const unsigned sum[] = {SPK_SUM_SS, SPK_SUM_VV, SPK_SUM_VXVX, SPK_SUM_VYVY};
+    unsigned bad = 0;
+    for (unsigned q = 0; q < (all ? 4 : 1); q++) {
+        const float limit = q ? p->range : HALF_RANGE * p->range;
+        const float *from = p->moment + sum[q] * ROWS * COLUMNS + column;
+        for (unsigned row = 0; row < p->height; row++, from += COLUMNS)
+            for (unsigned x = 0; x < SPK_MATCH_STEP; x++)
+                bad += from[x] <= limit ? 0 : 1;
     }
     return !bad;
 }
@@ -180,9 +235,12 @@ static struct spk_moments_cell place_band(const struct umpa_piece *p, unsigned c
                                     .frames = p->frames,
                                     .frame_pitch = u->c_pitch,
                                     .frame = p->frame,
-                                    .sample = p->sample + sample,
+                                    .sample = p->half ? NULL : p->sample + sample,
+                                    .half = p->half ? p->half + sample : NULL,
                                     .weight = u->stepping ? p->weight + sample : NULL,
                                     .scale = p->scale,
+                                    .base = p->base,
+                                    .range = p->range,
                                     .sample_row = p->sample_row,
                                     .sample_frame = p->sample_frame,
                                     .out = p->moment + band.first * COLUMNS + column,
@@ -198,19 +256,53 @@ static struct spk_moments_cell place_band(const struct umpa_piece *p, unsigned c
 }
 
 /* Rows of a cell linearised at one displacement. */
-static void moments_together(const struct umpa_piece *p, unsigned column, struct umpa_band band, float ux,
-                             float uy)
+static struct spk_moments_cell place_together(const struct umpa_piece *p, unsigned column,
+                                              const struct umpa_place *place)
 {
-    const int left = (int)floorf(-ux), top = (int)floorf(-uy);
+    const int left = (int)floorf(-place->x), top = (int)floorf(-place->y);
+    const struct umpa_band band = place->band;
     struct spk_moments_cell cell = place_band(p, column, band, left, top);
-    spk_spline_px(-ux - (float)left, cell.wx, cell.dx);
-    spk_spline_px(-uy - (float)top, cell.wy, cell.dy);
-    p->u->ops->moments(&cell);
-    for (unsigned row = band.first; row < band.first + band.count; row++)
+    spk_spline_px(-place->x - (float)left, cell.wx, cell.dx);
+    spk_spline_px(-place->y - (float)top, cell.wy, cell.dy);
+    return cell;
+}
+
+static void settle_band(const struct umpa_piece *p, unsigned column, const struct umpa_place *place)
+{
+    for (unsigned row = place->band.first; row < place->band.first + place->band.count; row++)
         for (unsigned i = 0; i < SPK_MATCH_STEP; i++) {
-            p->x[row * COLUMNS + column + i] = ux;
-            p->y[row * COLUMNS + column + i] = uy;
+            p->x[row * COLUMNS + column + i] = place->x;
+            p->y[row * COLUMNS + column + i] = place->y;
         }
+}
+
+void umpa_piece_settle(const struct umpa_piece *p, unsigned column, const struct umpa_places *places)
+{
+    for (unsigned i = 0; i < places->count; i++)
+        settle_band(p, column, &places->place[i]);
+}
+
+static void moments_together(const struct umpa_piece *p, unsigned column, const struct umpa_place *place)
+{
+    const struct spk_moments_cell cell = place_together(p, column, place);
+    p->u->ops->moments(&cell);
+    settle_band(p, column, place);
+}
+
+void umpa_piece_exchange(const struct umpa_piece *p, unsigned column, const struct umpa_places *places,
+                         unsigned frame, struct umpa_frame former)
+{
+    for (unsigned i = 0; i < places->count; i++) {
+        const struct umpa_place *place = &places->place[i];
+        struct spk_moments_cell cell = place_together(p, column, place);
+        const size_t at = place->band.first * former.row + column;
+        cell.frame = &frame;
+        cell.frames = 1;
+        cell.former = former.data ? former.data + at : NULL;
+        cell.former_half = former.half ? former.half + at : NULL;
+        cell.former_row = former.row;
+        p->u->ops->exchange(&cell);
+    }
 }
 
 /* The displacements of a row of a cell, their whole parts and fractions. */
@@ -311,7 +403,7 @@ void umpa_piece_cell(const struct umpa_piece *p, unsigned column, const struct u
         const struct umpa_place *place = &places->place[i];
         const struct umpa_band band = place->band;
         if (!place->apart)
-            moments_together(p, column, band, place->x, place->y);
+            moments_together(p, column, place);
         for (unsigned row = band.first; place->apart && row < band.first + band.count; row++)
             moments_apart(p, column, row, place->x, place->y);
     }
@@ -326,9 +418,20 @@ static void make_cells(const struct umpa_piece *p)
     }
 }
 
+/* What the sums with the sample in them may come to and be exact: the squares of values between -0.2 and 2.2. */
+static float exact_range(unsigned frames)
+{
+    float range = 4;
+    while (range < 3 * (float)frames)
+        range *= 2;
+    return range;
+}
+
 void umpa_piece_moments(struct umpa_piece *p, bool keep)
 {
     struct spk_umpa *u = p->u;
+    p->base = u->stepping ? 0 : BASE;
+    p->range = u->stepping ? 0 : exact_range(u->used_count);
     memset(p->zero, 0, COLUMNS * sizeof *p->zero);
     p->frame = u->used;
     p->frames = u->used_count;

@@ -16,7 +16,6 @@
 enum {
     SPK_MATCH_STEP = 16,   /* widths of rows are multiples of this */
     SPK_CELL_ROWS = 8,     /* most rows of a cell of `moments`; it has SPK_MATCH_STEP columns */
-    SPK_CELL_FRAMES = 4,   /* frames of a turn of `moments` */
     SPK_CLIMB_RUNGS = 6,   /* most rungs of `climb` */
     SPK_SPLINE_STEPS = 256 /* entries of a struct spk_spline_noise table, less one */
 };
@@ -117,8 +116,12 @@ enum spk_moment {
 };
 
 /* Interpolates the reference at one displacement of all pixels of a cell, SPK_MATCH_STEP columns wide, and collects the
- * moments over frames: cubic B-splines, separably. Frames are added in turns of SPK_CELL_FRAMES, each turn from 0, and then the
- * turns one after the other: a sum of the moments of single turns is the same to the last bit. */
+ * moments over frames: cubic B-splines, separably.
+ *
+ * With a `range` the five sums with the sample in them (SPK_SUM_S, SPK_SUM_VS, SPK_SUM_VXS, SPK_SUM_VYS, SPK_SUM_SS) are exact: every
+ * number that is added up is rounded to a whole multiple of spk_moments_quantum(), and as long as no sum of any of them leaves
+ * (-range, range) they come out the same to the last bit in whichever order frames are put in and taken out again (`exchange`), by the
+ * rows of one instruction set. Beyond that they are ordinary sums of float. */
 struct spk_moments_cell {
     unsigned rows, frames;
     /* Coefficients of frame 0: `rows` + 3 rows, from the one above, each from the column to the left of the first pixel's
@@ -128,14 +131,31 @@ struct spk_moments_cell {
     const unsigned *frame;            /* [frames] */
     float wx[4], dx[4], wy[4], dy[4]; /* spk_spline_px() of the fraction */
     const float *fraction_x,
-        *fraction_y;     /* [SPK_MATCH_STEP] of each pixel; moments_each alone, in place of the weights */
-    const float *sample; /* pixel x of frame k in row y: [y * sample_row + frame[k] * sample_frame + x] */
-    float scale;         /* of the sample */
-    const float *weight; /* the same for 1 or 0; NULL: all 1 */
+        *fraction_y;      /* [SPK_MATCH_STEP] of each pixel; moments_each alone, in place of the weights */
+    const float *sample;  /* pixel x of frame k in row y: [y * sample_row + frame[k] * sample_frame + x] */
+    const uint16_t *half; /* in its place as binary16, or NULL */
+    float scale;          /* of the sample */
+    float base;           /* what is taken out of it: the sums are of s - base */
+    float range;          /* a power of two; 0: sums are not exact */
+    const float *weight;  /* the same for 1 or 0; NULL: all 1. With weights base and range are 0 */
     size_t sample_row, sample_frame;
+    const float *former;         /* `exchange`: what the frame was, rows `former_row` apart, ... */
+    const uint16_t *former_half; /* ... or this in its place; NULL as `half` is */
+    size_t former_row;
     float *out; /* [SPK_MOMENTS][rows], rows `pitch` and moments `plane` apart */
     size_t pitch, plane;
 };
+
+/* Sums start at this, so that rounding to float is rounding to quanta. */
+static inline float spk_moments_start(float range)
+{
+    return 3 * range;
+}
+
+static inline float spk_moments_quantum(float range)
+{
+    return range * 0x1p-22f;
+}
 
 /* Planes of the normal equations of one pixel in p = (T, K, ux, uy), each divided by the noise variance. */
 enum spk_normal {
@@ -163,6 +183,7 @@ enum spk_normal {
 struct spk_normal_row {
     const float *moment; /* [SPK_MOMENTS][moment_plane] */
     size_t moment_plane;
+    float base; /* what was taken out of the sample */
     unsigned width;
     const float *transmission, *contrast; /* [width] */
     const float *ux, *uy;                 /* [width] displacement for which the moments hold */
@@ -258,6 +279,8 @@ struct spk_match_ops {
     void (*moments)(const struct spk_moments_cell *cell);
     /* The same for one row whose pixels have displacements of their own, all with one whole part. */
     void (*moments_each)(const struct spk_moments_cell *cell);
+    /* Takes what the one frame of the cell was out of the exact sums and puts in what it is. */
+    void (*exchange)(const struct spk_moments_cell *cell);
     void (*normal)(const struct spk_normal_row *row);
     void (*solve)(const struct spk_solve_row *row);
     void (*climb)(const struct spk_climb_row *row);
@@ -297,24 +320,29 @@ struct spk_match_ops {
 const struct spk_match_ops *spk_match_ops(enum spk_isa isa);
 
 /* Adds one frame to the moments, numbers or registers of them: `in` is 1, or 0 where the frame does not see the pixel, and v, vx, vy
- * and s then are 0 as well. */
-#define SPK_ADD_MOMENTS(sum, v, vx, vy, s, in)                                                               \
+ * and s then are 0 as well. First those of the reference alone. */
+#define SPK_ADD_REFERENCE_MOMENTS(sum, v, vx, vy, in)                                                        \
     do {                                                                                                     \
         (sum)[SPK_SUM_V] += (v);                                                                             \
         (sum)[SPK_SUM_VX] += (vx);                                                                           \
         (sum)[SPK_SUM_VY] += (vy);                                                                           \
-        (sum)[SPK_SUM_S] += (s);                                                                             \
         (sum)[SPK_SUM_VV] += (v) * (v);                                                                      \
         (sum)[SPK_SUM_VVX] += (v) * (vx);                                                                    \
         (sum)[SPK_SUM_VVY] += (v) * (vy);                                                                    \
         (sum)[SPK_SUM_VXVX] += (vx) * (vx);                                                                  \
         (sum)[SPK_SUM_VXVY] += (vx) * (vy);                                                                  \
         (sum)[SPK_SUM_VYVY] += (vy) * (vy);                                                                  \
+        (sum)[SPK_SUM_COUNT] += (in);                                                                        \
+    } while (0)
+
+#define SPK_ADD_MOMENTS(sum, v, vx, vy, s, in)                                                               \
+    do {                                                                                                     \
+        SPK_ADD_REFERENCE_MOMENTS(sum, v, vx, vy, in);                                                       \
+        (sum)[SPK_SUM_S] += (s);                                                                             \
         (sum)[SPK_SUM_VS] += (v) * (s);                                                                      \
         (sum)[SPK_SUM_VXS] += (vx) * (s);                                                                    \
         (sum)[SPK_SUM_VYS] += (vy) * (s);                                                                    \
         (sum)[SPK_SUM_SS] += (s) * (s);                                                                      \
-        (sum)[SPK_SUM_COUNT] += (in);                                                                        \
     } while (0)
 
 /* White noise of the data seen through cubic spline interpolation (the cardinal spline eta): variance gain

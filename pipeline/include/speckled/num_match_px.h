@@ -161,6 +161,17 @@ struct spk_match_place {
     float gain_x, gain_y, slope_x, slope_y;
 };
 
+/* Moments of s - base become those of s. */
+SPK_HD void spk_match_restore_px(float sum[SPK_MOMENTS], float base)
+{
+    const float s = sum[SPK_SUM_S], n = sum[SPK_SUM_COUNT];
+    sum[SPK_SUM_S] = s + base * n;
+    sum[SPK_SUM_SS] += base * (2 * s + base * n);
+    sum[SPK_SUM_VS] += base * sum[SPK_SUM_V];
+    sum[SPK_SUM_VXS] += base * sum[SPK_SUM_VX];
+    sum[SPK_SUM_VYS] += base * sum[SPK_SUM_VY];
+}
+
 /* The normal equations of a pixel from its moments (struct spk_normal_row): J^T J and J^T e with e = s - T m - K v; the two columns
  * of u are -(T m' + K v'). */
 SPK_HD void spk_match_normal_px(const float s[SPK_MOMENTS], struct spk_match_place p,
