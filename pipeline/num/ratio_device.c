@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 spk_status spk_ratio_device_find(const struct spk_ratio_device *ratio, const char *name,
                                  spk_device_operation *operation, struct spk_error *error)
@@ -33,9 +32,6 @@ static spk_status allocate(struct spk_ratio_device *ratio, struct spk_error *err
         {(void **)&t->partial, 2 * SPK_RATIO_BLOCKS * sizeof(double)},
         {(void **)&t->coefficient, frames * pixels * sizeof(float)},
     };
-    ratio->used = calloc(2 * frames, sizeof *ratio->used);
-    if (!ratio->used)
-        return spk_fail(error, SPK_NOMEM, "%s: no memory for a list of frames", ratio->name);
     return spk_device_allocate_parts(ratio->device, part, sizeof part / sizeof part[0], &ratio->memory,
                                      error);
 }
@@ -57,6 +53,7 @@ spk_status spk_ratio_device_create(struct spk_ratio_device *ratio, const char *n
     for (int n = -SPK_RATIO_SPLINE; n <= SPK_RATIO_SPLINE; n++)
         ratio->there.spline_taps[n + SPK_RATIO_SPLINE] = (float)(sqrt(3.0) * pow(sqrt(3.0) - 2, abs(n)));
     spk_status status = find_operations(ratio, error);
+    status = status ? status : spk_used_device_create(&ratio->used, name, count, device, stream, error);
     return status ? status : allocate(ratio, error);
 }
 
@@ -64,35 +61,19 @@ void spk_ratio_device_destroy(struct spk_ratio_device *ratio)
 {
     if (ratio->device)
         spk_device_release(ratio->device, &ratio->memory);
-    free(ratio->used);
+    spk_used_device_destroy(&ratio->used);
     *ratio = (struct spk_ratio_device){0};
 }
 
-/* Lists the frames in both stacks (`sample` may be NULL) and sends the list when it is another one. */
 static spk_status use_frames(struct spk_ratio_device *ratio, const struct spk_stack *reference,
                              const struct spk_stack *sample, struct spk_error *error)
 {
-    struct spk_ratio_there *t = &ratio->there;
-    int *fresh = ratio->used + t->count, count = 0;
-    for (int k = 0; k < t->count; k++)
-        if (reference->present[k] && (!sample || sample->present[k]))
-            fresh[count++] = k;
-    if (!count)
-        return spk_fail(error, SPK_INVALID,
-                        sample ? "%s: no scan position is in both reference and sample"
-                               : "%s: the reference holds no frame",
-                        ratio->name);
-    if (count == t->used_count && memcmp(fresh, ratio->used, (size_t)count * sizeof *fresh) == 0)
-        return SPK_OK;
-    /* the list may still be on its way up: it changes only with missing frames, so waiting costs nothing */
-    spk_status status = spk_stream_wait(ratio->stream, error);
-    if (status)
-        return status;
-    memcpy(ratio->used, fresh, (size_t)count * sizeof *fresh);
-    t->used_count = count;
-    ratio->stale = true;
-    return spk_stream_copy(ratio->stream, (void *)(uintptr_t)t->used, ratio->used,
-                           (size_t)count * sizeof *fresh, error);
+    bool changed;
+    spk_status status =
+        spk_used_device_choose(&ratio->used, ratio->there.used, reference, sample, &changed, error);
+    ratio->there.used_count = ratio->used.count;
+    ratio->stale |= changed;
+    return status;
 }
 
 static spk_status check_stack(const struct spk_ratio_device *ratio, const struct spk_stack *stack,

@@ -414,6 +414,7 @@ template <int RADIUS>
 static spk_status launch_search(void *stream, const struct spk_tracker_there *t, struct spk_error *error)
 {
     typedef tile<RADIUS> T;
+    static_assert((int)T::SHARED <= (int)SPK_SHARED_MAX, "a block of every architecture has as much");
     const dim3 blocks(spk_blocks((unsigned)t->ratio.width, T::OUT_WIDTH),
                       spk_blocks((unsigned)t->ratio.height, T::OUT_HEIGHT));
     spk_status status = spk_cuda_status(

@@ -211,6 +211,8 @@ static spk_status queue_steps(struct spk_integrate_device *d, uint32_t count, ui
     return status ? status : spk_event_mark(d->taken[slot], d->stream, error);
 }
 
+/* The host waits here, the device does not: it has a chunk of steps before it then. All of `iterations` queued at once would need no wait, and
+ * cost the transforms of every step behind the last, which nothing can leave out. */
 static spk_status descend(struct spk_integrate_device *d, struct spk_error *error)
 {
     spk_status status = SPK_OK;

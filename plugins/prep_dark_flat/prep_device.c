@@ -4,6 +4,7 @@
 #include "prep_px.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct spk_prep_device {
     struct spk_prep *prep;
@@ -18,7 +19,13 @@ struct spk_prep_device {
     void *memory;
     uint8_t *marks; /* host: [in.height][in.width] BAD_ALWAYS alone */
     float *factors; /* host: [in.height][in.width] the gain on its way */
+    float *local;   /* host, which the device reaches: local_next on its way down */
 };
+
+static size_t out_bytes(const struct spk_prep *prep)
+{
+    return (size_t)prep->out_height * prep->out_width * sizeof(float);
+}
 
 static spk_status allocate(struct spk_prep_device *d, struct spk_error *error)
 {
@@ -37,14 +44,10 @@ static spk_status allocate(struct spk_prep_device *d, struct spk_error *error)
                                            {(void **)&d->local_scratch, out * sizeof(float)}};
     d->marks = malloc(raw);
     d->factors = malloc(raw * sizeof *d->factors);
-    if (!d->marks || !d->factors)
+    d->local = spk_device_host_memory()->allocate(out_bytes(prep));
+    if (!d->marks || !d->factors || !d->local)
         return spk_fail(error, SPK_NOMEM, "no memory for marks");
     return spk_device_allocate_parts(d->device, part, sizeof part / sizeof part[0], &d->memory, error);
-}
-
-static size_t out_bytes(const struct spk_prep *prep)
-{
-    return (size_t)prep->out_height * prep->out_width * sizeof(float);
 }
 
 spk_status spk_prep_device_create(struct spk_prep_device **out, struct spk_prep *prep,
@@ -78,6 +81,7 @@ void spk_prep_device_destroy(struct spk_prep_device **address)
     if (!d)
         return;
     spk_device_release(d->device, &d->memory);
+    spk_device_host_memory()->release(d->local, out_bytes(d->prep));
     free(d->marks);
     free(d->factors);
     free(d);
@@ -100,7 +104,8 @@ spk_status spk_prep_device_update(struct spk_prep_device *d, struct spk_error *e
     return status ? status : spk_stream_wait(d->stream, error);
 }
 
-/* Waits for what the frame is normalised by. */
+/* Waits for what the frame is normalised by. No frame of a sample comes here: it is the first of a reference, once a reference, and whether
+ * the next one is that instead has to be known before that is queued. */
 static spk_status check_intensity(struct spk_prep_device *d, const struct spk_frame *frame,
                                   struct spk_error *error)
 {
@@ -163,7 +168,7 @@ spk_status spk_prep_device_correct(struct spk_prep_device *d, const struct spk_f
         return normalised ? SPK_AGAIN : SPK_OK;
     prep->has_next = true;
     prep->next_series = frame->series;
-    return spk_stream_copy(d->stream, prep->local_next, d->local_next, out_bytes(prep), error);
+    return spk_stream_copy(d->stream, d->local, d->local_next, out_bytes(prep), error);
 }
 
 void spk_prep_device_reference(struct spk_prep_device *d)
@@ -171,6 +176,7 @@ void spk_prep_device_reference(struct spk_prep_device *d)
     if (!d->prep->has_next)
         return;
     float *previous = d->local_now;
+    memcpy(d->prep->local_next, d->local, out_bytes(d->prep));
     d->local_now = d->local_next;
     d->local_next = previous;
     spk_prep_reference(d->prep);

@@ -6,6 +6,7 @@
 
 #include <speckled/clock.h>
 #include <speckled/num_global_device.h>
+#include <speckled/num_used_device.h>
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,8 +23,8 @@ struct spk_umpa_device {
     bool whole; /* the whole field is refined at once too */
     struct umpa_there there;
     void *memory; /* all of the device's, cut into the addresses of `there` */
-    int *used;    /* host: [count] as the device has them, then [count] to fill */
-    int *offset;  /* host: [count] along x, then y */
+    struct spk_used_device used;
+    int *offset; /* host: [count] along x, then y */
     bool has_reference, reference_stale, sums_stale;
     const struct spk_stack *reference_stack; /* borrowed */
 };
@@ -109,9 +110,7 @@ static spk_status allocate(struct spk_umpa_device *d, bool half, struct spk_erro
         d->there.reference_whole = d->there.reference_usable;
         d->there.whole = d->there.usable;
     }
-    d->used = calloc(2 * (size_t)d->there.count, sizeof *d->used);
-    d->there.used_here = d->used;
-    return status || d->used ? status : spk_fail(error, SPK_NOMEM, "no memory for a list of frames");
+    return status;
 }
 
 /* The taps that turn values into spline coefficients: sqrt(3) z^|n| (Unser, IEEE SPM 16(6), 22 (1999)). */
@@ -156,7 +155,8 @@ static spk_status find_operations(struct spk_umpa_device *d, struct spk_error *e
     d->equations = spk_device_find(d->device, "spk_umpa_equations_there");
     d->maps = spk_device_find(d->device, "spk_umpa_maps_there");
     if (d->reference && d->sums && d->process && d->equations && d->maps)
-        return SPK_OK;
+        return spk_used_device_create(&d->used, "umpa", (uint32_t)d->there.count, d->device, d->stream,
+                                      error);
     return spk_fail(error, SPK_UNSUPPORTED, "the device's module lacks the operations of recon_umpa");
 }
 
@@ -265,36 +265,24 @@ void spk_umpa_device_destroy(struct spk_umpa_device **address)
     spk_global_device_destroy(&d->global);
     spk_event_destroy(&d->over);
     spk_device_release(d->device, &d->memory);
-    free(d->used);
+    spk_used_device_destroy(&d->used);
     free(d->offset);
     free(d);
     *address = NULL;
 }
 
-/* Lists the frames in both stacks (`sample` may be NULL) and sends the list when it is another one. */
 static spk_status use_frames(struct spk_umpa_device *d, const struct spk_stack *reference,
                              const struct spk_stack *sample, struct spk_error *error)
 {
-    int *fresh = d->used + d->there.count, count = 0;
-    for (int k = 0; k < d->there.count; k++)
-        if (reference->present[k] && (!sample || sample->present[k]))
-            fresh[count++] = k;
-    if (!count)
-        return spk_fail(error, SPK_INVALID,
-                        sample ? "no scan position is in both reference and sample"
-                               : "the reference holds no frame");
-    if (count == d->there.used_count && memcmp(fresh, d->used, (size_t)count * sizeof *fresh) == 0)
-        return SPK_OK;
-    /* the list may still be on its way up: it changes only with missing frames, so waiting costs nothing */
-    spk_status status = spk_stream_wait(d->stream, error);
-    if (status)
+    bool changed;
+    spk_status status = spk_used_device_choose(&d->used, d->there.used, reference, sample, &changed, error);
+    d->there.used_here = d->used.here;
+    d->there.used_count = d->used.count;
+    if (!changed)
         return status;
-    memcpy(d->used, fresh, (size_t)count * sizeof *fresh);
-    d->there.used_count = count;
     d->sums_stale = true;
     umpa_device_kept_forget(&d->kept);
-    return spk_stream_copy(d->stream, (void *)(uintptr_t)d->there.used, d->used,
-                           (size_t)count * sizeof *fresh, error);
+    return status;
 }
 
 static spk_status check_stack(const struct spk_umpa_device *d, const struct spk_stack *stack,

@@ -175,10 +175,12 @@ enum number { SCALE, NOISE_REFERENCE, SLOPE_REFERENCE, LEVEL, NOISE_SAMPLE };
 static __device__ void take_number(const struct umpa_there &u, enum number which, float median)
 {
     struct umpa_numbers *n = u.numbers;
-    float level = median * n->scale;
-    if (which == SCALE)
+    if (which == SCALE) { /* not read before it is written */
         n->scale = median > 0 && isfinite(1 / median) ? 1 / median : 1;
-    else if (which == LEVEL)
+        return;
+    }
+    const float level = median * n->scale;
+    if (which == LEVEL)
         n->level = fabsf(level) < UMPA_LIMIT ? level : 0;
     else if (which == SLOPE_REFERENCE)
         n->slope_reference = level * n->scale;
@@ -219,7 +221,7 @@ __global__ void median(struct umpa_there u, const float *values, int count, enum
 }
 
 /* Taps along one axis: out[y][x] = sum of taps * in, beyond the image 0 or mirrored. `margin` more pixels of output on
- * each side. */
+ * each side, and all of a row's `pitch`: it is read by whole words. */
 struct taps {
     const float *weight;
     int radius, width, height, margin;
@@ -239,7 +241,7 @@ static __device__ inline int mirror(int i, int count)
 __global__ void apply_taps(struct umpa_planes out, const float *in, struct taps t)
 {
     int x = (int)(blockIdx.x * ACROSS + threadIdx.x), y = (int)(blockIdx.y * DOWN + threadIdx.y);
-    if (x >= t.width + 2 * t.margin || y >= t.height + 2 * t.margin)
+    if (x >= t.pitch || y >= t.height + 2 * t.margin)
         return;
     const int at_x = mirror(x - t.margin, t.width), at_y = mirror(y - t.margin, t.height);
     const int end = t.down ? t.height : t.width, centre = t.down ? at_y : at_x;
@@ -274,8 +276,8 @@ static void run_spline(void *stream, const struct umpa_there *u, uint16_t *out, 
                            margin,         umpa_there_pitch(u->width), true,     true};
     const struct umpa_planes to = {nullptr, out};
     run_taps(stream, u, u->swap[1], in, u->spline_taps, UMPA_THERE_SPLINE, false, true);
-    SPK_LAUNCH(apply_taps, pixel_blocks(u->width + 2 * margin, u->height + 2 * margin), dim3(ACROSS, DOWN), 0,
-               stream, to, u->swap[1], t);
+    SPK_LAUNCH(apply_taps, pixel_blocks(t.pitch, u->height + 2 * margin), dim3(ACROSS, DOWN), 0, stream, to,
+               u->swap[1], t);
 }
 
 /* The search window over a plane; swap[1] is in between. */

@@ -658,6 +658,7 @@ template <int RADIUS, enum kind KIND, bool PARITY, bool KEPT = false>
 static spk_status launch(void *stream, const struct umpa_there *u, struct spk_error *error)
 {
     typedef tile<RADIUS, KIND, PARITY, KEPT> T;
+    static_assert((int)T::SHARED <= (int)SPK_SHARED_MAX, "a block of every architecture has as much");
     const dim3 blocks(spk_blocks((unsigned)u->width, T::OUT_WIDTH),
                       spk_blocks((unsigned)u->height, T::OUT_HEIGHT));
     spk_status status =

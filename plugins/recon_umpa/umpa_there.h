@@ -76,7 +76,7 @@ struct umpa_there {
 
     struct umpa_planes reference, sample; /* not written to */
     const uint8_t *reference_mask, *sample_mask;
-    const int *used;        /* [used_count] frames in both stacks */
+    int *used;              /* [used_count] frames in both stacks */
     const int *used_here;   /* the same, on the host */
     const uint8_t *present; /* [count] on the host: the reference has the frame */
     const int *offset_x,

@@ -71,6 +71,42 @@ static void check_missing(void)
     scene_close(&s);
 }
 
+/* A list of frames that changes from stack to stack goes up behind what is queued, and every stack is matched by its own. */
+static void check_changing(void)
+{
+    enum { COUNT = 40, STACKS = 3 };
+    const struct spk_tracker_config config = {.window = 0, .max_shift = 2};
+    struct spk_error error = {0};
+    struct scene s;
+    struct spk_tracker *here;
+    struct spk_tracker_device *there;
+    void *scratch = gpu_memory(&gpu, NULL, 1);
+    scene_open(&s, COUNT, 17, 21, 1, 0);
+    REQUIRE(!spk_tracker_create(&here, "check", &config, COUNT, s.height, s.width, NULL, SPK_ISA_C, &error) &&
+                !spk_tracker_reference(here, &s.reference, &error) &&
+                !spk_tracker_device_create(&there, "check", &config, COUNT, s.height, s.width, gpu.device,
+                                           gpu.stream, &error),
+            "%s", error.text);
+    for (int stack = 0; stack < STACKS; stack++) {
+        memset(s.sample.present, 1, COUNT);
+        for (int k = stack; k < COUNT; k += 3 + stack)
+            s.sample.present[k] = 0;
+        const struct spk_tracker_maps maps = scene_maps_here(&s), device_maps = scene_send(&s);
+        REQUIRE(!spk_tracker_process(here, &s.sample, &maps, &error) &&
+                    !spk_tracker_device_reference(there, &s.there_r, &error),
+                "%s", error.text);
+        struct spk_event *pending = gpu_leave_pending(&gpu, scratch);
+        REQUIRE(!spk_tracker_device_process(there, &s.there_s, &device_maps, &error), "%s", error.text);
+        gpu_check_pending(&gpu, "another list of frames", &pending);
+        scene_take(&s);
+        scene_compare(&s, "another list of frames", 0.4);
+    }
+    spk_tracker_device_destroy(&there);
+    spk_tracker_destroy(&here);
+    scene_close(&s);
+    spk_device_release(gpu.device, &scratch);
+}
+
 static void check_hostile(void)
 {
     static const float fills[] = {0, 65535, NAN, INFINITY, -1e30f};
@@ -107,6 +143,7 @@ int main(int argc, char **argv)
     check_window(3, 5, 3, 4, 2, SPK_PEAK_TAYLOR);
     check_window(4, 1, 1, 0, 1, SPK_PEAK_TAYLOR);
     check_missing();
+    check_changing();
     check_hostile();
     gpu_close(&gpu);
     return test_end();

@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include <speckled/device.h>
+#include <string.h>
 
 /* The first CUDA device, with a stream; ends the program as skipped where there is none. */
 struct gpu {
@@ -49,6 +50,28 @@ static inline void gpu_read(struct gpu *gpu, void *to, const void *from, size_t 
     struct spk_error error = {0};
     REQUIRE(!spk_stream_copy(gpu->stream, to, from, bytes, &error) && !spk_stream_wait(gpu->stream, &error),
             "%s", error.text);
+}
+
+/* Work that is still to be done, behind which `event` is marked. Destroyed by gpu_check_pending(). */
+static inline struct spk_event *gpu_leave_pending(struct gpu *gpu, void *memory)
+{
+    struct spk_error error = {0};
+    struct spk_event *event;
+    REQUIRE(!spk_event_create(gpu->device, &event, &error), "%s", error.text);
+    for (int i = 0; i < 3; i++)
+        REQUIRE(!spk_stream_fill(gpu->stream, memory, i, 1, &error), "%s", error.text);
+    REQUIRE(!spk_event_mark(event, gpu->stream, &error), "%s", error.text);
+    return event;
+}
+
+/* Nobody has waited for that work: kernels executed on the host, which run when somebody waits, can tell; a device may be as quick. */
+static inline void gpu_check_pending(struct gpu *gpu, const char *what, struct spk_event **event)
+{
+    struct spk_error error = {0};
+    const bool tells = strcmp(spk_device_facts(gpu->device)->name, "kernels executed on the host") == 0;
+    const spk_status reached = spk_event_reached(*event, &error);
+    CHECK(reached == SPK_AGAIN || (reached == SPK_OK && !tells), "%s waits: %s", what, error.text);
+    spk_event_destroy(event);
 }
 
 enum { GPU_GUARD = 256 };

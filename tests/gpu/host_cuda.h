@@ -3,14 +3,17 @@
  * The threads of a block are fibers that run one at a time, in another random order after each barrier, so that a barrier that is
  * missing shows as a wrong value; shared and device memory start as NaN and have their exact size, so that the address
  * sanitizer sees what goes beyond; work that is queued runs only when somebody waits, so that a missing wait shows too.
- * A barrier that only some threads of a block reach ends the program. Nothing here says how fast a kernel is. */
+ * A barrier that only some threads of a block reach ends the program, and so does a call that CUDA does not allow while a list is recorded;
+ * a launch with more shared memory than every kernel has fails unless it was asked for. Nothing here says how fast a kernel is. */
 #ifndef SPECKLED_HOST_CUDA_H
 #define SPECKLED_HOST_CUDA_H
 
 #include <speckled/clock.h>
 
+#include <algorithm>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <stdint.h>
 #include <stdio.h>
@@ -47,7 +50,11 @@ inline thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace host_cuda
 {
-enum { STACK = 256 << 10, THREADS_MAX = 1024, WARP = 32, SHARED_LIMIT = 99 << 10 };
+enum { STACK = 256 << 10, THREADS_MAX = 1024, WARP = 32 };
+enum {
+    SHARED_LIMIT = 99 << 10,
+    SHARED_UNASKED = 48 << 10
+}; /* of a block if it asks, as SPK_SHARED_MAX; if not */
 enum state { RUNNING, AT_BARRIER, AT_WARP, DONE };
 
 /* Where a stack goes on: contexts that swapcontext() fills would cost two calls of the kernel a switch. */
@@ -243,8 +250,21 @@ inline void run_until(stream *s, uint64_t place)
     }
 }
 
+inline thread_local stream *recorder; /* of this thread: the stream whose work is being recorded */
+
+/* What would spoil a list that is being recorded ends the program. */
+inline void refuse_recording(const char *call)
+{
+    if (!recorder)
+        return;
+    fprintf(stderr, "host_cuda: %s while a list of work is recorded\n", call);
+    abort();
+}
+
 inline void push(stream *s, std::function<void()> work)
 {
+    if (s != recorder)
+        refuse_recording("work for another stream");
     if (s->recording) {
         s->recording->push_back(std::move(work));
         return;
@@ -300,11 +320,17 @@ inline void run_grid(dim3 grid, dim3 threads, size_t shared, const std::function
     }
 }
 
-inline void launch(dim3 grid, dim3 threads, size_t shared, void *on, std::function<void()> body)
+inline thread_local std::map<const void *, size_t> shared_asked; /* by kernel */
+
+inline void launch(const void *kernel, dim3 grid, dim3 threads, size_t shared, void *on,
+                   std::function<void()> body)
 {
     unsigned count = threads.x * threads.y * threads.z;
+    const auto asked = shared_asked.find(kernel);
+    const size_t unasked = SHARED_UNASKED,
+                 limit = asked == shared_asked.end() ? unasked : std::max(unasked, asked->second);
     if (!count || count > THREADS_MAX || !grid.x || !grid.y || !grid.z || grid.y > 65535 || grid.z > 65535 ||
-        shared > SHARED_LIMIT)
+        shared > limit)
         last_error = cudaErrorInvalidConfiguration;
     else
         push((stream *)on, [=] { run_grid(grid, threads, shared, body); });
@@ -313,9 +339,10 @@ inline void launch(dim3 grid, dim3 threads, size_t shared, void *on, std::functi
 
 /* Arguments are taken now, as a launch does. */
 #define SPK_LAUNCH(kernel, grid, block, shared, stream, ...)                                                 \
-    host_cuda::launch(grid, block, shared, stream, [values = std::make_tuple(__VA_ARGS__)] {                 \
-        std::apply([](auto... value) { kernel(value...); }, values);                                         \
-    })
+    host_cuda::launch((const void *)(kernel), grid, block, shared, stream,                                   \
+                      [values = std::make_tuple(__VA_ARGS__)] {                                              \
+                          std::apply([](auto... value) { kernel(value...); }, values);                       \
+                      })
 #define SPK_SHARED(type, name) type *name = reinterpret_cast<type *>(host_cuda::now->shared)
 
 inline void __syncthreads()
@@ -341,6 +368,11 @@ template <typename T> inline T __shfl_down_sync(unsigned, T value, unsigned step
         memcpy(&value, &b->slot[from], sizeof value);
     host_cuda::stop_at(host_cuda::AT_WARP);
     return value;
+}
+
+inline int __popc(unsigned word)
+{
+    return __builtin_popcount(word);
 }
 
 /* One thread runs at a time, so plain operations are atomic. */

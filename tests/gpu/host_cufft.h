@@ -29,6 +29,7 @@ inline cufftResult cufftPlan2d(cufftHandle *handle, int height, int width, cufft
     std::vector<float> half(2 * (size_t)height * (size_t)(width / 2 + 1));
     fftwf_complex *spectrum = (fftwf_complex *)half.data();
     int slot = 0;
+    host_cuda::refuse_recording("cufftPlan2d");
     spk_fft_lock();
     while (slot < host_cuda::TRANSFORMS && host_cuda::transforms[slot].plan)
         slot++;

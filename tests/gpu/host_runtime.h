@@ -68,13 +68,17 @@ template <typename T> inline cudaError_t cudaFuncGetAttributes(cudaFuncAttribute
     return cudaSuccess;
 }
 
-template <typename T> inline cudaError_t cudaFuncSetAttribute(T, cudaFuncAttribute, int)
+template <typename T> inline cudaError_t cudaFuncSetAttribute(T kernel, cudaFuncAttribute, int bytes)
 {
+    if (bytes > host_cuda::SHARED_LIMIT)
+        return host_cuda::failed(cudaErrorInvalidConfiguration);
+    host_cuda::shared_asked[(const void *)kernel] = (size_t)bytes;
     return cudaSuccess;
 }
 
 inline cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
+    host_cuda::refuse_recording("cudaMalloc");
     *memory = malloc(bytes);
     if (*memory)
         memset(*memory, 0xff, bytes);
@@ -83,18 +87,21 @@ inline cudaError_t cudaMalloc(void **memory, size_t bytes)
 
 inline cudaError_t cudaFree(void *memory)
 {
+    host_cuda::refuse_recording("cudaFree");
     free(memory);
     return cudaSuccess;
 }
 
 inline cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned)
 {
+    host_cuda::refuse_recording("cudaHostAlloc");
     *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
     return *memory ? cudaSuccess : host_cuda::failed(cudaErrorMemoryAllocation);
 }
 
 inline cudaError_t cudaFreeHost(void *memory)
 {
+    host_cuda::refuse_recording("cudaFreeHost");
     free(memory);
     return cudaSuccess;
 }
@@ -113,6 +120,7 @@ inline cudaError_t cudaStreamDestroy(cudaStream_t stream)
 
 inline cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
+    host_cuda::refuse_recording("cudaStreamSynchronize");
     host_cuda::run_until(stream, stream->queued);
     return cudaSuccess;
 }
@@ -132,7 +140,9 @@ inline cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream
 
 inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
 {
+    host_cuda::refuse_recording("cudaStreamBeginCapture");
     stream->recording = new host_cuda::list;
+    host_cuda::recorder = stream;
     return cudaSuccess;
 }
 
@@ -140,6 +150,7 @@ inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 {
     *graph = stream->recording;
     stream->recording = nullptr;
+    host_cuda::recorder = nullptr;
     return cudaSuccess;
 }
 
@@ -183,6 +194,7 @@ inline cudaError_t cudaEventDestroy(cudaEvent_t event)
 
 inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
+    host_cuda::refuse_recording("cudaEventRecord");
     host_cuda::push(stream, [=] { event->ns = spk_clock_monotonic_ns(); });
     event->on = stream;
     event->place = stream->queued;
@@ -191,6 +203,7 @@ inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 
 inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
 {
+    host_cuda::refuse_recording("cudaStreamWaitEvent");
     host_cuda::stream *other = event->on;
     uint64_t place = event->place;
     host_cuda::push(stream, [=] { host_cuda::run_until(other, place); });
@@ -199,6 +212,7 @@ inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, u
 
 inline cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
+    host_cuda::refuse_recording("cudaEventSynchronize");
     host_cuda::run_until(event->on, event->place);
     return cudaSuccess;
 }
@@ -206,6 +220,7 @@ inline cudaError_t cudaEventSynchronize(cudaEvent_t event)
 /* Goes on by one piece of work, so that who asks again and again gets there. */
 inline cudaError_t cudaEventQuery(cudaEvent_t event)
 {
+    host_cuda::refuse_recording("cudaEventQuery");
     if (event->on && event->on->done < event->place)
         host_cuda::run_until(event->on, event->on->done + 1);
     return event->on && event->on->done < event->place ? host_cuda::failed(cudaErrorNotReady) : cudaSuccess;

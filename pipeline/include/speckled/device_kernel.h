@@ -118,6 +118,10 @@ static __device__ inline float spk_key_value(uint32_t key)
     return value;
 }
 
+/* Shared memory that a block may ask for on every architecture we build for (CUDA C++ Programming Guide, technical specifications per compute
+ * capability); without asking it has 48 kB. */
+enum { SPK_SHARED_MAX = 99 << 10 };
+
 static inline unsigned spk_blocks(unsigned count, unsigned size)
 {
     return (count + size - 1) / size;

@@ -5,6 +5,7 @@
 
 #include <speckled/device.h>
 #include <speckled/num_ratio.h>
+#include <speckled/num_used_device.h>
 
 enum {
     SPK_RATIO_SPLINE = 16, /* reach of the taps that make spline coefficients */
@@ -15,7 +16,7 @@ enum {
 struct spk_ratio_there {
     int count, used_count, height, width, window;
     const float *reference, *sample; /* [count] planes */
-    const int *used;                 /* [used_count] frames in both stacks */
+    int *used;                       /* [used_count] frames in both stacks */
     float *level;                    /* [2] means of reference and sample */
     double *partial;                 /* [2 SPK_RATIO_BLOCKS] sums and numbers */
     float *coefficient;              /* [count] planes: cubic B-spline coefficients of reference - level */
@@ -39,7 +40,7 @@ struct spk_ratio_device {
     const struct spk_stack *reference; /* borrowed; NULL before the first */
     spk_device_operation on_reference, on_sample, on_fill;
     void *memory;
-    int *used; /* host: [count] as the device has them, then [count] to fill */
+    struct spk_used_device used;
 };
 
 /* As spk_ratio_create(); `device` and `stream` are borrowed until destroy. Also SPK_UNSUPPORTED: the device's module lacks the
@@ -49,8 +50,7 @@ spk_status spk_ratio_device_create(struct spk_ratio_device *ratio, const char *n
                                    struct spk_device *device, struct spk_stream *stream,
                                    struct spk_error *error);
 void spk_ratio_device_destroy(struct spk_ratio_device *ratio);
-/* As spk_ratio_reference(), spk_ratio_sample(), spk_ratio_fill(). They queue their work; the stacks stay until it is over. They
- * wait only where the frames in use are others than before. */
+/* As spk_ratio_reference(), spk_ratio_sample(), spk_ratio_fill(). They queue their work; the stacks stay until it is over. */
 spk_status spk_ratio_device_reference(struct spk_ratio_device *ratio, const struct spk_stack *reference,
                                       struct spk_error *error);
 spk_status spk_ratio_device_sample(struct spk_ratio_device *ratio, const struct spk_stack *sample,
