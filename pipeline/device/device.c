@@ -44,7 +44,8 @@ static enum spk_device_fault strike(bool allocating)
     if (fault == SPK_DEVICE_SOUND || fault == SPK_DEVICE_NO_LISTS ||
         (fault == SPK_DEVICE_NO_MEMORY && !allocating) || atomic_fetch_sub(&injected_count, 1) > 0)
         return SPK_DEVICE_SOUND;
-    if (fault != SPK_DEVICE_NO_MEMORY) /* these strike once; the device remembers that it is lost */
+    if (fault == SPK_DEVICE_FAILS ||
+        fault == SPK_DEVICE_LOST) /* once; the device remembers that it is lost */
         atomic_store(&injected_fault, SPK_DEVICE_SOUND);
     return fault;
 }
@@ -54,8 +55,10 @@ static spk_status fail_injected(struct spk_device *device, enum spk_device_fault
 {
     if (fault == SPK_DEVICE_NO_MEMORY)
         return spk_fail(error, SPK_NOMEM, "%s: memory exhausted (injected)", device->info.name);
-    const char *what = fault == SPK_DEVICE_LOST ? "device lost" : "operation failed";
-    if (fault == SPK_DEVICE_LOST)
+    const char *what = fault == SPK_DEVICE_FAILS  ? "operation failed"
+                       : fault == SPK_DEVICE_LOST ? "device lost"
+                                                  : "device gone";
+    if (fault != SPK_DEVICE_FAILS)
         spk_fail(&device->lost, SPK_DEVICE, "%s: %s (injected)", device->info.name, what);
     return spk_fail(error, SPK_DEVICE, "%s: %s (injected)", device->info.name, what);
 }

@@ -153,7 +153,12 @@ static void check_faults(const char *name)
     spk_stream_destroy(&stream);
     spk_device_close(&device);
     REQUIRE(!spk_device_open(&device, name, &error), "opened again: %s", error.text);
+    spk_device_inject(SPK_DEVICE_GONE, 0);
+    CHECK(spk_device_allocate(device, 8, &memory, &error) == SPK_DEVICE && !memory, "a device that is gone");
     spk_device_close(&device);
+    CHECK(spk_device_open(&device, name, &error) == SPK_DEVICE && strstr(error.text, "gone"), "not again: %s",
+          error.text);
+    spk_device_inject(SPK_DEVICE_SOUND, 0);
 }
 
 static void check_names(void)

@@ -85,7 +85,7 @@ int main(void)
     gpu_open(&gpu);
     gpu_close(&gpu);
     for (int policy = SPK_DEVICE_POLICY_CPU; policy <= SPK_DEVICE_POLICY_REBUILD; policy++)
-        for (int fault = SPK_DEVICE_FAILS; fault <= SPK_DEVICE_LOST; fault++) {
+        for (int fault = SPK_DEVICE_FAILS; fault <= SPK_DEVICE_GONE; fault++) {
             unsigned struck = 0;
             for (uint64_t calls = 0; calls < 400; calls += calls < 40 ? 1 : 7)
                 struck += run((enum spk_device_policy)policy, (enum spk_device_fault)fault, calls);

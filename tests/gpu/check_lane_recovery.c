@@ -142,7 +142,7 @@ static void check(const struct scenario *scenario)
 {
     unsigned struck = 0;
     for (int policy = SPK_DEVICE_POLICY_CPU; policy <= SPK_DEVICE_POLICY_REBUILD; policy++)
-        for (int fault = SPK_DEVICE_FAILS; fault <= SPK_DEVICE_LOST; fault++)
+        for (int fault = SPK_DEVICE_FAILS; fault <= SPK_DEVICE_GONE; fault++)
             for (uint64_t calls = 1 + 7 * (uint64_t)policy + 13 * (uint64_t)fault; calls < 330; calls += 53)
                 struck += run(scenario, (enum spk_device_policy)policy, (enum spk_device_fault)fault, calls);
     CHECK(!run(scenario, SPK_DEVICE_POLICY_REBUILD, SPK_DEVICE_SOUND, 0), "%s: a fault of itself",

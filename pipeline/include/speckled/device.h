@@ -123,12 +123,14 @@ SPK_API spk_status spk_graph_launch(struct spk_graph *graph, struct spk_stream *
 SPK_API void spk_graph_destroy(struct spk_graph **graph);
 
 /* Fault injection, for tests: the next `count` calls that reach a device (of this process) go through, then memory runs out,
- * one call fails, the device is lost (all calls fail until it is closed and opened again), or no list of work can be kept. */
+ * one call fails, the device is lost (all calls fail until it is closed and opened again) or gone (no device can be opened any more either, which
+ * is what a wrong address in a kernel leaves of a process with CUDA), or no list of work can be kept. */
 enum spk_device_fault {
     SPK_DEVICE_SOUND,
     SPK_DEVICE_NO_MEMORY,
     SPK_DEVICE_FAILS,
     SPK_DEVICE_LOST,
+    SPK_DEVICE_GONE,
     SPK_DEVICE_NO_LISTS
 };
 SPK_API void spk_device_inject(enum spk_device_fault fault, uint64_t count);
