@@ -156,6 +156,11 @@ static void moments_each(const struct spk_moments_cell *c)
     }
 }
 
+static void solve_row(const struct spk_solve_row *r)
+{
+    solve_pixels(r, 0);
+}
+
 static void extent_row(const float *values, size_t count, float *low, float *high)
 {
     for (size_t i = 0; i < count; i++) {

@@ -285,14 +285,15 @@ static void normal_row(const struct spk_normal_row *r)
     }
 }
 
-static void solve_row(const struct spk_solve_row *r)
+/* From pixel `first` on. */
+static void solve_pixels(const struct spk_solve_row *r, unsigned first)
 {
     const size_t p = r->plane, q = r->out_plane, width = r->width;
     const float *normal = r->normal, spread = r->spread, expected = r->frames > 0 ? 1 / r->frames : 0;
     const bool dark_field = r->dark_field;
     float *estimate = r->estimate, *error = r->error;
     ROW_LOOP
-    for (unsigned i = 0; i < width; i++) {
+    for (unsigned i = first; i < width; i++) {
         float equation[SPK_NORMALS], value[4], deviation[4];
         for (unsigned j = 0; j < SPK_NORMALS; j++)
             equation[j] = normal[j * p + i];

@@ -511,6 +511,8 @@ typedef ivec chosen;
 #define SMALLER(a, b) ((vec)_mm256_min_ps((__m256)(a), (__m256)(b)))
 #endif
 
+#include "match_solve.h"
+
 static void extent_row(const float *values, size_t count, float *low, float *high)
 {
     vec lo = (vec){0} + *low, hi = (vec){0} + *high;
