@@ -26,7 +26,8 @@ enum {
     UMPA_BAND =
         32,       /* rows that a pass of the refinement goes on by; no less than the widest window reaches */
     UMPA_LAG = 3, /* bands that a pass stays behind the one before */
-    UMPA_MARGIN = 16, /* zeros round a level's equations */
+    UMPA_MARGIN = 16, /* columns beside a panel of a level's equations, rows above and below */
+    UMPA_PANEL = 256, /* columns whose equations lie together */
     UMPA_MIRROR = 2,  /* rows and columns of coefficients continued beyond the image */
     UMPA_BESIDE =
         32, /* columns of a row of coefficients on either side of the image, read and not looked at */
@@ -41,19 +42,22 @@ struct umpa_block_sum {
 
 /* Normal equations averaged over blocks of 1, 2 x 2 or 4 x 4 pixels, and what wider windows on them found. Row y of the image
  * is row y % rows here: the refinement needs a strip of them at a time. The margin above and below repeats what lies at the
- * other end. */
+ * other end, as far as windows reach. Columns are in panels, so that what a window reads of a plane lies together in memory; the margin
+ * beside a panel repeats what is in the next. */
 struct umpa_level {
     unsigned height, width, rows;
-    size_t pitch, plane;             /* of the equations, margin included */
-    float *normal;                   /* [SPK_NORMALS][plane] */
+    unsigned reach;                  /* of all windows: rows and columns that are repeated */
+    unsigned columns, panels;        /* of a panel; how many there are */
+    size_t pitch, plane;             /* of a panel's equations, margin included */
+    float *normal;                   /* [panels][SPK_NORMALS][plane] */
     size_t found_pitch, found_plane; /* of the estimates */
     float *found; /* [UMPA_RUNGS][2 PARAMS][found_plane] estimates and their errors; not level 0 */
 };
 
 static inline float *umpa_normal(const struct umpa_level *level, unsigned q, size_t y, size_t x)
 {
-    return level->normal + q * level->plane + (y % level->rows + UMPA_MARGIN) * level->pitch + x +
-           UMPA_MARGIN;
+    return level->normal + (x / level->columns * SPK_NORMALS + q) * level->plane +
+           (y % level->rows + UMPA_MARGIN) * level->pitch + x % level->columns + UMPA_MARGIN;
 }
 
 struct umpa_kept; /* umpa_kept.c */

@@ -12,13 +12,23 @@ static unsigned strip_rows(const struct spk_umpa *u, unsigned passes)
     return strip < whole ? strip : whole;
 }
 
-static void measure_level(struct umpa_level *level, unsigned height, unsigned width)
+static void measure_level(struct umpa_level *level, unsigned height, unsigned width, unsigned columns)
 {
     level->height = height;
     level->width = width;
-    /* a pane's windows read its rounded width, both margins and a step more */
     level->found_pitch = spk_match_round(width, SPK_MATCH_STEP);
-    level->pitch = level->found_pitch + 2 * UMPA_MARGIN + 2 * SPK_MATCH_STEP;
+    level->columns = columns;
+    level->panels = (width + columns - 1) / columns;
+    level->pitch = columns + 2 * UMPA_MARGIN;
+}
+
+/* How far the windows of a level reach together. */
+static unsigned reach_of(const struct spk_umpa *u, unsigned l)
+{
+    unsigned reach = 0;
+    for (unsigned r = 0; r < UMPA_RUNGS; r++)
+        reach += umpa_rung(l, r).radius;
+    return u->config.window > 0 ? (unsigned)u->config.window : reach;
 }
 
 /* Floats of a level's equations. */
@@ -28,7 +38,8 @@ static size_t choose_rows(struct umpa_level *level, unsigned rows)
     /* an odd number of lines more: planes side by side fall on different sets of the caches */
     level->plane = level->pitch * (rows + 2 * UMPA_MARGIN) + 5 * SPK_MATCH_STEP;
     level->found_plane = level->found_pitch * rows;
-    return SPK_NORMALS * level->plane + level->pitch;
+    /* a window reads its rounded width, both margins and a step more */
+    return level->panels * SPK_NORMALS * level->plane + level->pitch;
 }
 
 bool umpa_levels_create(struct spk_umpa *u)
@@ -36,13 +47,14 @@ bool umpa_levels_create(struct spk_umpa *u)
     unsigned height = u->height, width = u->width;
     u->levels = u->config.window > 0 ? 1 : UMPA_LEVELS;
     for (unsigned l = 0; l < u->levels; l++) {
-        measure_level(&u->equations[l], height, width);
+        measure_level(&u->equations[l], height, width, UMPA_PANEL);
+        u->equations[l].reach = reach_of(u, l);
         height = (height + 1) / 2;
         width = (width + 1) / 2;
     }
     if (u->config.window > 0)
         return true;
-    measure_level(&u->field, u->height, u->width);
+    measure_level(&u->field, u->height, u->width, (unsigned)spk_match_round(u->width, SPK_MATCH_STEP));
     u->field_bytes = choose_rows(&u->field, u->height) * sizeof(float);
     u->field.normal = spk_zeros_create(u->field_bytes);
     return u->field.normal;
@@ -65,16 +77,21 @@ void umpa_levels_place(struct spk_umpa *u, struct spk_scratch_cut *cut, unsigned
     }
 }
 
-/* Zeros above the image and beside it; what ends a row stands before the next one. */
+/* Zeros above the image and beside it. */
 static void clear_margins(const struct umpa_level *level)
 {
-    const size_t beside = level->pitch - level->width, rows = level->rows + 2 * UMPA_MARGIN;
-    for (unsigned q = 0; q < SPK_NORMALS; q++) {
-        float *plane = level->normal + q * level->plane;
+    const size_t rows = level->rows + 2 * UMPA_MARGIN, last = level->panels - 1;
+    const size_t end = UMPA_MARGIN + level->width - last * level->columns;
+    for (size_t i = 0; i < level->panels * SPK_NORMALS; i++) {
+        float *plane = level->normal + i * level->plane;
         memset(plane, 0, UMPA_MARGIN * level->pitch * sizeof *plane);
-        for (size_t y = UMPA_MARGIN; y < rows; y++)
-            memset(plane + y * level->pitch - beside + UMPA_MARGIN, 0, beside * sizeof *plane);
-        memset(plane + rows * level->pitch - beside + UMPA_MARGIN, 0, (beside - UMPA_MARGIN) * sizeof *plane);
+        for (size_t y = UMPA_MARGIN; y < rows; y++) {
+            float *row = plane + y * level->pitch;
+            if (i < SPK_NORMALS)
+                memset(row, 0, UMPA_MARGIN * sizeof *row);
+            if (i >= last * SPK_NORMALS)
+                memset(row + end, 0, (level->pitch - end) * sizeof *row);
+        }
     }
 }
 
@@ -84,19 +101,45 @@ void umpa_levels_start(struct spk_umpa *u)
         clear_margins(&u->equations[l]);
 }
 
-/* Copies a part of row y, all planes, to where the margin repeats it. */
-static void repeat_row(const struct umpa_level *level, unsigned y, unsigned x, unsigned count)
+/* Copies a part of row y of a panel, all planes, to where the margin above or below repeats it. */
+static void repeat_down(const struct umpa_level *level, unsigned y, float *from, unsigned count)
 {
     const unsigned row = y % level->rows;
     const size_t turn = level->rows * level->pitch;
-    if (row >= UMPA_MARGIN && row + UMPA_MARGIN < level->rows)
+    if (row >= level->reach && row + level->reach < level->rows)
         return;
-    float *from = umpa_normal(level, 0, y, x);
     for (unsigned q = 0; q < SPK_NORMALS; q++, from += level->plane) {
-        if (row < UMPA_MARGIN)
+        if (row < level->reach)
             memcpy(from + turn, from, count * sizeof *from);
-        if (row + UMPA_MARGIN >= level->rows)
+        if (row + level->reach >= level->rows)
             memcpy(from - turn, from, count * sizeof *from);
+    }
+}
+
+/* Copies a part of a row, all planes, into the margin of the panel beside its own. */
+static void repeat_beside(const struct umpa_level *level, unsigned y, const float *from, float *to,
+                          unsigned count)
+{
+    for (unsigned q = 0; q < SPK_NORMALS; q++)
+        memcpy(to + q * level->plane, from + q * level->plane, count * sizeof *to);
+    repeat_down(level, y, to, count);
+}
+
+/* Columns x to x + count - 1 of row y, all of them in one panel. */
+static void repeat_row(const struct umpa_level *level, unsigned y, unsigned x, unsigned count)
+{
+    const unsigned panel = x / level->columns, first = x % level->columns, last = first + count;
+    const unsigned near = level->columns - level->reach; /* from here on the next panel sees it */
+    const size_t next = SPK_NORMALS * level->plane;
+    float *from = umpa_normal(level, 0, y, x);
+    repeat_down(level, y, from, count);
+    if (panel > 0 && first < level->reach)
+        repeat_beside(level, y, from, from - next + level->columns,
+                      (last < level->reach ? last : level->reach) - first);
+    if (panel + 1 < level->panels && last > near) {
+        const unsigned begin = first > near ? first : near;
+        from += begin - first;
+        repeat_beside(level, y, from, from + next - level->columns, last - begin);
     }
 }
 
@@ -110,15 +153,22 @@ void umpa_levels_repeat(struct spk_umpa *u, unsigned x0, unsigned width, unsigne
     }
 }
 
+/* Zeros in a row of the panel that begins at column x, its margins included. */
+static void clear_row(const struct umpa_level *level, unsigned y, unsigned x)
+{
+    float *row = umpa_normal(level, 0, y, x) - UMPA_MARGIN;
+    for (unsigned q = 0; q < SPK_NORMALS; q++)
+        memset(row + q * level->plane, 0, level->pitch * sizeof *row);
+    repeat_down(level, y, row, (unsigned)level->pitch);
+}
+
 void umpa_levels_end(struct spk_umpa *u, unsigned band)
 {
     for (unsigned l = 0; l < u->levels; l++) {
         const struct umpa_level *level = &u->equations[l];
         const unsigned first = band * UMPA_BAND >> l, last = (band + 1) * UMPA_BAND >> l;
-        for (unsigned y = first > level->height ? first : level->height; y < last; y++) {
-            for (unsigned q = 0; q < SPK_NORMALS; q++)
-                memset(umpa_normal(level, q, y, 0), 0, level->width * sizeof(float));
-            repeat_row(level, y, 0, level->width);
-        }
+        for (unsigned y = first > level->height ? first : level->height; y < last; y++)
+            for (unsigned x = 0; x < level->width; x += level->columns)
+                clear_row(level, y, x);
     }
 }

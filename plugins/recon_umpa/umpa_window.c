@@ -14,7 +14,7 @@
 #define MOVED 0.1f
 
 enum {
-    PANE_COLUMNS = 256,
+    PANE_COLUMNS = UMPA_PANEL,
     PANE_ROWS = 16,
     STRIP =
         128, /* columns of a pane that are solved together: all that their rungs find stays in the first cache */
