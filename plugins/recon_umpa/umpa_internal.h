@@ -26,7 +26,7 @@ enum {
     UMPA_BAND =
         32,       /* rows that a pass of the refinement goes on by; no less than the widest window reaches */
     UMPA_LAG = 3, /* bands that a pass stays behind the one before */
-    UMPA_MARGIN = 16, /* columns beside a panel of a level's equations, rows above and below */
+    UMPA_MARGIN = 16, /* columns on either side of a panel of a level's equations */
     UMPA_PANEL = 256, /* columns whose equations lie together */
     UMPA_MIRROR = 2,  /* rows and columns of coefficients continued beyond the image */
     UMPA_BESIDE =
@@ -46,7 +46,7 @@ struct umpa_block_sum {
  * beside a panel repeats what is in the next. */
 struct umpa_level {
     unsigned height, width, rows;
-    unsigned reach;                  /* of all windows: rows and columns that are repeated */
+    unsigned reach;                  /* of all windows: rows of margin, and columns that it repeats */
     unsigned columns, panels;        /* of a panel; how many there are */
     size_t pitch, plane;             /* of a panel's equations, margin included */
     float *normal;                   /* [panels][SPK_NORMALS][plane] */
@@ -57,7 +57,7 @@ struct umpa_level {
 static inline float *umpa_normal(const struct umpa_level *level, unsigned q, size_t y, size_t x)
 {
     return level->normal + (x / level->columns * SPK_NORMALS + q) * level->plane +
-           (y % level->rows + UMPA_MARGIN) * level->pitch + x % level->columns + UMPA_MARGIN;
+           (y % level->rows + level->reach) * level->pitch + x % level->columns + UMPA_MARGIN;
 }
 
 struct umpa_kept; /* umpa_kept.c */

@@ -36,7 +36,7 @@ static size_t choose_rows(struct umpa_level *level, unsigned rows)
 {
     level->rows = rows;
     /* an odd number of lines more: planes side by side fall on different sets of the caches */
-    level->plane = level->pitch * (rows + 2 * UMPA_MARGIN) + 5 * SPK_MATCH_STEP;
+    level->plane = level->pitch * (rows + 2 * level->reach) + 5 * SPK_MATCH_STEP;
     level->found_plane = level->found_pitch * rows;
     /* a window reads its rounded width, both margins and a step more */
     return level->panels * SPK_NORMALS * level->plane + level->pitch;
@@ -80,12 +80,12 @@ void umpa_levels_place(struct spk_umpa *u, struct spk_scratch_cut *cut, unsigned
 /* Zeros above the image and beside it. */
 static void clear_margins(const struct umpa_level *level)
 {
-    const size_t rows = level->rows + 2 * UMPA_MARGIN, last = level->panels - 1;
+    const size_t rows = level->rows + 2 * level->reach, last = level->panels - 1;
     const size_t end = UMPA_MARGIN + level->width - last * level->columns;
     for (size_t i = 0; i < level->panels * SPK_NORMALS; i++) {
         float *plane = level->normal + i * level->plane;
-        memset(plane, 0, UMPA_MARGIN * level->pitch * sizeof *plane);
-        for (size_t y = UMPA_MARGIN; y < rows; y++) {
+        memset(plane, 0, level->reach * level->pitch * sizeof *plane);
+        for (size_t y = level->reach; y < rows; y++) {
             float *row = plane + y * level->pitch;
             if (i < SPK_NORMALS)
                 memset(row, 0, UMPA_MARGIN * sizeof *row);
