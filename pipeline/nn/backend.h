@@ -1,13 +1,12 @@
 /* Backends of convolution: one operation table each, the plain C one first.
  *
  * A chain is a list of convolutions computed strip by strip; a strip is a range of the last layer's rows, and the rows of the
- * layers before that it needs. Input comes planar and gathered, [channels][rows][width]; output goes to planes. */
+ * layers before that it needs. Input comes planar: gathered, [channels][rows][width], or where a backend reads planes, as parts; output
+ * goes to planes. */
 #ifndef SPK_NN_BACKEND_H
 #define SPK_NN_BACKEND_H
 
 #include <speckled/nn.h>
-
-struct nn_source;
 
 struct nn_layer {
     char name[SPK_NN_NAME_SIZE];
@@ -19,6 +18,15 @@ struct nn_layer {
 /* Rows of one layer in a strip: reads `in_rows` from in_first on, pads above and below, writes `out_rows`. */
 struct nn_span {
     uint32_t in_first, in_rows, out_first, out_rows, pad_top, pad_bottom;
+};
+
+/* What a chain reads: tensors one after the other, stored or made in the strip. */
+struct nn_source {
+    int node;
+    bool made;
+    uint32_t channels;
+    size_t before;           /* channels that are made in front of it */
+    struct spk_nn_view view; /* where it is stored, once that is known */
 };
 
 struct nn_chain {
@@ -34,6 +42,24 @@ struct nn_chain {
     struct spk_nn_view out;
     void *state; /* the backend's */
 };
+
+/* Rows of one source in a strip: dense, its channels `plane` floats apart. */
+struct nn_part {
+    const float *from;
+    size_t plane;
+    uint32_t channels;
+};
+
+/* From row `first` of the strip's input on. `made` is where the worker's gathered input begins. */
+static inline struct nn_part nn_part_of(const struct nn_chain *chain, const struct nn_span *span,
+                                        const struct nn_source *source, const float *made, uint32_t first)
+{
+    const size_t plane = (size_t)span->in_rows * chain->width[0], at = (size_t)first * chain->width[0];
+    if (source->made)
+        return (struct nn_part){made + source->before * plane + at, plane, source->channels};
+    return (struct nn_part){spk_nn_row(&source->view, 0, span->in_first + first), source->view.plane,
+                            source->channels};
+}
 
 struct nn_context; /* what a backend keeps for a network */
 

@@ -21,8 +21,12 @@ static void list_sources(const struct spk_nn *nn, int index, struct nn_chain *ch
             list_sources(nn, node->input[k], chain);
         return;
     }
-    if (chain->source)
-        chain->source[chain->sources] = (struct nn_source){.node = index, .made = node->hidden};
+    if (chain->source) {
+        struct nn_source *source = &chain->source[chain->sources];
+        *source = (struct nn_source){.node = index, .made = node->hidden, .channels = node->shape.channels};
+        for (unsigned k = 0; k < chain->sources; k++)
+            source->before += chain->source[k].made ? chain->source[k].channels : 0;
+    }
     chain->sources++;
 }
 
@@ -226,6 +230,8 @@ spk_status nn_chain_plan(struct spk_nn *nn, struct nn_chain *chain, size_t budge
 spk_status nn_chain_bind(struct spk_nn *nn, struct nn_chain *chain, struct spk_error *error)
 {
     chain->out = nn->node[chain->out_node].view;
+    for (unsigned i = 0; i < chain->sources; i++)
+        chain->source[i].view = nn->node[chain->source[i].node].view;
     return nn->backend->bind(nn->context, chain, nn->scratch, nn->scratch_bytes, nn->workers, error);
 }
 
@@ -246,7 +252,7 @@ static void make_source(const struct spk_nn *nn, const struct nn_node *node, con
     node->rows(&node->form, &job);
 }
 
-/* Lays the input of a strip planar, channel after channel, at the start of the worker's scratch. */
+/* Lays the input of a strip planar, channel after channel, at the start of the worker's scratch: all of it, or what is made there. */
 static void gather(const struct spk_nn *nn, const struct nn_chain *chain, const struct nn_span *span,
                    unsigned worker)
 {
@@ -256,6 +262,8 @@ static void gather(const struct spk_nn *nn, const struct nn_chain *chain, const 
         const struct nn_node *node = &nn->node[chain->source[i].node];
         if (chain->source[i].made)
             make_source(nn, node, span, to, worker);
+        else if (nn->backend->reads_planes)
+            continue;
         else
             for (uint32_t c = 0; c < node->shape.channels; c++)
                 memcpy(to + c * plane, spk_nn_row(&node->view, c, span->in_first), plane * sizeof *to);

@@ -4,6 +4,7 @@
  * run where OpenMP allows one thread never enters OpenMP, so every worker is told so once. What remains inside a run is
  * oneDNN's map of arguments: a few small blocks from the thread's own cache of the allocator for each layer of a strip. */
 #include "conv_onednn.h"
+#include "pixels.h"
 
 #include <dlfcn.h>
 #include <stdatomic.h>
@@ -85,11 +86,39 @@ static spk_status open_context(struct nn_context **out, const struct spk_nn_conf
     return SPK_OK;
 }
 
+/* The row of a strip at which a part of the first layer begins. */
+static uint32_t first_row(const struct onednn_kind *kind, const struct nn_span *span, unsigned part)
+{
+    const uint32_t first = part * kind->rows;
+    return first + kind->rows <= span->in_rows ? first : span->in_rows - kind->rows;
+}
+
 static void destroy(struct nn_context *context, struct nn_chain *chain)
 {
     (void)context;
     onednn_free(chain->state);
     chain->state = NULL;
+}
+
+/* Handles of what enters the chain, and of the parts of the first layer's output, which lies at `output`. */
+static dnnl_status_t bind_first(const struct nn_context *context, const struct nn_chain *chain,
+                                const struct onednn_kind *kind, struct onednn_worker *worker,
+                                unsigned char *output)
+{
+    const struct nn_span *span =
+        &chain->span[chain->first_of_kind[kind - ((const struct onednn_chain *)chain->state)->kind] *
+                     chain->layers];
+    dnnl_status_t status = dnnl_success;
+    worker->fed = calloc(kind->feeds, sizeof(dnnl_memory_t));
+    if (!worker->fed)
+        return dnnl_out_of_memory;
+    const size_t row = dnnl_memory_desc_get_size(&kind->fed) / kind->rows;
+    for (unsigned i = 0; !status && i < kind->feeds; i++)
+        status = dnnl_memory_create(&worker->fed[i], &kind->fed, context->engine,
+                                    output + first_row(kind, span, i) * row);
+    if (!status && !kind->pixels)
+        status = dnnl_memory_create(&worker->planes, &kind->planes, context->engine, worker->planes_at);
+    return status;
 }
 
 static dnnl_status_t bind_worker(const struct nn_context *context, const struct nn_chain *chain,
@@ -102,9 +131,13 @@ static dnnl_status_t bind_worker(const struct nn_context *context, const struct 
     if (!worker->boundary || !worker->scratch)
         return dnnl_out_of_memory;
     unsigned char *buffer = scratch + chain->gather_bytes;
-    dnnl_status_t status = dnnl_memory_create(&worker->gathered, &kind->gathered, context->engine, scratch);
+    unsigned char *planes = buffer + 2 * state->buffer_bytes + state->scratchpad_bytes;
+    worker->made = (float *)(void *)scratch;
+    worker->planes_at = (float *)(void *)planes;
+    worker->input = buffer;
+    dnnl_status_t status = bind_first(context, chain, kind, worker, buffer + state->buffer_bytes);
     for (unsigned i = 0; !status && i <= chain->layers; i++) {
-        void *at = i == 0 && !kind->enter ? scratch : buffer + (i % 2) * state->buffer_bytes;
+        void *at = i == 0 && !kind->enter && !kind->pixels ? planes : buffer + (i % 2) * state->buffer_bytes;
         status = dnnl_memory_create(&worker->boundary[i], &kind->boundary[i], context->engine, at);
     }
     for (unsigned i = 0; !status && i < chain->layers; i++)
@@ -154,30 +187,67 @@ static dnnl_status_t reorder(dnnl_primitive_t primitive, dnnl_stream_t stream, d
                                   (const dnnl_exec_arg_t[]){{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
 }
 
+/* Rows first .. first + rows - 1 of a strip's input, to the first layer's or to planes of their own. */
+static void take(const struct nn_chain *chain, const struct nn_span *span, const struct onednn_kind *kind,
+                 const struct onednn_worker *mine, uint32_t first)
+{
+    const size_t inputs = chain->layer[0].inputs, pixels = (size_t)kind->rows * chain->width[0];
+    const bool rounded = kind->boundary[0].data_type == dnnl_bf16;
+    size_t channel = 0;
+    for (unsigned k = 0; k < chain->sources; k++) {
+        const struct nn_part part = nn_part_of(chain, span, &chain->source[k], mine->made, first);
+        if (!kind->pixels)
+            for (uint32_t c = 0; c < part.channels; c++)
+                memcpy(mine->planes_at + (channel + c) * pixels, part.from + c * part.plane,
+                       pixels * sizeof(float));
+        else if (rounded)
+            nn_to_pixels_bf16((uint16_t *)mine->input + channel, inputs, part.from, part.plane, part.channels,
+                              pixels);
+        else
+            nn_to_pixels((float *)mine->input + channel, inputs, part.from, part.plane, part.channels,
+                         pixels);
+        channel += part.channels;
+    }
+}
+
+static dnnl_status_t run_layer(const struct nn_chain *chain, const struct onednn_kind *kind,
+                               const struct onednn_worker *mine, dnnl_stream_t stream, unsigned i,
+                               dnnl_memory_t to)
+{
+    const struct onednn_chain *state = chain->state;
+    const dnnl_exec_arg_t list[] = {{DNNL_ARG_SRC, mine->boundary[i]},
+                                    {DNNL_ARG_WEIGHTS, kind->weights[i]->memory},
+                                    {DNNL_ARG_BIAS, state->bias[i]},
+                                    {DNNL_ARG_DST, to},
+                                    {DNNL_ARG_SCRATCHPAD, mine->scratch[i]}};
+    return dnnl_primitive_execute(kind->conv[i], stream, mine->scratch[i] ? 5 : 4, list);
+}
+
 static spk_status run(struct nn_context *context, struct nn_chain *chain, unsigned strip, unsigned worker)
 {
     const struct onednn_chain *state = chain->state;
     const struct onednn_kind *kind = &state->kind[chain->kind[strip]];
     const struct onednn_worker *mine = &kind->worker[worker];
+    const struct nn_span *span = &chain->span[strip * chain->layers];
     dnnl_stream_t stream = context->stream[worker];
     work_alone();
     dnnl_status_t status = dnnl_success;
-    if (kind->enter)
-        status = reorder(kind->enter, stream, mine->gathered, mine->boundary[0]);
-    for (unsigned i = 0; !status && i < chain->layers; i++) {
-        const dnnl_exec_arg_t list[] = {{DNNL_ARG_SRC, mine->boundary[i]},
-                                        {DNNL_ARG_WEIGHTS, kind->weights[i]->memory},
-                                        {DNNL_ARG_BIAS, state->bias[i]},
-                                        {DNNL_ARG_DST, mine->boundary[i + 1]},
-                                        {DNNL_ARG_SCRATCHPAD, mine->scratch[i]}};
-        status = dnnl_primitive_execute(kind->conv[i], stream, mine->scratch[i] ? 5 : 4, list);
+    for (unsigned i = 0; !status && i < kind->feeds; i++) {
+        take(chain, span, kind, mine, first_row(kind, span, i));
+        if (kind->enter)
+            status = reorder(kind->enter, stream, mine->planes, mine->boundary[0]);
+        if (!status)
+            status = run_layer(chain, kind, mine, stream, 0, mine->fed[i]);
     }
+    for (unsigned i = 1; !status && i < chain->layers; i++)
+        status = run_layer(chain, kind, mine, stream, i, mine->boundary[i + 1]);
     if (!status)
         status = reorder(kind->leave, stream, mine->boundary[chain->layers], state->out[strip]);
     return status ? SPK_DEVICE : SPK_OK;
 }
 
 const struct nn_backend nn_backend_onednn = {.name = "onednn",
+                                             .reads_planes = true,
                                              .open = open_context,
                                              .close = close_context,
                                              .create = onednn_make,

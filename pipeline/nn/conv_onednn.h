@@ -22,14 +22,21 @@ struct onednn_weights {
 
 /* Handles of one worker in one kind of strip. */
 struct onednn_worker {
-    dnnl_memory_t gathered;
+    float *made;             /* the gathered input: what is made in the strip */
+    void *input;             /* memory of the first layer's */
+    dnnl_memory_t planes;    /* all of it, planar, for a first layer that reads no pixels */
+    float *planes_at;        /* their memory */
     dnnl_memory_t *boundary; /* [layers + 1]: input of each layer, output of the last */
+    dnnl_memory_t *fed;      /* [feeds]: rows of the first layer's output */
     dnnl_memory_t *scratch;  /* [layers], NULL where a layer wants none */
 };
 
 struct onednn_kind {
-    dnnl_memory_desc_t gathered, *boundary, *scratch; /* the handles' forms */
-    dnnl_primitive_t enter, leave;   /* reorders; enter NULL = the first layer reads planes */
+    bool pixels;    /* the first layer reads channels side by side: laid out here, some rows at a time */
+    uint32_t rows;  /* of its output that are computed together, while they are in the cache */
+    unsigned feeds; /* such parts; the last one overlaps its neighbour */
+    dnnl_memory_desc_t planes, fed, *boundary, *scratch; /* the handles' forms */
+    dnnl_primitive_t enter, leave;   /* reorders; enter NULL = the first layer reads pixels or planes */
     dnnl_primitive_t *conv;          /* [layers] */
     struct onednn_weights **weights; /* [layers], borrowed */
     struct onednn_worker *worker;    /* [workers] */
@@ -42,7 +49,7 @@ struct onednn_chain {
     void **bias_data;
     struct onednn_kind *kind;
     dnnl_memory_t *out; /* [strips], rows of the output's planes */
-    size_t buffer_bytes, scratchpad_bytes;
+    size_t buffer_bytes, scratchpad_bytes, planes_bytes;
 };
 
 /* Translates a failure of oneDNN here and nowhere else. */

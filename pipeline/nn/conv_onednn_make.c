@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const size_t FED_BYTES = (size_t)512 << 10;
+
 spk_status onednn_fail(struct spk_error *error, dnnl_status_t status, const char *what, const char *name)
 {
     return spk_fail(error, status == dnnl_out_of_memory ? SPK_NOMEM : SPK_DEVICE, "oneDNN: %s of %s: %s",
@@ -171,6 +173,20 @@ static dnnl_status_t make_bias(const struct nn_context *context, const struct nn
     return status ? status : dnnl_memory_create(&state->bias[i], &form, context->engine, state->bias_data[i]);
 }
 
+/* Rows of pixels without gaps, as a tensor's form. */
+static dnnl_status_t dense_form(dnnl_memory_desc_t *form, const dnnl_memory_desc_t *like, uint32_t rows)
+{
+    const dnnl_dims_t dims = {1, like->dims[1], rows, like->dims[3]};
+    return dnnl_memory_desc_init_by_tag(form, 4, dims, like->data_type, dnnl_acdb);
+}
+
+static bool is_dense(const dnnl_memory_desc_t *form)
+{
+    dnnl_memory_desc_t dense;
+    return form->dims[1] > 1 && !dense_form(&dense, form, (uint32_t)form->dims[2]) &&
+           dnnl_memory_desc_equal(&dense, form);
+}
+
 static dnnl_status_t make_layer(const struct nn_context *context, const struct nn_chain *chain,
                                 const struct nn_span *span, unsigned i, struct onednn_kind *kind,
                                 size_t *bytes)
@@ -199,6 +215,41 @@ static dnnl_status_t make_layer(const struct nn_context *context, const struct n
     return status;
 }
 
+/* How many rows of a 1x1 layer's input stay in a core's cache; all, where rows are not independent. */
+static uint32_t rows_together(const struct nn_chain *chain, const struct nn_span *span)
+{
+    const struct nn_layer *layer = &chain->layer[0];
+    const size_t row = (size_t)layer->inputs * chain->width[0] * sizeof(float);
+    if (layer->kernel > 1 || layer->stride > 1)
+        return span->in_rows;
+    const size_t rows = row < FED_BYTES ? FED_BYTES / row : 1;
+    return rows < span->in_rows ? (uint32_t)rows : span->in_rows;
+}
+
+/* The first layer, for some rows of the strip at a time if it reads and writes pixels, else for the strip. */
+static dnnl_status_t make_first(const struct nn_context *context, const struct nn_chain *chain,
+                                const struct nn_span *span, struct onednn_kind *kind, size_t *bytes)
+{
+    struct nn_span some = span[0];
+    kind->rows = some.in_rows = rows_together(chain, span);
+    if (kind->rows < span->in_rows)
+        some.out_rows = kind->rows;
+    dnnl_status_t status = make_layer(context, chain, &some, 0, kind, bytes);
+    kind->pixels = !status && is_dense(&kind->boundary[0]);
+    if (!status && kind->rows < span->in_rows && !(kind->pixels && is_dense(&kind->boundary[1]))) {
+        dnnl_primitive_destroy(kind->conv[0]);
+        kind->conv[0] = NULL;
+        kind->rows = span->in_rows;
+        status = make_layer(context, chain, span, 0, kind, bytes);
+        kind->pixels = !status && is_dense(&kind->boundary[0]);
+    }
+    kind->feeds = (span->in_rows + kind->rows - 1) / kind->rows;
+    kind->fed = kind->boundary[1];
+    if (!status && kind->feeds > 1)
+        status = dense_form(&kind->boundary[1], &kind->fed, span->out_rows);
+    return status;
+}
+
 /* Rows of a chain's planes as oneDNN sees them. */
 static dnnl_status_t planes(dnnl_memory_desc_t *desc, uint32_t channels, uint32_t rows, uint32_t width,
                             size_t plane)
@@ -213,13 +264,13 @@ static dnnl_status_t make_ends(const struct nn_context *context, const struct nn
 {
     unsigned last = chain->layers - 1;
     dnnl_memory_desc_t out;
-    dnnl_status_t status = planes(&kind->gathered, chain->layer[0].inputs, span[0].in_rows, chain->width[0],
+    dnnl_status_t status = planes(&kind->planes, chain->layer[0].inputs, span[0].in_rows, chain->width[0],
                                   (size_t)span[0].in_rows * chain->width[0]);
     if (!status)
         status = planes(&out, chain->layer[last].channels, span[last].out_rows, chain->width[last + 1],
                         (size_t)chain->height[last + 1] * chain->width[last + 1]);
-    if (!status && !dnnl_memory_desc_equal(&kind->gathered, &kind->boundary[0]))
-        status = make_reorder(context, &kind->gathered, &kind->boundary[0], &kind->enter);
+    if (!status && !kind->pixels && !dnnl_memory_desc_equal(&kind->planes, &kind->boundary[0]))
+        status = make_reorder(context, &kind->planes, &kind->boundary[0], &kind->enter);
     return status ? status : make_reorder(context, &kind->boundary[last + 1], &out, &kind->leave);
 }
 
@@ -236,7 +287,8 @@ static spk_status make_kind(struct nn_context *context, struct nn_chain *chain, 
     if (!kind->boundary || !kind->scratch || !kind->conv || !kind->weights)
         return onednn_fail(error, dnnl_out_of_memory, "preparation", chain->layer[0].name);
     for (unsigned i = 0; i < chain->layers; i++) {
-        dnnl_status_t status = make_layer(context, chain, &span[i], i, kind, bytes);
+        dnnl_status_t status = i ? make_layer(context, chain, &span[i], i, kind, bytes)
+                                 : make_first(context, chain, span, kind, bytes);
         if (status)
             return onednn_fail(error, status, "convolution", chain->layer[i].name);
     }
@@ -249,6 +301,8 @@ static spk_status make_kind(struct nn_context *context, struct nn_chain *chain, 
         size = i < chain->layers ? dnnl_memory_desc_get_size(&kind->scratch[i]) : 0;
         state->scratchpad_bytes = size > state->scratchpad_bytes ? size : state->scratchpad_bytes;
     }
+    const size_t gathered = kind->pixels ? 0 : nn_round_up(dnnl_memory_desc_get_size(&kind->planes));
+    state->planes_bytes = gathered > state->planes_bytes ? gathered : state->planes_bytes;
     return SPK_OK;
 }
 
@@ -281,13 +335,16 @@ spk_status onednn_make(struct nn_context *context, struct nn_chain *chain, size_
     }
     state->buffer_bytes = nn_round_up(state->buffer_bytes);
     state->scratchpad_bytes = nn_round_up(state->scratchpad_bytes);
-    chain->scratch_bytes = 2 * state->buffer_bytes + state->scratchpad_bytes;
+    chain->scratch_bytes = 2 * state->buffer_bytes + state->scratchpad_bytes + state->planes_bytes;
     return SPK_OK;
 }
 
-static void free_worker(struct onednn_worker *worker, unsigned layers)
+static void free_worker(const struct onednn_kind *kind, struct onednn_worker *worker, unsigned layers)
 {
-    dnnl_memory_destroy(worker->gathered);
+    dnnl_memory_destroy(worker->planes);
+    for (unsigned i = 0; worker->fed && i < kind->feeds; i++)
+        dnnl_memory_destroy(worker->fed[i]);
+    free(worker->fed);
     for (unsigned i = 0; worker->boundary && i <= layers; i++)
         dnnl_memory_destroy(worker->boundary[i]);
     for (unsigned i = 0; worker->scratch && i < layers; i++)
@@ -299,7 +356,7 @@ static void free_worker(struct onednn_worker *worker, unsigned layers)
 static void free_kind(struct onednn_kind *kind, unsigned layers, unsigned workers)
 {
     for (unsigned w = 0; kind->worker && w < workers; w++)
-        free_worker(&kind->worker[w], layers);
+        free_worker(kind, &kind->worker[w], layers);
     for (unsigned i = 0; kind->conv && i < layers; i++)
         dnnl_primitive_destroy(kind->conv[i]);
     dnnl_primitive_destroy(kind->enter);

@@ -49,12 +49,6 @@ struct nn_step {
     struct nn_chain *chain; /* NULL = rows */
 };
 
-/* What a chain reads: tensors one after the other, stored or made in the strip. */
-struct nn_source {
-    int node;
-    bool made;
-};
-
 struct spk_nn {
     char name[SPK_NN_NAME_SIZE];
     struct spk_error error; /* the first mistake while building */

@@ -7,6 +7,13 @@
 
 enum { BLOCK = 64 }; /* pixels whose sums stay in registers or the nearest cache */
 
+/* Means of 2 x 2 pixels. */
+static void halve(float *restrict to, const float *a, const float *b, uint32_t width)
+{
+    for (uint32_t x = 0; x < width; x++)
+        to[x] = (a[2 * x] + a[2 * x + 1] + b[2 * x] + b[2 * x + 1]) * 0.25f;
+}
+
 static void pool(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
 {
     const struct spk_nn_view *in = &job->in[0], *out = job->out;
@@ -15,6 +22,10 @@ static void pool(const struct nn_rows_form *form, const struct spk_nn_rows_job *
     for (uint32_t c = 0; c < out->channels; c++)
         for (uint32_t y = job->y0; y < job->y1; y++) {
             float *to = spk_nn_row(out, c, y);
+            if (factor == 2 && !form->flag) {
+                halve(to, spk_nn_row(in, c, 2 * y), spk_nn_row(in, c, 2 * y + 1), out->width);
+                continue;
+            }
             for (uint32_t x = 0; x < out->width; x++) {
                 float sum = 0, most = -INFINITY;
                 for (unsigned i = 0; i < factor; i++) {
@@ -42,22 +53,44 @@ static void upsample(const struct nn_rows_form *form, const struct spk_nn_rows_j
         }
 }
 
+/* Where a block of columns lies in the narrower image, the same for all rows and channels. */
+struct columns {
+    int32_t left[BLOCK], right[BLOCK];
+    float way[BLOCK];
+};
+
+static void find_columns(struct columns *columns, const struct nn_rows_form *form, uint32_t x0,
+                         uint32_t count, uint32_t from_width, uint32_t to_width)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t left = nn_source_px(x0 + i, from_width, to_width, form->flag, &columns->way[i]);
+        columns->left[i] = (int32_t)left;
+        columns->right[i] = (int32_t)(left + 1 < from_width ? left + 1 : left);
+    }
+}
+
+static void resize_block(float *restrict to, const float *a, const float *b, const struct columns *columns,
+                         float fy, float gain, uint32_t count)
+{
+    const int32_t *left = columns->left, *right = columns->right;
+    for (uint32_t i = 0; i < count; i++)
+        to[i] = gain * nn_between_px(a[left[i]], a[right[i]], b[left[i]], b[right[i]], columns->way[i], fy);
+}
+
 static void resize(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
 {
     const struct spk_nn_view *in = &job->in[0], *out = job->out;
-    for (uint32_t y = job->y0; y < job->y1; y++) {
-        float fy;
-        uint32_t top = nn_source_px(y, in->height, form->height, form->flag, &fy);
-        uint32_t bottom = top + 1 < in->height ? top + 1 : top;
-        for (uint32_t c = 0; c < out->channels; c++) {
-            const float *a = spk_nn_row(in, c, top), *b = spk_nn_row(in, c, bottom);
-            float *to = spk_nn_row(out, c, y);
-            for (uint32_t x = 0; x < out->width; x++) {
-                float fx;
-                uint32_t left = nn_source_px(x, in->width, out->width, form->flag, &fx);
-                uint32_t right = left + 1 < in->width ? left + 1 : left;
-                to[x] = form->gain * nn_between_px(a[left], a[right], b[left], b[right], fx, fy);
-            }
+    struct columns columns;
+    for (uint32_t x = 0; x < out->width; x += BLOCK) {
+        const uint32_t count = out->width - x < BLOCK ? out->width - x : BLOCK;
+        find_columns(&columns, form, x, count, in->width, out->width);
+        for (uint32_t y = job->y0; y < job->y1; y++) {
+            float fy;
+            uint32_t top = nn_source_px(y, in->height, form->height, form->flag, &fy);
+            uint32_t bottom = top + 1 < in->height ? top + 1 : top;
+            for (uint32_t c = 0; c < out->channels; c++)
+                resize_block(spk_nn_row(out, c, y) + x, spk_nn_row(in, c, top), spk_nn_row(in, c, bottom),
+                             &columns, fy, form->gain, count);
         }
     }
 }

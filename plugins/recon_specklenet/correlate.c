@@ -204,7 +204,7 @@ static void offset_task(void *context, unsigned offset, unsigned worker)
     const struct coarse_job *job = context;
     struct spk_specklenet *net = job->net;
     const struct level *level = &net->level[0];
-    const unsigned h = level->h, w = level->w, offsets = (2 * COARSE_RADIUS + 1) * (2 * COARSE_RADIUS + 1);
+    const unsigned h = level->h, w = level->w, offsets = COARSE_OFFSETS;
     const size_t pitch = 2 * w + 2 * COARSE_RADIUS, plane = (size_t)h * w;
     float *line = net->scratch[worker], *pair = line + w + 2 * LINE_MARGIN, *now[3], *next[3];
     for (unsigned k = 0; k < 3; k++) {
@@ -268,5 +268,5 @@ void correlate_coarse(struct spk_specklenet *net)
     spread_task(&spread, 1, 0);
     frame_power(net, net->half_r, net->half_wide_plane, wide_h, wide_w, net->power[0]);
     net->floor[0] = middle_floor(net, &job);
-    spk_team_run(net->team, offset_task, &job, (2 * COARSE_RADIUS + 1) * (2 * COARSE_RADIUS + 1));
+    spk_team_run(net->team, offset_task, &job, COARSE_OFFSETS);
 }

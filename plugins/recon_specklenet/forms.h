@@ -6,6 +6,7 @@ enum {
     GRID = 4,
     LEVELS = 3,
     COARSE_RADIUS = 5, /* px of half-resolution frames: +-10 px */
+    COARSE_OFFSETS = (2 * COARSE_RADIUS + 1) * (2 * COARSE_RADIUS + 1),
     FINE_RADIUS = 2,
     BORDER = 2,          /* of warped frames: the wider of FINE_RADIUS and the derivative's reach */
     WINDOW_FEATURES = 7, /* a window, in front of the network of the fusion */

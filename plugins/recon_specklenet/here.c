@@ -19,7 +19,8 @@ static size_t scratch_need(const struct spk_specklenet *net)
 {
     const size_t w = net->w + 2 * LINE_MARGIN, quarter = net->plane / 16;
     size_t coarse = 2 * w + 6 * quarter, strip = w + 2 * (size_t)48 * net->w;
-    size_t fits = (size_t)(SPK_NET_SUPPORTS * SPK_FITS + 4) * net->w, offsets = (size_t)128 * 128;
+    size_t fits = (size_t)(SPK_NET_SUPPORTS * SPK_FITS + 4) * net->w,
+           offsets = (size_t)COARSE_OFFSETS * SPK_NET_EXPECT_BLOCK;
     size_t need = coarse > strip ? coarse : strip;
     need = need > fits ? need : fits;
     return (need > offsets ? need : offsets) + 2 * w;

@@ -64,10 +64,12 @@ static void warp_row(const struct spk_net_warp *r)
 static void warp_linear_row(const struct spk_net_warp *r)
 {
     const int last_x = (int)r->width - 1, last_y = (int)r->height - 1, pitch = (int)r->pitch;
+    const float *image = r->image, *ux = r->ux, *uy = r->uy, y = (float)r->y;
+    float *out = r->out;
+    const unsigned width = r->width;
     ROW_LOOP
-    for (unsigned i = 0; i < r->width; i++)
-        r->out[i] =
-            net_between_px(r->image, pitch, last_x, last_y, (float)i - r->ux[i], (float)r->y - r->uy[i]);
+    for (unsigned i = 0; i < width; i++)
+        out[i] = net_between_px(image, pitch, last_x, last_y, (float)i - ux[i], y - uy[i]);
 }
 
 static void product_row(float *out, const float *a, size_t a_plane, const float *b, size_t b_plane,
@@ -119,37 +121,59 @@ static void down_row(float *out, const float *const *in, unsigned count, unsigne
 {
     const float *first = in[0], *second = in[1], *third = in[2];
     ROW_LOOP
-    for (unsigned i = 0; i < width; i++)
+    for (size_t i = 0; i < width; i++)
         out[i] = first[i] + second[i] + third[i];
-    for (unsigned j = 3; j < count; j += 2) {
+    unsigned j = 3;
+    for (; j + 6 <= count; j += 6) {
+        const float *a = in[j], *b = in[j + 1], *c = in[j + 2], *d = in[j + 3], *e = in[j + 4],
+                    *f = in[j + 5];
+        ROW_LOOP
+        for (size_t i = 0; i < width; i++)
+            out[i] = out[i] + (a[i] + b[i]) + (c[i] + d[i]) + (e[i] + f[i]);
+    }
+    for (; j < count; j += 2) {
         const float *a = in[j], *b = in[j + 1];
         ROW_LOOP
-        for (unsigned i = 0; i < width; i++)
+        for (size_t i = 0; i < width; i++)
             out[i] += a[i] + b[i];
     }
 }
 
 enum { ALONG_BLOCK = 256, ALONG_MAX = 64 };
 
-/* `count` is a power of two and one: sums of 2, 4, 8 ... neighbours, then the last. */
+/* `count` is a power of two and one: sums of 2, 4, 8 ... neighbours, then the last. The narrow ones need no sums kept. */
 static void along_row(float *out, const float *in, unsigned count, unsigned width, float scale)
 {
+    if (count == 3) {
+        ROW_LOOP
+        for (size_t i = 0; i < width; i++)
+            out[i] = scale * (in[i] + in[i + 1] + in[i + 2]);
+        return;
+    }
+    if (count == 5) {
+        ROW_LOOP
+        for (size_t i = 0; i < width; i++)
+            out[i] = scale * (in[i] + in[i + 1] + (in[i + 2] + in[i + 3]) + in[i + 4]);
+        return;
+    }
     float sum[ALONG_BLOCK + ALONG_MAX];
     for (unsigned first = 0; first < width; first += ALONG_BLOCK) {
         const unsigned rest = width - first, block = rest < ALONG_BLOCK ? rest : ALONG_BLOCK;
         const float *from = in + first, *last = from + count - 1;
         float *to = out + first;
-        unsigned length = block + count - 2;
+        size_t length = block + count - 8;
         ROW_LOOP
-        for (unsigned i = 0; i < length; i++)
-            sum[i] = from[i] + from[i + 1];
-        for (unsigned span = 2; span < count - 1; span *= 2) {
+        for (size_t i = 0; i < length; i++)
+            sum[i] = from[i] + from[i + 1] + (from[i + 2] + from[i + 3]) +
+                     (from[i + 4] + from[i + 5] + (from[i + 6] + from[i + 7]));
+        for (size_t span = 8; span < count - 1; span *= 2) {
             length -= span;
-            for (unsigned i = 0; i < length; i++)
+            ROW_LOOP
+            for (size_t i = 0; i < length; i++)
                 sum[i] += sum[i + span];
         }
         ROW_LOOP
-        for (unsigned i = 0; i < block; i++)
+        for (size_t i = 0; i < block; i++)
             to[i] = scale * (sum[i] + last[i]);
     }
 }
@@ -168,18 +192,24 @@ static void taps_row(float *out, const float *in, const float *weight, unsigned 
 static void halve_row(float *out, const float *a, const float *b, unsigned width)
 {
     ROW_LOOP
-    for (unsigned i = 0; i < width; i++)
+    for (size_t i = 0; i < width; i++)
         out[i] = 0.25f * (a[2 * i] + a[2 * i + 1] + b[2 * i] + b[2 * i + 1]);
 }
 
 static double variance_row(float *variance, const float *mean, const float *square, unsigned width)
 {
-    double sum = 0;
+    double part[8] = {0}, sum = 0; /* parts: additions that need not wait for one another */
+    size_t i = 0;
     ROW_LOOP
-    for (unsigned i = 0; i < width; i++)
-        variance[i] = square[i] - mean[i] * mean[i];
-    for (unsigned i = 0; i < width; i++)
+    for (size_t k = 0; k < width; k++)
+        variance[k] = square[k] - mean[k] * mean[k];
+    for (; i + 8 <= width; i += 8)
+        for (unsigned k = 0; k < 8; k++)
+            part[k] += (double)variance[i + k];
+    for (; i < width; i++)
         sum += (double)variance[i];
+    for (unsigned k = 0; k < 8; k++)
+        sum += part[k];
     return sum;
 }
 
@@ -377,7 +407,26 @@ static void gated_row(float *out, const float *volume, size_t plane, unsigned of
         out[i] = g0[i] * v0[i] + g1[i] * v1[i] + g2[i] * v2[i] + g3[i] * v3[i];
 }
 
-enum { EXPECT_BLOCK = 128 };
+static void weigh_row(float *restrict total, float *restrict mean_x, float *restrict mean_y,
+                      const float *restrict logit, const float *restrict most, float x, float y,
+                      unsigned width)
+{
+    for (unsigned i = 0; i < width; i++) {
+        const float weight = net_exp_px(logit[i] - most[i]);
+        total[i] += weight;
+        mean_x[i] += weight * x;
+        mean_y[i] += weight * y;
+    }
+}
+
+static void add_ratio_row(float *restrict sum, const float *restrict above, const float *restrict below,
+                          unsigned width)
+{
+    for (unsigned i = 0; i < width; i++)
+        sum[i] += above[i] / below[i];
+}
+
+enum { EXPECT_BLOCK = SPK_NET_EXPECT_BLOCK };
 
 static void expect_block(const struct spk_net_expect *q, unsigned first, unsigned width)
 {
@@ -393,30 +442,21 @@ static void expect_block(const struct spk_net_expect *q, unsigned first, unsigne
     for (unsigned i = 0; i < width; i++)
         most[i] = -1e30f;
     for (unsigned o = 0; o < offsets; o++) {
-        float *logit = q->weight + o * q->width;
+        float *logit = q->weight + o * EXPECT_BLOCK;
         gated_row(logit, q->volume + o * q->plane + first, q->plane, offsets, gate[0], EXPECT_BLOCK, width);
         ROW_LOOP
         for (unsigned i = 0; i < width; i++)
             most[i] = logit[i] > most[i] ? logit[i] : most[i];
     }
     for (unsigned o = 0; o < offsets; o++) {
-        const float *logit = q->weight + o * q->width;
+        const float *logit = q->weight + o * EXPECT_BLOCK;
         /* looking at reference(x + o) is a displacement of -o */
         const unsigned row = o / side;
         const float x = (float)q->radius - (float)(o % side), y = (float)q->radius - (float)row;
-        ROW_LOOP
-        for (unsigned i = 0; i < width; i++) {
-            float weight = net_exp_px(logit[i] - most[i]);
-            total[i] += weight;
-            mean_x[i] += weight * x;
-            mean_y[i] += weight * y;
-        }
+        weigh_row(total, mean_x, mean_y, logit, most, x, y, width);
     }
-    ROW_LOOP
-    for (unsigned i = 0; i < width; i++) {
-        q->x[first + i] += mean_x[i] / total[i];
-        q->y[first + i] += mean_y[i] / total[i];
-    }
+    add_ratio_row(q->x + first, mean_x, total, width);
+    add_ratio_row(q->y + first, mean_y, total, width);
 }
 
 static void expect_row(const struct spk_net_expect *q)

@@ -64,13 +64,15 @@ struct spk_net_slope {
     unsigned width;
 };
 
+enum { SPK_NET_EXPECT_BLOCK = 128 }; /* pixels whose distributions are held at a time */
+
 /* Mean of a distribution over offsets whose logits are gated sums of correlations. */
 struct spk_net_expect {
     const float *volume; /* [window][offset], planes apart */
     size_t plane;
     unsigned radius, width;
     const float *gate; /* [SPK_NET_LEVEL_WINDOWS], planes apart: before the softplus */
-    float *weight;     /* scratch, [(2 radius + 1)^2][width] */
+    float *weight;     /* scratch, [(2 radius + 1)^2][SPK_NET_EXPECT_BLOCK] */
     float *x, *y;      /* in: where the level started; out: plus the mean displacement */
 };
 
