@@ -13,6 +13,7 @@ import torch.nn.functional as F
 OVERSAMPLE = 2
 MARGIN = 32  # px, both sides together
 REACH = 14  # px round the view that displaced rays may come from
+FACET_SEED = 1 << 50  # facets have random numbers of their own: the scenes without them stay what they are
 
 
 @dataclasses.dataclass
@@ -34,6 +35,7 @@ class Ranges:
     photons: tuple = (100, 50000)  # log, a pixel and frame
     wave: float = 0.3  # share of scenes by wave optics
     step: tuple = (1.5, 10)  # px, log: between scan positions
+    facets: float = 0.0  # share of image-model scenes whose displacement is constant between edges
 
 
 @dataclasses.dataclass
@@ -232,6 +234,16 @@ class Sample:
         return 1 - (1 - low) * drop.clamp(0, 1) * column(~draw.chance(0.15, batch))
 
 
+def facets(draw, ranges, distance, most):
+    """Displacement of prisms, constant inside each shape and outside, with edges as sharp as those of phase: [batch, 2, side, side]."""
+    batch, count = distance.shape[:2]
+    edge = draw.log(*ranges.edge, batch, 1, 1, 1)
+    turn = draw.normal(batch, 2, count, 1, 1) * draw.chance(0.7, batch, 1, count, 1, 1)
+    u = (turn * erf_step(distance, edge)[:, None]).sum(2)
+    scale = column(most * draw.log(0.05, 1, batch))[:, None]
+    return u * scale / (u.square().sum(1).sqrt().amax((-2, -1)).view(-1, 1, 1, 1) + 1e-6)
+
+
 def affine_part(draw, ranges, size, batch, most):
     """Displacement linear in position (lenses, tilts, drift): [batch, 2, size, size]."""
     line = torch.arange(size, device=draw.device).float() / size - 0.5
@@ -354,6 +366,10 @@ def draw_batch(seed, batch, size, frames, ranges=None, device="cpu"):
     usual = draw.chance(0.8, batch)
     most = torch.minimum(most, torch.where(usual, draw.log(0.4, 5, batch), draw.uniform(4, 10, batch)))
     made = Sample(draw, ranges, square, batch, most, wave)
+    own = Draw(seed + FACET_SEED, device)
+    flat = own.chance(ranges.facets, batch) & ~wave
+    if flat.any():
+        made.u = torch.where(flat.view(-1, 1, 1, 1), facets(own, ranges, made.distance, most), made.u)
     u = view_of(made.u, size) + affine_part(draw, ranges, size, batch, most)
     u = u * (ranges.shift / u.square().sum(1).sqrt().amax((1, 2)).clamp_min(ranges.shift)).view(-1, 1, 1, 1)
     scene = {"pattern": image, "envelope": filtered(image, gaussian_response(square, draw.uniform(8, 16, batch))), "field": field,

@@ -3,6 +3,7 @@
 A network's own train.py gives make(), a loss and a judge; everything random in a step follows from the seed and the step's
 number, so that a run that was stopped ends where one without a stop does."""
 import argparse
+import concurrent.futures
 import copy
 import dataclasses
 import json
@@ -27,7 +28,9 @@ def options(description, steps, batch, size, rate):
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, required=True, help="folder of checkpoint and table")
     parser.add_argument("--steps", type=int, default=steps, help="of training in all; the rate of learning falls to the end")
-    parser.add_argument("--batch", type=int, default=batch, help="scenes a step")
+    parser.add_argument("--batch", type=int, default=batch, help="scenes a step and part")
+    parser.add_argument("--parts", type=int, default=1, help="batches a step, each with a number of frames of its own; without batch "
+                        "normalisation they are computed side by side, with --threads threads each")
     parser.add_argument("--size", type=int, default=size, help="px, side of a scene")
     parser.add_argument("--rate", type=float, default=rate, help="of learning, at its highest")
     parser.add_argument("--keep", type=float, default=0.995, help="of the running mean of the weights, a step")
@@ -75,6 +78,8 @@ class Training:
             self.net.load_state_dict(start_of(arguments.start, self.net.state_dict(), arguments.device))
         self.mean = copy.deepcopy(self.net)
         self.optimizer = torch.optim.Adam(self.net.parameters(), arguments.rate)
+        normalised = any(isinstance(layer, torch.nn.BatchNorm2d) for layer in self.net.modules())
+        self.team = concurrent.futures.ThreadPoolExecutor(1 if normalised else arguments.parts)
         self.step_number, self.seconds, self.history = 0, 0.0, []
 
     def load(self, path):
@@ -132,17 +137,23 @@ class Training:
         with torch.autocast(torch.device(arguments.device).type, torch.bfloat16, enabled=arguments.precision == "bfloat16"):
             return self.loss(net, batch, chance)
 
+    def gradients(self, number):
+        """Loss and gradients of one part."""
+        loss = self.loss_at(self.net, number)
+        return float(loss), torch.autograd.grad(loss, list(self.net.parameters()))
+
     def step(self):
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
-        loss = self.loss_at(self.net, self.step_number)
-        self.optimizer.zero_grad()
-        loss.backward()
+        parts = self.arguments.parts
+        done = list(self.team.map(self.gradients, range(self.step_number * parts, (self.step_number + 1) * parts)))
+        for parameter, *found in zip(self.net.parameters(), *(gradients for _, gradients in done)):
+            parameter.grad = sum(found) / parts
         if torch.isfinite(torch.nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)):
             self.optimizer.step()
         self.step_number += 1
         self.follow()
-        return float(loss)
+        return sum(loss for loss, _ in done) / parts
 
     def checkpoint(self, folder, batches, losses):
         self.settle()
