@@ -177,7 +177,8 @@ SPK_HD float net_floor_px(double mean)
 /* Of a window's correlation in the logit of an offset, from the network's output. */
 SPK_HD float net_gate_px(float value)
 {
-    const float x = 3 * value + 8, soft = net_log_px(1 + net_exp_px(x)); /* both, so that rows have no branch */
+    const float x = 3 * value + 8,
+                soft = net_log_px(1 + net_exp_px(x)); /* both, so that rows have no branch */
     return x > 20 ? x : soft;
 }
 

@@ -89,7 +89,7 @@ def check_training():
     import train
 
     torch.set_num_threads(2)
-    options = ["--batch", "2", "--size", "48", "--rate", "1e-3", "--device", "cpu", "--save", "1000"]
+    options = ["--batch", "2", "--parts", "2", "--size", "48", "--rate", "1e-3", "--device", "cpu", "--save", "1000"]
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         (folder / "ranges.json").write_text('{"frames": [4, 6]}')
