@@ -126,7 +126,7 @@ static __device__ void average(const struct rungs &r, const float *normal, struc
 }
 
 /* A coarser level's estimates and errors under each window, kept for the pixels under it. */
-template <int COUNT> __global__ void __launch_bounds__(TILE_THREADS) climb_coarse(struct pass pass, int level)
+template <int COUNT> __global__ void climb_coarse(struct pass pass, int level)
 {
     SPK_SHARED(float, memory);
     const struct umpa_there &u = pass.u;
@@ -218,7 +218,7 @@ static __device__ void climb_found(const struct pass &pass, int x, int y, struct
 }
 
 /* The finest level: the growing window of COUNT rungs and the coarser levels' ones, or COUNT = 1 fixed window. */
-template <int COUNT> __global__ void __launch_bounds__(TILE_THREADS) climb_fine(struct pass pass)
+template <int COUNT> __global__ void climb_fine(struct pass pass)
 {
     SPK_SHARED(float, memory);
     const struct umpa_there &u = pass.u;
