@@ -32,6 +32,8 @@ static void calibrate(struct fixture *f, bool dark, bool flat)
         fixture_calibrate(f, SPK_ROLE_FLAT);
 }
 
+/* Each of a value's few operations, the sum of a bin of 16 among them, rounds to 2^-24, and a device may round a product and a sum at once: 16
+ * roundings are 1e-6. Sums over the image are in double. */
 static void compare(const struct fixture *f, const float *image, const uint8_t *mask, const char *what)
 {
     for (size_t i = 0; i < (size_t)f->out.height * f->out.width; i++) {
