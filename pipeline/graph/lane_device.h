@@ -34,7 +34,9 @@ struct lane_device {
     struct spk_stack slot[SLOTS], reference[2];   /* `present` and `changed` are the host stack's */
     /* What a stage on the processor puts in place of sample and reference; without memory: none does. */
     struct spk_stack replaced, replaced_reference;
-    float *image; /* a corrected frame before it becomes binary16; NULL: stacks are in float */
+    /* A corrected frame before it becomes binary16; NULL: stacks are in float. A stage does not store half itself: what repairs, bins and
+     * normalises reads values that are not rounded yet, and a frame's plane stays in the device's cache on its way. */
+    float *image;
     uint8_t *stale[SLOTS +
                    2];  /* host: [count] 1: of this position only the twin has the frame; slots, references */
     uint32_t *no_light; /* host, which the device reaches: [SLOTS + 2][count] see struct spk_host */

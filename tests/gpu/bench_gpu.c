@@ -422,6 +422,7 @@ int main(int argc, char **argv)
         bench_umpa("matching, +-10 px", NULL, 0, 10, SPK_UMPA_LIVE);
         bench_umpa("matching, +-4 px, window 2", NULL, 2, 4, SPK_UMPA_LIVE);
     }
+    bench_lane();
     bench_trackers();
     bench_networks();
     bench_integrate();

@@ -37,6 +37,8 @@ struct row *bench_row(const char *name, double ms, double bytes, double flops);
 /* Times the same on the processor, into the row. */
 void bench_here(struct row *row, void (*work)(void *context), void *context);
 
+/* bench_lane.c */
+void bench_lane(void);
 /* bench_trackers.c */
 void bench_trackers(void);
 /* bench_networks.c */
