@@ -357,16 +357,37 @@ static inline vec sample_vector(const struct spk_moments_cell *c, const float *s
     return (vec)((ivec)fused(none + c->scale, s, none - c->base) | odd);
 }
 
-/* Adds the frames of a turn to the moments of one register of pixels at `at` of the sample. */
-static inline void add_frames(const struct spk_moments_cell *c, const float *value, const unsigned *frame,
-                              unsigned frames, size_t at, float *out, size_t plane, bool first)
+/* A turn of frames, some of all, and where the sums of a register of pixels are on the way from the first turn to the last. */
+struct turn {
+    const unsigned *frame;
+    unsigned frames;
+    bool first, last;
+    float *sum; /* [SPK_MOMENTS][LANES] */
+    float *out; /* [SPK_MOMENTS], `plane` apart */
+};
+
+static inline struct turn take_turn(const struct spk_moments_cell *c, unsigned k)
 {
-    vec sum[SPK_MOMENTS] = {{0}};
+    const unsigned rest = c->frames - k;
+    return (struct turn){.frame = c->frame + k,
+                         .frames = rest < CELL_FRAMES ? rest : CELL_FRAMES,
+                         .first = k == 0,
+                         .last = rest <= CELL_FRAMES};
+}
+
+/* Adds the frames of a turn to the moments of one register of pixels at `at` of the sample. */
+static inline void add_frames(const struct spk_moments_cell *c, const struct turn *turn, const float *value,
+                              size_t at)
+{
+    vec sum[SPK_MOMENTS];
     const vec one = (vec){0} + 1.0f, start = (vec){0} + spk_moments_start(c->range);
-    sum[SPK_SUM_S] = sum[SPK_SUM_VS] = sum[SPK_SUM_VXS] = sum[SPK_SUM_VYS] = sum[SPK_SUM_SS] = start;
-    for (unsigned k = 0; k < frames; k++, value += CELL_VALUES * LANES) {
+    for (unsigned q = 0; q < SPK_MOMENTS; q++)
+        sum[q] = turn->first ? (vec){0} : load(turn->sum + q * LANES);
+    if (turn->first)
+        sum[SPK_SUM_S] = sum[SPK_SUM_VS] = sum[SPK_SUM_VXS] = sum[SPK_SUM_VYS] = sum[SPK_SUM_SS] = start;
+    for (unsigned k = 0; k < turn->frames; k++, value += CELL_VALUES * LANES) {
         vec v = load(value), vx = load(value + LANES), vy = load(value + 2 * LANES);
-        const size_t from = at + frame[k] * c->sample_frame;
+        const size_t from = at + turn->frame[k] * c->sample_frame;
         vec s = sample_vector(c, c->sample, c->half, from), in = one;
         if (c->weight) {
             in = load(c->weight + from);
@@ -379,13 +400,15 @@ static inline void add_frames(const struct spk_moments_cell *c, const float *val
         sum[SPK_SUM_VYS] = fused(vy, s, sum[SPK_SUM_VYS]);
         sum[SPK_SUM_SS] = fused(s, s, sum[SPK_SUM_SS]);
     }
-    sum[SPK_SUM_S] -= start;
-    sum[SPK_SUM_VS] -= start;
-    sum[SPK_SUM_VXS] -= start;
-    sum[SPK_SUM_VYS] -= start;
-    sum[SPK_SUM_SS] -= start;
+    if (turn->last) {
+        sum[SPK_SUM_S] -= start;
+        sum[SPK_SUM_VS] -= start;
+        sum[SPK_SUM_VXS] -= start;
+        sum[SPK_SUM_VYS] -= start;
+        sum[SPK_SUM_SS] -= start;
+    }
     for (unsigned q = 0; q < SPK_MOMENTS; q++)
-        store(out + q * plane, first ? sum[q] : load(out + q * plane) + sum[q]);
+        store(turn->last ? turn->out + q * c->plane : turn->sum + q * LANES, sum[q]);
 }
 
 /* One sum: a number of `factor` times `former` goes, one of `factor` times `fresh` comes. */
@@ -431,17 +454,16 @@ static inline void moments_columns(const struct spk_moments_cell *c, unsigned x)
     enum { ROW = SPK_MOMENTS * LANES, STEP = CELL_FRAMES * CELL_VALUES * LANES };
     float value[SPK_CELL_ROWS * STEP], sum[SPK_CELL_ROWS * ROW];
     for (unsigned k = 0; k < c->frames; k += CELL_FRAMES) {
-        const unsigned frames = c->frames - k < CELL_FRAMES ? c->frames - k : CELL_FRAMES;
-        for (unsigned i = 0; i < frames; i++)
-            interpolate(c, c->frame[k + i] * c->frame_pitch + x, c->frame[k + i] * c->sample_frame + x,
+        struct turn turn = take_turn(c, k);
+        for (unsigned i = 0; i < turn.frames; i++)
+            interpolate(c, turn.frame[i] * c->frame_pitch + x, turn.frame[i] * c->sample_frame + x,
                         value + i * CELL_VALUES * LANES, STEP);
-        for (unsigned y = 0; y < c->rows; y++)
-            add_frames(c, value + y * STEP, c->frame + k, frames, y * c->sample_row + x, sum + y * ROW, LANES,
-                       k == 0);
+        for (unsigned y = 0; y < c->rows; y++) {
+            turn.sum = sum + y * ROW;
+            turn.out = c->out + y * c->pitch + x;
+            add_frames(c, &turn, value + y * STEP, y * c->sample_row + x);
+        }
     }
-    for (unsigned y = 0; y < c->rows; y++)
-        for (unsigned q = 0; q < SPK_MOMENTS; q++)
-            store(c->out + y * c->pitch + q * c->plane + x, load(sum + y * ROW + q * LANES));
 }
 
 static void moments_cell(const struct spk_moments_cell *c)
@@ -476,20 +498,22 @@ static inline void interpolate_each(const struct spk_moments_cell *c, size_t off
 
 static void moments_each(const struct spk_moments_cell *c)
 {
-    float value[CELL_FRAMES * CELL_VALUES * LANES];
+    float value[CELL_FRAMES * CELL_VALUES * LANES], sum[SPK_MOMENTS * LANES];
     for (unsigned x = 0; x < SPK_MATCH_STEP; x += LANES) {
         struct own_weights own;
         const vec fx = load(c->fraction_x + x), fy = load(c->fraction_y + x), gx = 1 - fx, gy = 1 - fy;
         SPK_SPLINE_WEIGHTS(fx, gx, own.wx, own.dx);
         SPK_SPLINE_WEIGHTS(fy, gy, own.wy, own.dy);
         for (unsigned k = 0; k < c->frames; k += CELL_FRAMES) {
-            unsigned frames = c->frames - k < CELL_FRAMES ? c->frames - k : CELL_FRAMES;
-            for (unsigned i = 0; i < frames; i++) {
-                prefetch_sample(c, c->frame[k + i] * c->sample_frame + x + SPK_MATCH_STEP);
-                interpolate_each(c, c->frame[k + i] * c->frame_pitch + x, &own,
+            struct turn turn = take_turn(c, k);
+            turn.sum = sum;
+            turn.out = c->out + x;
+            for (unsigned i = 0; i < turn.frames; i++) {
+                prefetch_sample(c, turn.frame[i] * c->sample_frame + x + SPK_MATCH_STEP);
+                interpolate_each(c, turn.frame[i] * c->frame_pitch + x, &own,
                                  value + i * CELL_VALUES * LANES);
             }
-            add_frames(c, value, c->frame + k, frames, x, c->out + x, c->plane, k == 0);
+            add_frames(c, &turn, value, x);
         }
     }
 }

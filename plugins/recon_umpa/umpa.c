@@ -247,6 +247,14 @@ static void finish_row(const struct spk_umpa *u, unsigned y, const struct spk_um
         maps->error[at + x] *= error_scale;
 }
 
+/* Level and noise of the sample. */
+static void look(struct spk_umpa *u)
+{
+    float level = umpa_scan(u, u->sample, NULL, u->scale) * u->scale;
+    u->level = fabsf(level) < UMPA_LIMIT ? level : 0;
+    u->noise_sample = umpa_noise(u, u->sample, u->scale);
+}
+
 spk_status spk_umpa_process(struct spk_umpa *u, const struct spk_stack *sample,
                             const struct spk_umpa_maps *maps, struct spk_error *error)
 {
@@ -268,9 +276,8 @@ spk_status spk_umpa_process(struct spk_umpa *u, const struct spk_stack *sample,
     place(u, spk_scratch_memory(u->shared), umpa_passes(u));
     spk_pace_start(&u->pace);
     umpa_kept_start(u);
-    float level = umpa_scan(u, sample, NULL, u->scale) * u->scale;
-    u->level = fabsf(level) < UMPA_LIMIT ? level : 0;
-    u->noise_sample = umpa_noise(u, sample, u->scale);
+    if (!umpa_kept_look(u))
+        look(u);
     umpa_search(u);
     umpa_refine(u);
     umpa_global(u);

@@ -255,7 +255,8 @@ void umpa_kept_forget(struct spk_umpa *u);
 void umpa_kept_start(struct spk_umpa *u);
 /* Whether the stack in work is one that the next may take moments from. */
 bool umpa_kept_in_use(const struct spk_umpa *u);
-/* Whether the cells of the search are those of the last stack. */
+/* Whether level and noise of the sample are those of the last stack, and whether the cells of the search are. */
+bool umpa_kept_look(const struct spk_umpa *u);
 bool umpa_kept_cells(const struct spk_umpa *u);
 
 /* Passes of the windows' refinement; without it there is one, for errors alone. */

@@ -23,7 +23,8 @@ struct umpa_kept {
     uint64_t version;
     unsigned used_count, *used;
     unsigned fresh_count, *fresh; /* used frames that are new */
-    bool searched, cells;         /* its cells were searched; they hold for the stack in work too */
+    bool searched;                /* its cells were */
+    bool looks, cells;            /* level and noise hold for the stack in work too; so do the cells */
     uint8_t *mask;                /* [height][width] */
     uint8_t *reading;             /* [pieces] enum reading */
     size_t piece_bytes, bytes, seen_bytes;
@@ -108,6 +109,11 @@ bool umpa_kept_in_use(const struct spk_umpa *u)
     return u->kept && u->kept->stack;
 }
 
+bool umpa_kept_look(const struct spk_umpa *u)
+{
+    return umpa_kept_in_use(u) && u->kept->looks;
+}
+
 bool umpa_kept_cells(const struct spk_umpa *u)
 {
     return umpa_kept_in_use(u) && u->kept->cells;
@@ -157,11 +163,12 @@ void umpa_kept_start(struct spk_umpa *u)
         return;
     if (!same)
         memset(kept->reading, NOT_READ, count_pieces(u));
-    kept->cells = compare_masks(u) && same && kept->searched;
+    kept->looks = compare_masks(u) && same;
     for (unsigned i = 0; i < umpa_search_frames(u); i++)
-        kept->cells &= !is_new(u, umpa_search_frame(u, i));
-    list_fresh(u);
+        kept->looks &= !is_new(u, umpa_search_frame(u, i));
+    kept->cells = kept->looks && kept->searched;
     kept->searched = u->config.refine != SPK_UMPA_NONE;
+    list_fresh(u);
     kept->version = sample->version;
     kept->used_count = u->used_count;
     memcpy(kept->used, u->used, bytes);
