@@ -159,7 +159,8 @@ static void step_row(const struct spk_step_row *r)
     const float *dx = r->deviation + 2 * r->plane, *dy = dx + r->plane;
     const float t0 = r->origin[0], k0 = r->origin[1], x0 = r->origin[2], y0 = r->origin[3], range = r->range;
     float *to_t = r->transmission, *to_k = r->contrast, *to_x = r->x, *to_y = r->y, *error = r->error,
-          *moved = r->moved;
+          *squares = r->squares;
+    const float keep = r->first ? 0.0f : 1.0f;
     ROW_LOOP
     for (unsigned i = 0, width = r->width; i < width; i++) {
         float step_x, step_y;
@@ -169,7 +170,8 @@ static void step_row(const struct spk_step_row *r)
         to_y[i] = spk_match_step_px(to_y[i], y[i] + y0, y0, range, &step_y);
         error[i] = sqrtf(dx[i] * dx[i] + dy[i] * dy[i]);
         float far_x = fabsf(step_x), far_y = fabsf(step_y);
-        moved[i] = far_x > far_y ? far_x : far_y;
+        float far = far_x > far_y ? far_x : far_y, before = keep > 0 ? squares[i] : 0;
+        squares[i] = before + (far > 0 ? far * far : 0); /* NaN is no step */
     }
 }
 
@@ -249,7 +251,8 @@ static void normal_row(const struct spk_normal_row *r)
     const float *moment = r->moment, *transmission = r->transmission;
     const float *contrast = r->contrast, *ux = r->ux, *uy = r->uy, *at_x = r->at_x, *at_y = r->at_y;
     const float *mean = r->mean, *mean_x = r->mean_x, *mean_y = r->mean_y;
-    const float *weight = r->weight, *gain = r->spline->gain, *slope = r->spline->slope;
+    const float *weight = r->weight;
+    const struct spk_spline_noise spline = *r->spline;
     const float noise_sample = r->noise_sample, noise_reference = r->noise_reference, base = r->base;
     const float origin[4] = {r->origin[0], r->origin[1], r->origin[2], r->origin[3]};
     float *out = r->out;
@@ -269,10 +272,8 @@ static void normal_row(const struct spk_normal_row *r)
             .step_y = at_y[i] - y,
             .noise_reference = noise_reference,
             .noise_sample = noise_sample,
-            .gain_x = spk_match_table_px(gain, x),
-            .gain_y = spk_match_table_px(gain, y),
-            .slope_x = spk_match_table_px(slope, x),
-            .slope_y = spk_match_table_px(slope, y),
+            .gain_x = spk_match_gain_px(&spline, x),
+            .gain_y = spk_match_gain_px(&spline, y),
         };
         const struct spk_match_mean local = {mean[i], mean_x[i], mean_y[i], weight[i]};
         float sum[SPK_MOMENTS], normal[SPK_NORMALS];

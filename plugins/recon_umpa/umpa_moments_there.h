@@ -95,10 +95,8 @@ static __device__ inline void umpa_normal_of(const struct umpa_there &u, size_t 
     place.step_y = u.param[3][at] - y;
     place.noise_reference = u.numbers->noise_reference;
     place.noise_sample = u.numbers->noise_sample;
-    place.gain_x = spk_match_table_px(u.spline->gain, x);
-    place.gain_y = spk_match_table_px(u.spline->gain, y);
-    place.slope_x = spk_match_table_px(u.spline->slope, x);
-    place.slope_y = spk_match_table_px(u.spline->slope, y);
+    place.gain_x = spk_match_gain_px(u.spline, x);
+    place.gain_y = spk_match_gain_px(u.spline, y);
     spk_match_normal_px(sum, place, local, origin, normal);
 }
 

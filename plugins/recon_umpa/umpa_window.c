@@ -32,7 +32,7 @@ struct pane {
     unsigned strip;                          /* where in the pane the columns from x0 on begin */
     float *found;   /* [rungs][2][FOUND][STRIP] estimates of two rows and their errors */
     float *taken;   /* [FOUND][STRIP] those that the row takes */
-    float *step;    /* [FOUND][STRIP] where steps go that nobody takes, and how far pixels move */
+    float *step;    /* [PARAMS][STRIP] where steps go that nobody takes */
     float *steps;   /* [STRIP] sums of the squares of steps down the cells */
     float *line[2]; /* a row of a coarser level */
 };
@@ -52,7 +52,7 @@ static size_t lay_out(struct pane *p, float *memory)
         {&p->row, 2 * p->pitch},
         {&p->found, SPK_CLIMB_RUNGS * 2 * FOUND_PLANES},
         {&p->taken, FOUND_PLANES},
-        {&p->step, FOUND_PLANES},
+        {&p->step, PARAMS * STRIP},
         {&p->steps, STRIP},
         {&p->line[0], LINE},
         {&p->line[1], LINE},
@@ -195,15 +195,6 @@ static void stretch_row(const struct pane *p, unsigned l, const float *row, floa
     ops->stretch(out, from, count);
 }
 
-/* Adds the squared steps of row y of the pane to those of the rows above it in the same cells. */
-static void add_steps(const struct pane *p, unsigned y, const float *step)
-{
-    for (unsigned x = 0; x < p->width; x++) {
-        const float above = y % UMPA_CELL_ROWS ? p->steps[x] : 0;
-        p->steps[x] = above + (step[x] > 0 ? step[x] * step[x] : 0); /* NaN is no step */
-    }
-}
-
 /* Marks the cells that end with row y of the pane where the pixels moved too far for their linearisation. */
 static void mark_moved(const struct pane *p, unsigned y)
 {
@@ -226,7 +217,7 @@ static void store_step(const struct pane *p, unsigned y, const float *taken)
 {
     struct spk_umpa *u = p->u;
     const size_t to = (size_t)(p->y0 + y) * u->width + p->x0;
-    float *trial = p->step, *moved = p->step + PARAMS * STRIP;
+    float *trial = p->step;
     const bool take = u->config.refine != SPK_UMPA_NONE;
     struct spk_step_row row = {.best = taken,
                                .deviation = taken + PARAMS * STRIP,
@@ -239,12 +230,10 @@ static void store_step(const struct pane *p, unsigned y, const float *taken)
                                .x = take ? u->param[PARAM_X] + to : trial + 2 * STRIP,
                                .y = take ? u->param[PARAM_Y] + to : trial + 3 * STRIP,
                                .error = u->error + to,
-                               .moved = moved};
+                               .squares = p->steps,
+                               .first = y % UMPA_CELL_ROWS == 0};
     u->ops->step(&row);
-    if (!take)
-        return;
-    add_steps(p, y, moved);
-    if ((y + 1) % UMPA_CELL_ROWS == 0 || y + 1 == p->height)
+    if (take && ((y + 1) % UMPA_CELL_ROWS == 0 || y + 1 == p->height))
         mark_moved(p, y);
 }
 

@@ -3,6 +3,7 @@
 
 #include <speckled/half.h>
 #include <speckled/num_match.h>
+#include <speckled/num_match_px.h>
 #include <speckled/num_spline_px.h>
 
 #include <stdint.h>
@@ -504,7 +505,8 @@ static void test_finish(const struct spk_match_ops *c, const struct spk_match_op
                                     out[i] + 2 * MAX,
                                     out[i] + 3 * MAX,
                                     out[i] + 4 * MAX,
-                                    out[i] + 5 * MAX};
+                                    out[i] + 5 * MAX,
+                                    width & 1};
         ops[i]->step(&step);
         struct spk_correlation_row quality = {a, MAX, width, out[i] + MAX, out[i] + 6 * MAX};
         ops[i]->correlation(&quality);
@@ -539,17 +541,42 @@ static void test_finish(const struct spk_match_ops *c, const struct spk_match_op
     }
 }
 
-/* The cardinal spline is 1 at 0 and 0 at other whole numbers: white noise passes unchanged there, and least half way. */
+/* The cardinal spline at x, from its coefficients sqrt(3) z^|n| and the B-spline's own formula. */
+static double cardinal(double x)
+{
+    double sum = 0;
+    for (int n = -40; n <= 40; n++) {
+        const double d = fabs(x - n);
+        const double basis = d < 1 ? 2.0 / 3 - d * d + d * d * d / 2 : d < 2 ? pow(2 - d, 3) / 6 : 0;
+        sum += sqrt(3.0) * pow(sqrt(3.0) - 2, abs(n)) * basis;
+    }
+    return sum;
+}
+
+/* What interpolation makes of white noise, at any fraction, against the sum of squares over all knots; the cardinal spline is 1 at 0
+ * and 0 at other whole numbers, so that noise passes unchanged there. */
 static void test_spline_noise(void)
 {
     struct spk_spline_noise spline;
+    const float step = 1.0f / 128;
     spk_spline_noise_fill(&spline);
-    CHECK_NEAR(spline.gain[0], 1, 1e-6);
-    CHECK_NEAR(spline.gain[SPK_SPLINE_STEPS], 1, 1e-6);
-    CHECK_NEAR(spline.slope[SPK_SPLINE_STEPS / 2], 0, 1e-6);
-    for (int i = 1; i < SPK_SPLINE_STEPS; i++) { /* slope is half the gain's derivative */
-        float numeric = 0.25f * (spline.gain[i + 1] - spline.gain[i - 1]) * SPK_SPLINE_STEPS;
-        CHECK_NEAR(spline.slope[i], numeric, 1e-3);
+    CHECK_NEAR(spk_match_gain_px(&spline, 0).gain, 1, 1e-6);
+    CHECK_NEAR(spk_match_gain_px(&spline, 3).gain, 1, 1e-6);
+    CHECK_NEAR(spk_match_gain_px(&spline, 0.5f).slope, 0, 1e-6);
+    for (float shift = -1.5f; shift < 1.5f; shift += 0.07f) {
+        double gain = 0;
+        for (int n = -20; n <= 20; n++)
+            gain += pow(cardinal(-(double)shift - n), 2);
+        const struct spk_match_gain got = spk_match_gain_px(&spline, shift);
+        CHECK_NEAR(got.gain, gain, 2e-6);
+        /* half the derivative along the fraction, which grows as the displacement falls */
+        if (fabsf(shift - rintf(shift)) > step)
+            CHECK_NEAR(got.slope,
+                       0.25f *
+                           (spk_match_gain_px(&spline, shift - step).gain -
+                            spk_match_gain_px(&spline, shift + step).gain) /
+                           step,
+                       1e-3);
     }
 }
 

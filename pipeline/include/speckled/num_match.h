@@ -14,10 +14,9 @@
 #include <stdint.h>
 
 enum {
-    SPK_MATCH_STEP = 16,   /* widths of rows are multiples of this */
-    SPK_CELL_ROWS = 8,     /* most rows of a cell of `moments`; it has SPK_MATCH_STEP columns */
-    SPK_CLIMB_RUNGS = 6,   /* most rungs of `climb` */
-    SPK_SPLINE_STEPS = 256 /* entries of a struct spk_spline_noise table, less one */
+    SPK_MATCH_STEP = 16, /* widths of rows are multiples of this */
+    SPK_CELL_ROWS = 8,   /* most rows of a cell of `moments`; it has SPK_MATCH_STEP columns */
+    SPK_CLIMB_RUNGS = 6  /* most rungs of `climb` */
 };
 
 static inline size_t spk_match_round(size_t count, size_t step)
@@ -233,7 +232,8 @@ struct spk_step_row {
     unsigned width;
     float *transmission, *contrast, *x, *y; /* [width] */
     float *error;                           /* [width] */
-    float *moved;                           /* [width] larger of the steps along x and y */
+    float *squares; /* [width] += the square of the larger of the steps along x and y, where it is a number */
+    bool first;     /* squares are set, not added to */
 };
 
 /* The correlation of the sample's modulation with the reference's from equations: sqrt(E / (E + residual)), E = K^2 KK. */
@@ -345,13 +345,12 @@ const struct spk_match_ops *spk_match_ops(enum spk_isa isa);
         (sum)[SPK_SUM_SS] += (s) * (s);                                                                      \
     } while (0)
 
-/* White noise of the data seen through cubic spline interpolation (the cardinal spline eta): variance gain
- * c = sum eta^2 and half its derivative e = sum eta eta', at fraction i / SPK_SPLINE_STEPS. */
+/* White noise of the data seen through cubic spline interpolation (the cardinal spline eta): variance gain c = sum eta^2, which at
+ * fraction f is a polynomial of third order in f (1 - f). Half its derivative is e = sum eta eta'. */
 struct spk_spline_noise {
-    float gain[SPK_SPLINE_STEPS + 1];
-    float slope[SPK_SPLINE_STEPS + 1];
+    float term[4];
 };
 
-void spk_spline_noise_fill(struct spk_spline_noise *table);
+void spk_spline_noise_fill(struct spk_spline_noise *noise);
 
 #endif

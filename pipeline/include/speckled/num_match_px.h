@@ -145,11 +145,18 @@ SPK_HD struct spk_match_mean spk_match_mean_px(const float *mean, const uint8_t 
     return m;
 }
 
-/* An entry of struct spk_spline_noise at a displacement. */
-SPK_HD float spk_match_table_px(const float *table, float shift)
+/* struct spk_spline_noise at a displacement: the gain, and half its derivative. */
+struct spk_match_gain {
+    float gain, slope;
+};
+
+SPK_HD struct spk_match_gain spk_match_gain_px(const struct spk_spline_noise *noise, float shift)
 {
-    float fraction = -shift - floorf(-shift);
-    return table[(unsigned)(fraction * SPK_SPLINE_STEPS + 0.5f)];
+    const float *c = noise->term, f = -shift - floorf(-shift), z = f * (1 - f);
+    struct spk_match_gain g;
+    g.gain = c[0] + z * (c[1] + z * (c[2] + z * c[3]));
+    g.slope = (0.5f - f) * (c[1] + z * (2 * c[2] + z * 3 * c[3]));
+    return g;
 }
 
 /* Where a pixel is linearised: (t, k, x, y); how far from there its residual is wanted; the noise of its data (variance over
@@ -158,7 +165,7 @@ struct spk_match_place {
     float t, k, x, y;
     float step_x, step_y;
     float noise_reference, noise_sample;
-    float gain_x, gain_y, slope_x, slope_y;
+    struct spk_match_gain gain_x, gain_y;
 };
 
 /* Moments of s - base become those of s. */
@@ -182,9 +189,8 @@ SPK_HD void spk_match_normal_px(const float s[SPK_MOMENTS], struct spk_match_pla
     float vv = s[SPK_SUM_VV], vvx = s[SPK_SUM_VVX], vvy = s[SPK_SUM_VVY];
     float vxx = s[SPK_SUM_VXVX], vxy = s[SPK_SUM_VXVY], vyy = s[SPK_SUM_VYVY];
     float vs = s[SPK_SUM_VS], vxs = s[SPK_SUM_VXS], vys = s[SPK_SUM_VYS];
-    float ks = spk_match_limit_px(k, 0, 3);
-    float variance =
-        p.noise_sample * spk_match_limit_px(t, 0.05f, 3) + p.noise_reference * ks * ks * p.gain_x * p.gain_y;
+    float ks = spk_match_limit_px(k, 0, 3), gain = p.gain_x.gain * p.gain_y.gain;
+    float variance = p.noise_sample * spk_match_limit_px(t, 0.05f, 3) + p.noise_reference * ks * ks * gain;
     float w = local.weight / (variance + 1e-6f);
 
     float tt = n * m * m, tk = m * v, kk = vv;
@@ -202,9 +208,9 @@ SPK_HD void spk_match_normal_px(const float s[SPK_MOMENTS], struct spk_match_pla
     bk += 0.5f * k * (p.step_x * (p.step_x * vxx + 2 * p.step_y * vxy) + p.step_y * p.step_y * vyy);
 
     float noise = n * p.noise_reference * k;
-    bk += noise * p.gain_x * p.gain_y;
-    bx -= noise * k * p.slope_x * p.gain_y;
-    by -= noise * k * p.gain_x * p.slope_y;
+    bk += noise * gain;
+    bx -= noise * k * p.gain_x.slope * p.gain_y.gain;
+    by -= noise * k * p.gain_x.gain * p.gain_y.slope;
 
     float dt = t - origin[0], dk = k - origin[1], dx = p.x - origin[2], dy = p.y - origin[3];
     o[SPK_NORMAL_TT] = w * tt;
