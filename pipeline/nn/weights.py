@@ -60,9 +60,10 @@ def training_of(checkpoint):
     if "options" not in checkpoint:
         return ""
     options = checkpoint["options"]
-    words = [f"--{name} {options[name]}" for name in ("steps", "batch", "size", "rate", "keep", "seed", "device", "precision") if name in options]
+    words = [f"--{name} {options[name]}" for name in ("steps", "batch", "parts", "size", "rate", "keep", "seed", "device", "precision") if name in options]
     command = "train.py --output DIR " + " ".join(words) + (" --start FILE" if options["start"] else "")
-    done = (f"{checkpoint['step']} of {options['steps']} steps of {options['batch']} scenes of {options['size']} x {options['size']} px, "
+    scenes = options["batch"] * options.get("parts", 1)
+    done = (f"{checkpoint['step']} of {options['steps']} steps of {scenes} scenes of {options['size']} x {options['size']} px, "
             f"{checkpoint['seconds'] / 60:.0f} minutes on {options['device']}")
     return f"{command}; {done}; ranges {json.dumps(checkpoint['ranges'])}"
 

@@ -189,8 +189,7 @@ void fit_windows(struct spk_specklenet *net)
     warp_frames(net, net->h, net->w, net->r, net->plane);
     spk_team_run(net->team, moment_row, net, net->h);
     spk_team_run(net->team, cascade_task, net, SPK_NET_SUMS);
-    if (net->windows > SPK_NET_NARROW)
-        spk_team_run(net->team, wide_task, net, 2);
+    spk_team_run(net->team, wide_task, net, 2);
     ridges(net);
     estimate_noise(net);
     spk_team_run(net->team, feature_row, net, net->h);

@@ -44,7 +44,7 @@ enum net_choice { CHOICE_X, CHOICE_Y, CHOICE_T, CHOICE_D, CHOICE_ERROR };
 
 enum {
     SPK_NET_SUPPORTS = 7,     /* windows of the least squares, 1 to 65 px */
-    SPK_NET_NARROW = 5,       /* those used for any number of frames */
+    SPK_NET_NARROW = 5,       /* those round each pixel's own displacement; wider ones have a mean one too */
     SPK_NET_LEVEL_WINDOWS = 4 /* windows of the correlation volumes */
 };
 

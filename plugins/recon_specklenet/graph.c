@@ -63,15 +63,13 @@ static void build_level(struct spk_nn *nn, struct level *level, const struct bod
 static void build_fusion(struct spk_specklenet *net)
 {
     struct spk_nn *nn = net->nn;
-    const bool wide = net->windows > SPK_NET_NARROW;
     const struct spk_nn_shape shape = {net->windows * WINDOW_FEATURES + GLOBAL_FEATURES, net->h, net->w, 1};
     const struct spk_nn_shape sums = {net->windows * SPK_NET_SUMS, net->h, net->w, 1};
     net->features = spk_nn_input(nn, &shape);
     net->sums_tensor = spk_nn_input(nn, &sums);
     spk_nn_lend(nn, net->features);
     spk_nn_lend(nn, net->sums_tensor);
-    int x =
-        convolve(nn, net->features, wide ? "fusion.enter.0" : "fusion.enter.0.narrow", ENTER_CHANNELS, 1, 1);
+    int x = convolve(nn, net->features, "fusion.enter.0", ENTER_CHANNELS, 1, 1);
     x = convolve(nn, x, "fusion.enter.2", FINE_CHANNELS, 3, 1);
     int low = spk_nn_pool(nn, x, 2, false);
     low = convolve(nn, low, "fusion.context.0", CONTEXT_CHANNELS, 3, 1);
@@ -81,8 +79,12 @@ static void build_fusion(struct spk_specklenet *net)
     const int both[2] = {x, low};
     x = convolve(nn, spk_nn_join(nn, both, 2), "fusion.merge.0", FINE_CHANNELS, 1, 1);
     x = convolve(nn, x, "fusion.merge.2", FINE_CHANNELS, 3, 1);
-    net->choice = finish(nn, x, wide ? "fusion.head" : "fusion.head.narrow",
-                         2 * net->windows + net->transmissions + CORRECTIONS + SCALES);
+    net->choice = finish(nn, x, "fusion.head", 2 * net->windows + net->transmissions + CORRECTIONS + SCALES);
+}
+
+spk_status spk_specklenet_load(struct spk_nn_weights **weights, const char *path, struct spk_error *error)
+{
+    return spk_nn_weights_load(weights, path, "specklenet", error);
 }
 
 static spk_status take_constants(struct spk_specklenet *net, const struct spk_nn_weights *weights,

@@ -54,9 +54,7 @@ static bool allocate_planes(struct spk_specklenet *net)
     for (unsigned k = 0; k < 4; k++)
         good = (net->power[k / 2][k % 2] = take(SPK_NET_LEVEL_WINDOWS * net->wide_plane)) && good;
     good = (net->noise_sample = take(net->plane / 16)) && good; /* sides are multiples of four */
-    if (net->windows > SPK_NET_NARROW)
-        good = (net->wide_mean = take(4 * net->plane)) && good;
-    return good;
+    return (net->wide_mean = take(4 * net->plane)) && good;
 }
 
 static bool allocate_scratch(struct spk_specklenet *net)

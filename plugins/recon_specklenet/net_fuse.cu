@@ -163,8 +163,7 @@ spk_status spk_specklenet_fit_there(void *stream, const void *arguments, struct 
     net_run_warp(stream, *t, t->r, t->h, t->w, false);
     SPK_LAUNCH(sum_moments, blocks_over(t->h, t->w), block, 0, stream, *t);
     run_windows(stream, t);
-    if (t->windows > SPK_NET_NARROW)
-        run_wide_means(stream, t);
+    run_wide_means(stream, t);
     SPK_LAUNCH(sum_ridges, NET_PARTS, THREADS, THREADS / 32 * sizeof(double), stream, *t);
     SPK_LAUNCH(find_ridges, 1, 1, 0, stream, *t);
     SPK_LAUNCH(sample_residual, blocks_over(t->h / 4, t->w / 4), block, 0, stream, *t);

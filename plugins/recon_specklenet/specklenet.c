@@ -16,7 +16,7 @@ static void plan(struct spk_specklenet *net)
     net->wide_plane = (size_t)(net->h + 2 * BORDER) * (net->w + 2 * BORDER);
     if (net->wide_plane < net->half_wide_plane)
         net->wide_plane = net->half_wide_plane;
-    net->windows = net->count <= 3 ? SPK_NET_SUPPORTS : SPK_NET_NARROW;
+    net->windows = SPK_NET_SUPPORTS;
     net->transmissions = net->windows + JOINT;
     for (unsigned k = 0; k < LEVELS; k++) {
         struct level *level = &net->level[k];

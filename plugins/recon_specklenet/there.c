@@ -66,7 +66,7 @@ static spk_status allocate(struct spk_specklenet *net, struct spk_error *error)
         {(void **)&t->flow_mean, 2 * plane},
         {(void **)&t->found_flow[0], 2 * plane / 16},
         {(void **)&t->found_flow[1], 2 * plane / 4},
-        {(void **)&t->wide_mean, net->windows > SPK_NET_NARROW ? 4 * plane : 0},
+        {(void **)&t->wide_mean, 4 * plane},
         {(void **)&t->joint, plane},
         {(void **)&t->t, plane},
         {(void **)&t->d, plane},

@@ -166,8 +166,7 @@ static void check_moments(struct both *both)
     REQUIRE(!here->ops->fit(here, &error) && !there->ops->fit(there, &error), "%s", error.text);
     meet_planes("moments", here->sums, t->sums, here->plane, here->windows * SPK_NET_SUMS,
                 (32 + here->w) * eps);
-    if (here->windows > SPK_NET_NARROW)
-        meet_planes("wide displacement", here->wide_mean, t->wide_mean, here->plane, 4, 32 * eps);
+    meet_planes("wide displacement", here->wide_mean, t->wide_mean, here->plane, 4, 32 * eps);
     struct net_found found;
     gpu_read(&gpu, &found, t->found, sizeof found);
     CHECK_NEAR((double)found.prior.ridge_r / (double)here->prior.ridge_r, 1, 1e-4);

@@ -92,11 +92,9 @@ class Fusion(nn.Module):
         low = self.context(F.avg_pool2d(x, 2))
         out = self.head(self.merge(torch.cat([x, F.interpolate(low, size=x.shape[2:], mode="bilinear", align_corners=False)], 1)))
         choose_u, choose_t, choose_d, correction, scale = out.split(self.split, 1)
-        count, all_windows = steps.shape[1], len(SUPPORTS)
-        choose_t = torch.cat([choose_t[:, :count], choose_t[:, all_windows:]], 1)
-        w_u = F.softmax(choose_u[:, :count] - self.trust[0] * errors, 1)
+        w_u = F.softmax(choose_u - self.trust[0] * errors, 1)
         w_t = F.softmax(choose_t, 1)
-        w_d = F.softmax(choose_d[:, :count] - self.trust[1] * errors, 1)
+        w_d = F.softmax(choose_d - self.trust[1] * errors, 1)
         step = (w_u[:, :, None] * steps).sum(1) + 0.1 * correction[:, :2]
         t = (w_t * ts).sum(1, keepdim=True) + 0.03 * correction[:, 2:3]
         d = (w_d * ds).sum(1, keepdim=True) + 0.1 * correction[:, 3:]

@@ -17,15 +17,10 @@ BOXES = (3, 3, 5, 9, 17, 33)  # cascaded: supports 1, 3, 5, 9, 17, 33, 65
 SUPPORTS = (1, 3, 5, 9, 17, 33, 65)
 AREAS = (1.0, 9.0, 19.0, 49.0, 160.0, 560.0, 2100.0)  # independent pixels in each cascaded window
 LEVEL_WINDOWS = 4
-NARROW = 5  # windows of the least squares for any number of frames
-WIDE_COUNT = 3  # up to so many frames all seven windows are used
+NARROW = 5  # windows round each pixel's own displacement; wider ones have a mean one too
 WINDOW_FEATURES = 7
 FUSE_FEATURES = len(SUPPORTS) * WINDOW_FEATURES + 6 + 2 + 1
 T_CANDIDATES = len(SUPPORTS) + 3
-
-
-def windows_for(frames):
-    return len(SUPPORTS) if frames <= WIDE_COUNT else NARROW
 
 
 def pad(image, margin):
@@ -240,12 +235,11 @@ def noise_of(residual):
 
 @torch.no_grad()
 def fit(reference, sample, envelope, flow):
-    """Everything the fusion chooses from. Returns features [B, FUSE_FEATURES - 1, y, x] (those of windows not used are 0), and
+    """Everything the fusion chooses from. Returns features [B, FUSE_FEATURES - 1, y, x] and
     candidates: displacement steps [B, windows, 2, y, x], T [B, windows + 3, ...], D and log errors [B, windows, ...], residual over noise."""
     frames = reference.shape[1]
-    count = windows_for(frames)
-    sums = cascade(fit_moments(reference, sample, envelope, flow), count)
-    mean_flow = cascade(flow, count)
+    sums = cascade(fit_moments(reference, sample, envelope, flow), len(SUPPORTS))
+    mean_flow = cascade(flow, len(SUPPORTS))
     ref = sums[NARROW - 1]
     ridge_r = 2e-3 * frame_mean(ref[:, 4] - ref[:, 0].square()) + 1e-6
     ridge_g = 1e-3 * frame_mean(ref[:, 7] + ref[:, 9] - ref[:, 1].square() - ref[:, 2].square()) + 1e-6
@@ -261,7 +255,6 @@ def fit(reference, sample, envelope, flow):
                      0.25 * (f.residual / noise).log().clamp(-6, 8)]
         steps.append(step)
         errors.append(0.5 * (log_x + log_y))
-    features += [torch.zeros_like(base.t)] * (WINDOW_FEATURES * (len(SUPPORTS) - count))
     joint = [fits[0].transmission_with(fits[2]), fits[0].transmission_with(fits[3]), fits[1].transmission_with(fits[3])]
     features += [3 * (joint[0] - base.t), 3 * (joint[2] - base.t), base.t - 1, base.d - 1, (noise.expand_as(base.t).log() * 0.15 + 1),
                  0.2 * (fits[2].contrast.clamp_min(1e-6) / noise).log()]
