@@ -140,7 +140,7 @@ class Training:
     def gradients(self, number):
         """Loss and gradients of one part."""
         loss = self.loss_at(self.net, number)
-        return float(loss), torch.autograd.grad(loss, list(self.net.parameters()))
+        return float(loss), torch.autograd.grad(loss, list(self.net.parameters()), allow_unused=True)
 
     def step(self):
         for group in self.optimizer.param_groups:
@@ -148,7 +148,8 @@ class Training:
         parts = self.arguments.parts
         done = list(self.team.map(self.gradients, range(self.step_number * parts, (self.step_number + 1) * parts)))
         for parameter, *found in zip(self.net.parameters(), *(gradients for _, gradients in done)):
-            parameter.grad = sum(found) / parts
+            found = [gradient for gradient in found if gradient is not None]  # a loss need not use all layers
+            parameter.grad = sum(found) / parts if found else None
         if torch.isfinite(torch.nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)):
             self.optimizer.step()
         self.step_number += 1
