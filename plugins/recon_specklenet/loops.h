@@ -162,13 +162,11 @@ static void along_row(float *out, const float *in, unsigned count, unsigned widt
         const float *from = in + first, *last = from + count - 1;
         float *to = out + first;
         size_t length = block + count - 8;
-        ROW_LOOP
         for (size_t i = 0; i < length; i++)
             sum[i] = from[i] + from[i + 1] + (from[i + 2] + from[i + 3]) +
                      (from[i + 4] + from[i + 5] + (from[i + 6] + from[i + 7]));
         for (size_t span = 8; span < count - 1; span *= 2) {
             length -= span;
-            ROW_LOOP
             for (size_t i = 0; i < length; i++)
                 sum[i] += sum[i + span];
         }
