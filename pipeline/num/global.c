@@ -114,11 +114,32 @@ void spk_global_destroy(struct spk_global **global)
     if (!g)
         return;
     spk_zeros_destroy(g->memory, g->memory_size);
+    spk_zeros_destroy(g->kept, g->kept_size);
     free(g->part);
     free(g->quantile);
     free(g->scratch);
     free(g);
     *global = NULL;
+}
+
+spk_status spk_global_keep(struct spk_global *g, struct spk_error *error)
+{
+    size_t used = 0;
+    take(NULL, &used, &g->grid[0], 2 * SPK_GLOBAL_PARAMS);
+    g->kept_size = used * sizeof(float);
+    g->kept = spk_zeros_create(g->kept_size);
+    if (!g->kept)
+        return spk_fail(error, SPK_NOMEM, "global refinement: no memory for what %u x %u pixels keep",
+                        g->height, g->width);
+    used = 0;
+    g->last = take(g->kept, &used, &g->grid[0], 2 * SPK_GLOBAL_PARAMS);
+    g->other = g->last + SPK_GLOBAL_PARAMS * g->grid[0].plane;
+    return SPK_OK;
+}
+
+void spk_global_forget(struct spk_global *g)
+{
+    g->held = false;
 }
 
 static void equations_band(void *context, unsigned band, unsigned worker)
@@ -164,21 +185,25 @@ static bool late(const struct spk_global_problem *p, int64_t needed_ns)
     return p->deadline_ns && spk_clock_monotonic_ns() + needed_ns > p->deadline_ns;
 }
 
-static void iterate(struct spk_global *g, struct spk_global_report *report)
+/* A linearisation that began at `start`. */
+static void iterate(struct spk_global *g, int64_t start, struct spk_global_report *report)
 {
     const struct spk_global_problem *p = g->problem;
+    const bool going_on = g->on && g->iteration == 0;
     unsigned bands = global_bands(g->height);
-    int64_t start = spk_clock_monotonic_ns();
-    spk_team_run(g->team, equations_band, g, bands);
+    if (!going_on) /* its start is that for which there are equations already */
+        spk_team_run(g->team, equations_band, g, bands);
     global_weigh(g);
     global_assemble(g);
     g->setup_ns = spk_clock_monotonic_ns() - start;
-    report->inner += global_solve(g, global_inner_steps(p->frames), GLOBAL_TOLERANCE);
+    report->inner +=
+        global_solve(g, global_inner_steps(p->frames), going_on ? GLOBAL_TOLERANCE_ON : GLOBAL_TOLERANCE);
     spk_team_run(g->team, step_band, g, bands);
     double sum = 0;
     for (unsigned i = 0; i < bands; i++)
         sum += g->part[i];
     report->change = (float)sqrt(sum / ((double)g->width * g->height));
+    report->converged = report->change < (going_on ? GLOBAL_MOVED_ON_PX : GLOBAL_MOVED_PX);
     report->iterations++;
 }
 
@@ -195,27 +220,49 @@ static void add_band(void *context, unsigned band, unsigned worker)
 }
 
 /* Improves the sample of the error to the present weights. The noise stays the same from one iteration to the next. */
-static void draw(struct spk_global *g, uint32_t seed, unsigned steps, struct spk_global_report *report)
+static void draw(struct spk_global *g, uint32_t seed, unsigned steps, double tolerance,
+                 struct spk_global_report *report)
 {
     global_draw(g, seed);
-    report->inner += global_solve(g, steps, GLOBAL_TOLERANCE);
+    report->inner += global_solve(g, steps, tolerance);
     spk_team_run(g->team, add_band, g, global_bands(g->height));
+    g->drawn = true;
 }
 
 static void forget_draw(struct spk_global *g)
 {
     memset(g->draw - g->grid[0].pitch, 0, SPK_GLOBAL_PARAMS * g->grid[0].plane * sizeof(float));
+    g->drawn = false;
 }
 
-/* Mean square of the samples of the error over some pixels. */
+/* Takes the sample of the error that is for the deviation alone, or the first one again. */
+static void change_draw(struct spk_global *g)
+{
+    float *other = g->draw;
+    if (!g->last)
+        return;
+    g->draw = g->other;
+    g->other = other;
+}
+
+/* Mean square of the samples of the error over some pixels; those of the last run where there is no time. */
 static void deviation(struct spk_global *g, struct spk_global_report *report)
 {
-    for (unsigned i = 0; i < GLOBAL_DRAWS && !late(g->problem, g->setup_ns); i++) {
+    for (unsigned i = 0; i < GLOBAL_DRAWS; i++) {
+        const bool hurry = late(g->problem, g->setup_ns);
+        if (hurry && !g->sampled)
+            return;
         if (i > 0)
+            change_draw(g);
+        if (i > 0 && !g->sampled)
             forget_draw(g);
-        draw(g, GLOBAL_SEED + i, global_deviation_steps(g->problem->frames), report);
+        if (!hurry)
+            draw(g, GLOBAL_SEED + i, global_deviation_steps(g->problem->frames),
+                 g->sampled ? GLOBAL_TOLERANCE_DRAW : GLOBAL_TOLERANCE, report);
         report->deviation = i + 1 == GLOBAL_DRAWS;
         global_spread(g, i == 0, report->deviation ? 1.0f / GLOBAL_DRAWS : 0);
+        if (i > 0)
+            change_draw(g);
     }
 }
 
@@ -227,17 +274,25 @@ void spk_global_run(struct spk_global *g, const struct spk_global_problem *probl
     unsigned most = problem->iterations ? problem->iterations : SPK_GLOBAL_ITERATIONS;
     if (late(problem, 2 * g->setup_ns))
         return;
+    int64_t start = spk_clock_monotonic_ns();
+    g->on = global_go_on(g);
+    g->sampled &= g->on;
+    g->drawn = g->sampled;
+    if (!g->drawn)
+        forget_draw(g);
     spk_team_run(g->team, equations_band, g, global_bands(g->height));
     global_start(g);
-    forget_draw(g);
     for (g->iteration = 0; g->iteration < most && !report->converged; g->iteration++) {
         if (g->iteration > 0 && late(problem, g->setup_ns))
             break;
-        iterate(g, report);
-        report->converged = report->change < GLOBAL_MOVED_PX;
+        start = g->on && g->iteration == 0 ? start : spk_clock_monotonic_ns();
+        iterate(g, start, report);
         if (!report->converged && g->iteration + 1 < most && !late(problem, g->setup_ns))
-            draw(g, GLOBAL_SEED, GLOBAL_DRAW_STEPS, report);
+            draw(g, GLOBAL_SEED, GLOBAL_DRAW_STEPS, GLOBAL_TOLERANCE, report);
     }
     if (problem->deviation && report->iterations > 0)
         deviation(g, report);
+    if (g->last)
+        global_leave(g);
+    g->sampled = g->last && report->deviation;
 }

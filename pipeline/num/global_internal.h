@@ -23,9 +23,17 @@ struct spk_global {
     float *memory;  /* of all planes */
     size_t memory_size;
 
+    /* what a run leaves to the next; NULL: nothing */
+    float *last, *other; /* [4] planes each: its field, and the second sample of its error */
+    float *kept;         /* memory of these */
+    size_t kept_size;
+    bool held, sampled; /* the field is that of a run; draw and `other` are samples of its error */
+
     /* the run in work */
     const struct spk_global_problem *problem;
     unsigned iteration;
+    bool on;                          /* it goes on from the last one */
+    bool drawn;                       /* draw is a sample of the error at weights near the present ones */
     float chi2_typical, data_typical; /* of chi2, and of the equations' weight in T */
     uint32_t seed;
     int64_t setup_ns; /* what an iteration takes before its solution can begin, as measured; 0 = not yet */
@@ -52,6 +60,11 @@ static inline unsigned global_last(unsigned band, unsigned height)
     return (band + 1) * GLOBAL_BAND < height ? (band + 1) * GLOBAL_BAND : height;
 }
 
+/* Puts the last run's field in the place of the start where both agree; false: it does not hold any more. */
+bool global_go_on(struct spk_global *g);
+/* Leaves the field to the next run; takes its marks off the error where that is the start's. */
+void global_leave(struct spk_global *g);
+
 /* Marks what the start does not know, by its errors and by what the equations say of it, and fills it from its neighbours,
  * weighted by precision. */
 void global_start(struct spk_global *g);
@@ -62,8 +75,8 @@ void global_weigh(struct spk_global *g);
 /* Puts the coarse levels and the preconditioner in place; residual = right-hand side - A field, step = 0. */
 void global_assemble(struct spk_global *g);
 
-/* Solves A step = residual by at most `steps` of conjugate gradients, or until the residual fell by `tolerance` or the
- * deadline; returns how many. The residual is lost. */
+/* Solves A step = residual by at most `steps` of conjugate gradients, or until the residual fell by `tolerance` (going on:
+ * or to so much of a fiftieth of what noise in the data makes of it) or the deadline; returns how many. The residual is lost. */
 unsigned global_solve(struct spk_global *g, unsigned steps, double tolerance);
 
 /* After global_assemble(): residual = noise whose covariance is A, less A draw. The solution of A step = residual, added to draw,

@@ -25,12 +25,23 @@ enum {
 
 #define GLOBAL_SEED 0x5eedu
 #define GLOBAL_TOLERANCE 0.02
-#define GLOBAL_GAMMA 3000.0f /* weight of the squared curl, px^-2: more than any datum says */
+#define GLOBAL_TOLERANCE_ON                                                                                  \
+    0.05 /* of the first step that goes on from a kept field: the next run takes up what is left */
+#define GLOBAL_TOLERANCE_DRAW 0.3 /* of samples of the error that do */
+#define GLOBAL_GAMMA 3000.0f      /* weight of the squared curl, px^-2: more than any datum says */
 
-#define GLOBAL_MOVED_PX 0.003f    /* a field that moves less has converged */
+#define GLOBAL_MOVED_PX 0.003f /* a field that moves less has converged */
+#define GLOBAL_MOVED_ON_PX                                                                                   \
+    0.01f /* the same where it goes on from a kept one: its square, which is left undone, is nothing */
 #define GLOBAL_STEP_PX 0.7f       /* longest step of u: beyond it the linearisation means nothing */
 #define GLOBAL_FIRST_STEP_PX 6.0f /* where the start is not believed */
 #define GLOBAL_DOUBT_PX 0.4f      /* standard deviation above which the start is not believed */
+
+#define GLOBAL_SAME_SIGMA 1.5f /* px, over which a start is compared with a kept field */
+#define GLOBAL_SAME_PX 0.25f   /* how far apart they may be for the field to be taken */
+#define GLOBAL_APART_PX 0.05f  /* how far besides three deviations they are no longer the same */
+#define GLOBAL_APART_T 0.1f
+#define GLOBAL_APART_SHARE 0.05 /* of the pixels, that may be */
 
 #define GLOBAL_CHI2_SIGMA 1.5f   /* px, over which chi2 is averaged */
 #define GLOBAL_SPREAD_SIGMA 4.0f /* px, over which a sample's squares are averaged */
@@ -191,6 +202,13 @@ SPK_HD void global_tie_px(float n[SPK_NORMALS])
 SPK_HD float global_precision_px(float error, bool inside)
 {
     return inside ? 1 / (error * error + 0.02f * 0.02f) : 1e-3f;
+}
+
+/* Whether a start is another than the kept field, from means of their differences times precision, and of precision. */
+SPK_HD bool global_apart_px(float x, float y, float t, float weight)
+{
+    const float noise = 9 * weight, far = GLOBAL_APART_PX * weight;
+    return x * x + y * y > far * far + noise || fabsf(t) > GLOBAL_APART_T * weight;
 }
 
 /* A parameter within its bounds; ux and uy near their origin. */

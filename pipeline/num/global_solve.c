@@ -7,6 +7,7 @@
 
 #include <speckled/clock.h>
 
+#include <math.h>
 #include <string.h>
 
 struct level_work {
@@ -233,11 +234,14 @@ unsigned global_solve(struct spk_global *g, unsigned steps, double tolerance)
 {
     const unsigned bands = global_bands(g->height);
     const int64_t deadline = g->problem->deadline_ns;
-    double now = precondition(g), start = now;
+    /* residual . M residual of noise is the number of unknowns, where M is the inverse of the system */
+    const double noise = g->on ? 0.02 * SPK_GLOBAL_PARAMS * g->width * g->height : 0;
+    double now = precondition(g);
+    const double least = tolerance * tolerance * fmax(now, noise);
     struct vector_work work = {g, 0};
     spk_team_run(g->team, begin_band, &work, bands);
     unsigned done = 0;
-    while (done < steps && now > 0 && now > tolerance * tolerance * start) {
+    while (done < steps && now > 0 && now > least) {
         spk_team_run(g->team, apply_band, g, bands);
         double curvature = sum_parts(g);
         if (!(curvature > 0))

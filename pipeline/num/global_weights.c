@@ -52,6 +52,12 @@ static bool has_data(const struct spk_global *g, size_t at)
     return g->grid[0].residual[EVIDENCE_DATA * g->grid[0].plane + at] > GLOBAL_DATA_NONE * g->data_typical;
 }
 
+/* A start that is a kept field: no rim and no lack of data make it worse. */
+static bool is_kept(const struct spk_global *g, size_t at)
+{
+    return g->on && signbit(g->problem->error[at]);
+}
+
 static bool believed(const struct spk_global_problem *p, const struct spk_global *g, unsigned x, unsigned y)
 {
     size_t at = y * p->pitch + x;
@@ -60,9 +66,11 @@ static bool believed(const struct spk_global_problem *p, const struct spk_global
         finite &= isfinite(p->param[c][at]) != 0;
     float at_x = (float)x - p->param[SPK_GLOBAL_X][at], at_y = (float)y - p->param[SPK_GLOBAL_Y][at];
     size_t there = y * g->grid[0].pitch + x;
-    bool explained = has_data(g, there) && g->grid[0].residual[there] <= GLOBAL_CHI2_WRONG * g->chi2_typical;
-    return finite && explained && p->error[at] < GLOBAL_DOUBT_PX && at_x >= 0 && at_y >= 0 &&
-           at_x <= (float)(g->width - 1) && at_y <= (float)(g->height - 1);
+    bool explained = g->grid[0].residual[there] <= GLOBAL_CHI2_WRONG * g->chi2_typical;
+    if (is_kept(g, at))
+        return explained;
+    return finite && has_data(g, there) && explained && p->error[at] < GLOBAL_DOUBT_PX && at_x >= 0 &&
+           at_y >= 0 && at_x <= (float)(g->width - 1) && at_y <= (float)(g->height - 1);
 }
 
 /* Fields times precision, and precision: what a weighted mean is made of. */
@@ -110,7 +118,7 @@ static void fill_band(void *context, unsigned band, unsigned worker)
             bool rim =
                 x < GLOBAL_RIM || y < GLOBAL_RIM || x + GLOBAL_RIM >= g->width || y + GLOBAL_RIM >= g->height;
             float sum = row[SPK_GLOBAL_PARAMS][x];
-            if (!rim && g->doubt[y * grid->pitch + x] == 0)
+            if ((!rim || is_kept(g, y * p->pitch + x)) && g->doubt[y * grid->pitch + x] == 0)
                 continue;
             for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++)
                 store(p, y * p->pitch + x, c, sum > 1e-9f ? row[c][x] / sum : c < 2 ? 1 : p->origin[c]);
@@ -150,7 +158,7 @@ static void measure_band(void *context, unsigned band, unsigned worker)
     for (unsigned y = global_first(band); y < global_last(band, g->height); y++) {
         float *to = grid->next + y * grid->pitch;
         measure_row(g, (const float *const *)p->param, p->pitch, y, to);
-        if (g->iteration > 0)
+        if (g->drawn)
             measure_row(g, draw, grid->pitch, y, g->step + y * grid->pitch);
     }
 }
@@ -178,7 +186,7 @@ static void prior_row(const struct spk_global *g, unsigned i, unsigned y, float 
     g->ops->smooth(row, grid->next + i * grid->plane, grid->pitch, g->width, g->height, y, taps, radius,
                    scratch);
     forget_row(g, i, y, row, extra, scratch);
-    if (g->iteration > 0) {
+    if (g->drawn) {
         radius = spk_window_gauss(taps, GLOBAL_DRAW_SIGMA, SPK_MATCH_STEP - 1);
         g->ops->smooth(extra, g->step + i * grid->plane, grid->pitch, g->width, g->height, y, taps, radius,
                        scratch);

@@ -154,6 +154,8 @@ spk_status spk_umpa_create(struct spk_umpa **out, const struct spk_umpa_config *
                           count, height, width);
     if (!status && config->window == 0)
         status = spk_global_create(&u->global, height, width, team, isa, error);
+    if (!status && u->global && config->rolling)
+        status = spk_global_keep(u->global, error);
     if (!status)
         status = reserve(u, error);
     if (status)
@@ -217,6 +219,8 @@ spk_status spk_umpa_reference(struct spk_umpa *u, const struct spk_stack *refere
         return spk_fail(error, SPK_INVALID, "umpa: the reference holds no frame");
     }
     umpa_kept_forget(u);
+    if (u->global)
+        spk_global_forget(u->global);
     place(u, spk_scratch_memory(u->shared), umpa_passes(u));
     umpa_prepare_reference(u);
     return SPK_OK;
@@ -289,6 +293,10 @@ spk_status spk_umpa_process(struct spk_umpa *u, const struct spk_stack *sample,
 
 void spk_umpa_set(struct spk_umpa *u, const struct spk_umpa_config *config)
 {
+    const bool other = u->config.dark_field != config->dark_field || u->config.refine != config->refine ||
+                       u->config.passes != config->passes || u->config.quality != config->quality;
+    if (u->global && other)
+        spk_global_forget(u->global);
     u->config.dark_field = config->dark_field;
     u->config.refine = config->refine;
     u->config.passes = config->passes;

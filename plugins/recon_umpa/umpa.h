@@ -69,8 +69,9 @@ struct spk_umpa_maps {
     uint8_t *valid; /* enough data, inside the search range, displacement known to half a pixel */
 };
 
-/* Reconstructs one stack. With `rolling`, and spk_stack.changed, frames that the last call saw cost less; the maps are the same to the
- * last bit. Errors: SPK_STATE before the first reference, SPK_INVALID when no frame is in both stacks. */
+/* Reconstructs one stack. With `rolling`, and spk_stack.changed, frames that the last call saw cost less, and what windows find is the same to
+ * the last bit. The refinement of the whole field goes on from the last call's; it begins anew behind a new reference, other options and
+ * where the sample has changed. Errors: SPK_STATE before the first reference, SPK_INVALID when no frame is in both stacks. */
 spk_status spk_umpa_process(struct spk_umpa *umpa, const struct spk_stack *sample,
                             const struct spk_umpa_maps *maps, struct spk_error *error);
 

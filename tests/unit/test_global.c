@@ -384,6 +384,118 @@ static void test_sizes(void)
     spk_global_destroy(&global);
 }
 
+enum { KEPT_H = H + 50, KEPT_W = W + 55 };
+
+/* The displacement of a few pixels, less than a twentieth of all, is another one. */
+static bool in_patch(unsigned y, unsigned x)
+{
+    return y >= 30 && y < 42 && x >= 30 && x < 42;
+}
+
+/* Equations and start of a field whose displacement is larger by `moved` where `part` says. */
+static void kept_equations(struct bench *b, double moved, bool (*part)(unsigned y, unsigned x))
+{
+    state = 7;
+    affine_equations(b, everywhere);
+    for (unsigned y = 0; y < b->height; y++)
+        for (unsigned x = 0; x < b->width && moved > 0; x++) {
+            const size_t at = y * b->pitch + x;
+            if (!part(y, x))
+                continue;
+            b->saved[SPK_NORMAL_X * b->plane + at] += (float)(moved * 300);
+            b->problem.param[SPK_GLOBAL_X][at] += (float)moved;
+        }
+}
+
+static double patch_error(const struct bench *b, double moved)
+{
+    double sum = 0;
+    unsigned count = 0;
+    for (unsigned y = 32; y < 40; y++)
+        for (unsigned x = 32; x < 40; x++, count++) {
+            const double is = (double)b->problem.param[SPK_GLOBAL_X][y * b->pitch + x];
+            sum += pow(is - affine(SPK_GLOBAL_X, y, x) - moved, 2);
+        }
+    return sqrt(sum / count);
+}
+
+static struct spk_global_report run_kept(struct bench *b, double moved, bool (*part)(unsigned y, unsigned x))
+{
+    struct spk_global_report report;
+    kept_equations(b, moved, part);
+    spk_global_run(b->global, &b->problem, &report);
+    CHECK(report.deviation);
+    return report;
+}
+
+static void create_kept(struct bench *b, bool keep)
+{
+    bench_create(b, KEPT_H, KEPT_W, spk_isa_best());
+    b->problem.deviation = true;
+    CHECK(!keep || !spk_global_keep(b->global, NULL));
+}
+
+static bool same_fields(const struct bench *a, const struct bench *b)
+{
+    bool same = true;
+    for (unsigned y = 0; y < a->height; y++) {
+        for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++)
+            same &= !memcmp(a->problem.param[c] + y * a->pitch, b->problem.param[c] + y * b->pitch,
+                            a->width * sizeof(float));
+        same &= !memcmp(a->problem.error + y * a->pitch, b->problem.error + y * b->pitch,
+                        a->width * sizeof(float));
+    }
+    return same;
+}
+
+/* A run goes on from the last where the data are the same, with less work and no farther from the truth; not where they are others, be
+ * it here and there or everywhere; and not once it has been told to forget. To begin anew is what an instance does that keeps nothing. */
+static void test_keep(void)
+{
+    struct bench b, alone;
+    create_kept(&b, true);
+    create_kept(&alone, false);
+    const struct spk_global_report first = run_kept(&b, 0, everywhere);
+    run_kept(&alone, 0, everywhere);
+    CHECK(same_fields(&b, &alone));
+    const double before = patch_error(&b, 0);
+    const struct spk_global_report second = run_kept(&b, 0, everywhere);
+    CHECK(second.converged && second.iterations == 1 && 2 * second.inner < first.inner, "%u steps after %u",
+          second.inner, first.inner);
+    CHECK(patch_error(&b, 0) <= before, "%g, before %g", patch_error(&b, 0), before);
+    spk_global_forget(b.global);
+    run_kept(&b, 0, everywhere);
+    CHECK(same_fields(&b, &alone));
+    run_kept(&b, 1, in_patch);
+    run_kept(&alone, 1, in_patch);
+    CHECK(!same_fields(&b, &alone));
+    CHECK(patch_error(&b, 1) < 1.1 * patch_error(&alone, 1) + 1e-3, "%g, alone %g", patch_error(&b, 1),
+          patch_error(&alone, 1));
+    run_kept(&b, 2, everywhere);
+    run_kept(&alone, 2, everywhere);
+    CHECK(same_fields(&b, &alone));
+    bench_destroy(&b);
+    bench_destroy(&alone);
+}
+
+/* A deadline that has passed leaves the start as it is, and its error, also where the next run would go on; what is kept stays. */
+static void test_keep_late(void)
+{
+    struct bench b;
+    create_kept(&b, true);
+    run_kept(&b, 0, everywhere);
+    kept_equations(&b, 0, everywhere);
+    struct spk_global_report report;
+    const float start = b.problem.param[SPK_GLOBAL_X][5], error = b.problem.error[5];
+    b.problem.deadline_ns = 1;
+    spk_global_run(b.global, &b.problem, &report);
+    CHECK(report.iterations == 0 && b.problem.param[SPK_GLOBAL_X][5] == start && b.problem.error[5] == error);
+    b.problem.deadline_ns = 0;
+    report = run_kept(&b, 0, everywhere);
+    CHECK(report.iterations == 1);
+    bench_destroy(&b);
+}
+
 int main(void)
 {
     struct spk_error error = {0};
@@ -393,6 +505,8 @@ int main(void)
     test_affine();
     test_limits();
     test_sizes();
+    test_keep();
+    test_keep_late();
     spk_team_destroy(&team);
     return test_end();
 }

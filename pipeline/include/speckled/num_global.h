@@ -17,7 +17,7 @@
  * displacement by refraction is 0. Linear systems are solved by conjugate gradients with a multilevel preconditioner (Bramble, Pasciak
  * and Xu, Math. Comp. 55, 1 (1990)).
  *
- * Thread: one caller at a time, [lane]. Only spk_global_create() allocates. */
+ * Thread: one caller at a time, [lane]. Only spk_global_create() and spk_global_keep() allocate. */
 #ifndef SPECKLED_NUM_GLOBAL_H
 #define SPECKLED_NUM_GLOBAL_H
 
@@ -37,6 +37,14 @@ spk_status spk_global_create(struct spk_global **global, unsigned height, unsign
 /* Frees everything, sets *global to NULL. NULL is allowed. */
 void spk_global_destroy(struct spk_global **global);
 
+/* For problems that follow one another with nearly the same data: from now on a run goes on from the field that the last one got to,
+ * wherever its own start agrees with that to a quarter of a pixel, and from the samples of the error. Where they are apart by more than
+ * noise in a twentieth of the pixels it begins anew. Then one linearisation is mostly enough. Problems must want the `deviation`.
+ * Errors: SPK_NOMEM. [control] */
+spk_status spk_global_keep(struct spk_global *global, struct spk_error *error);
+/* The next run begins anew. */
+void spk_global_forget(struct spk_global *global);
+
 /* Everything is borrowed for the length of the call. Rows of `param` and `error` are `pitch` floats apart, those of `normal`
  * `normal_pitch`, its planes `plane`. */
 struct spk_global_problem {
@@ -54,7 +62,9 @@ struct spk_global_problem {
     float range;                     /* px: ux, uy stay this near their origin */
     unsigned frames;                 /* equations a pixel: what chi2 is expected to be */
     bool dark_field;                 /* false: K = T */
-    unsigned iterations; /* linearisations at most; 0 = until the field moves by less than 0.003 px, 6 */
+    unsigned
+        iterations; /* linearisations at most; 0 = until the field moves by less than 0.003 px (0.01 px in the step that goes on from
+                            another run), 6 */
     int64_t deadline_ns; /* CLOCK_MONOTONIC; what is reached by then is the result. 0 = none */
     bool deviation;      /* replace `error`, if the deadline leaves the time */
 };
