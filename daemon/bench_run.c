@@ -48,6 +48,8 @@ static spk_status build(const struct spk_bench_case *bench, struct spk_bench_rec
     spk_status status = spk_configuration_create(configuration, error);
     if (!status)
         status = spk_configuration_add_plugin(*configuration, &spk_bench_source, error);
+    if (!status && bench->device)
+        status = spk_configuration_add(*configuration, "prep_dark_flat", error);
     if (!status && bench->method)
         status = spk_configuration_add(*configuration, bench->method, error);
     else if (!status)
@@ -65,6 +67,10 @@ static spk_status build(const struct spk_bench_case *bench, struct spk_bench_rec
     graph->options.count = bench->scene->count;
     graph->options.threads = bench->threads;
     graph->options.block = true;
+    if (bench->device) {
+        snprintf(graph->options.device.value[0], SPK_STRING_SIZE, "%s", bench->device);
+        graph->options.device_fault = SPK_DEVICE_POLICY_STOP;
+    }
     return SPK_OK;
 }
 

@@ -9,6 +9,7 @@
 struct spk_bench_case {
     const struct spk_bench_scene *scene; /* borrowed */
     const char *method;                  /* plugin of the recon stage; NULL = one that computes nothing */
+    const char *device;                  /* of the lane, prep_dark_flat in front; NULL = the processor */
     uint64_t stacks;
     double rate_hz;  /* frames; 0 = as fast as they are taken */
     int64_t threads; /* of the lane; 0 = all processors */

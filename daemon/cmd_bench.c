@@ -17,6 +17,7 @@ enum { PLUGINS_MAX = 128, OVERHEAD_COUNT = 5, OVERHEAD_SIZE = 512 };
 
 struct settings {
     int64_t size, count, threads;
+    const char *device;
     double seconds;
     struct spk_texts methods;
 };
@@ -55,8 +56,11 @@ static uint64_t stacks_for(double seconds, double seconds_each)
 static spk_status bench_method(const struct settings *settings, const struct spk_bench_scene *scene,
                                const char *method, struct spk_error *error)
 {
-    struct spk_bench_case bench = {
-        .scene = scene, .method = method, .stacks = 1, .threads = settings->threads};
+    struct spk_bench_case bench = {.scene = scene,
+                                   .method = method,
+                                   .device = settings->device,
+                                   .stacks = 1,
+                                   .threads = settings->threads};
     struct spk_bench_outcome first, many;
     spk_status status = spk_bench_run(&bench, &first, error);
     if (status)
@@ -237,6 +241,12 @@ static int run(int argc, char **argv)
          .placeholder = "N",
          .maximum = 256,
          .help = "threads of the lane; 0: one for each processor (0)"},
+        {.name = "device",
+         .type = SPK_ARGUMENT_TEXT,
+         .value = &settings.device,
+         .placeholder = "NAME",
+         .help =
+             "where the reconstructions run, with prep_dark_flat before them: cuda, cuda:1 (the processor)"},
         {.name = "seconds",
          .type = SPK_ARGUMENT_FLOAT,
          .value = &settings.seconds,
@@ -248,7 +258,8 @@ static int run(int argc, char **argv)
     };
     const struct spk_usage usage = {
         .command = "bench",
-        .synopsis = "[--method NAME ...] [--size PIXELS] [--count N] [--threads N] [--seconds S]",
+        .synopsis =
+            "[--method NAME ...] [--size PIXELS] [--count N] [--threads N] [--device NAME] [--seconds S]",
         .text = "Measures, in this order: the reconstructions, with the error of their displacement against "
                 "the known\n"
                 "one; what the service costs without any; ZeroMQ ingest against a bare libzmq loop. A map "

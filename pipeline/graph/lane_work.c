@@ -300,12 +300,15 @@ void lane_calibrate(struct lane *lane, const struct lane_message *message)
             if (failed)
                 complain(lane, lane->plugin[i]->name, &error);
         }
-        average->taken |= !failed;
+        const bool struck =
+            error.status == SPK_DEVICE; /* the host has the average: a rebuilt lane takes it */
+        average->taken |= !failed || struck;
         lane_clear(average->sum, pixels * sizeof *average->sum);
         if (!lane->device) /* nobody will ask for it again */
             lane_clear(average->mean, pixels * sizeof *average->mean);
         average->count = 0;
         lane_fault(lane, &error);
+        failed = struck ? atomic_load(&lane->failed) : failed;
     }
     settle(lane, message, failed, SPK_DROP_FAULT);
 }

@@ -361,6 +361,8 @@ static void check_losses(const char *method, const char *recon, const char *post
         trouble.calls = first + i * step;
         trouble.policy = i % 2 ? SPK_DEVICE_POLICY_CPU : SPK_DEVICE_POLICY_REBUILD;
         run(1, "", method, recon, post, SPK_MODE_STACK);
+        CHECK(fixture.stats.published[SPK_ROLE_DARK] == DARKS,
+              "%s, call %d: darks are lost, which the host has", method, (int)trouble.calls);
         if (keeping->results)
             compare(method, 1e-4);
         compared += keeping->results > 0;

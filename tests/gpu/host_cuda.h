@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <map>
 #include <memory>
 #include <stdint.h>
@@ -237,7 +238,8 @@ struct stream {
 struct event {
     stream *on = nullptr;
     uint64_t place = 0;
-    int64_t ns = 0;
+    std::shared_ptr<int64_t> ns =
+        std::make_shared<int64_t>(0); /* a record that is queued outlives the event */
 };
 
 inline void run_until(stream *s, uint64_t place)

@@ -195,7 +195,7 @@ inline cudaError_t cudaEventDestroy(cudaEvent_t event)
 inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     host_cuda::refuse_recording("cudaEventRecord");
-    host_cuda::push(stream, [=] { event->ns = spk_clock_monotonic_ns(); });
+    host_cuda::push(stream, [ns = event->ns] { *ns = spk_clock_monotonic_ns(); });
     event->on = stream;
     event->place = stream->queued;
     return cudaSuccess;
@@ -228,7 +228,7 @@ inline cudaError_t cudaEventQuery(cudaEvent_t event)
 
 inline cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t first, cudaEvent_t second)
 {
-    *milliseconds = (float)(1e-6 * (double)(second->ns - first->ns));
+    *milliseconds = (float)(1e-6 * (double)(*second->ns - *first->ns));
     return cudaSuccess;
 }
 
