@@ -11,7 +11,6 @@ is processor time (all threads) for a pixel, speckled's with its defaults, the m
 package's at the first two windows. Exit code 1 when speckled is worse anywhere or, at 20 positions, less than --least times as fast as the
 package at the first window."""
 import argparse
-import json
 import os
 import pathlib
 import resource
@@ -22,6 +21,7 @@ import tempfile
 import h5py
 import numpy as np
 from scipy import ndimage
+from stage import run_stage
 
 SCENES = {
     "mask, wave": [],
@@ -68,13 +68,9 @@ def errors(maps, truth):
 
 
 def run_speckled(build, folder, reference, sample, options=(), plugin="recon_umpa"):
-    count, height, width = reference.shape
-    source, target = folder / "in.raw", folder / "out.raw"
-    np.concatenate([reference, sample]).astype(np.float32).tofile(source)
-    command = [build / "bench" / "stage_raw", plugin, count, height, width, source, target, "repeat=3", *options]
-    done = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
-    t, d, x, y = np.fromfile(target, np.float32).reshape(6, height, width)[:4].astype(float)
-    return (x, y, t, d), json.loads(done.stdout)["cpu_s"] / (height * width)
+    maps, about = run_stage(build / "bench" / "stage_raw", folder, plugin, reference, sample, "repeat=3", *options)
+    t, d, x, y = maps[:4].astype(float)
+    return (x, y, t, d), about["cpu_s"] / t.size
 
 
 def run_peer(model, reference, sample, window):

@@ -7,15 +7,16 @@ SciPy: equations from the stacks, weights from the field, linear systems solved 
 Both begin at the maps that the windows give (`quality: live`) and take the same number of iterations, which recon_umpa ends when a step is
 below 0.003 px. What may differ is how far conjugate gradients came, and that recon_umpa interpolates the reference for cells of neighbouring
 pixels, not for each by itself: the difference must be small beside what the refinement changed and beside the error that is left."""
-import json
 import pathlib
-import subprocess
 import sys
 import tempfile
 
 import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse import linalg
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
+from stage import run_stage  # noqa: E402
 
 COUNT, HEIGHT, WIDTH, SHIFT_MAX = 6, 60, 72, 4
 STRENGTH, FLOOR, SIGMA, UNKNOWN = (0.35, 0.35, 0.3), (1e-4, 1e-4, 3e-4), (1.5, 1.5, 1.0), (0.02, 0.02, 0.04)
@@ -51,11 +52,8 @@ def make_stacks(generator):
 
 
 def run(program, folder, reference, sample, quality):
-    source, target = folder / "in.raw", folder / "out.raw"
-    np.concatenate([reference, sample]).astype(np.float32).tofile(source)
-    command = [program, "recon_umpa", COUNT, HEIGHT, WIDTH, source, target, "errors=1", f"quality={quality}"]
-    about = json.loads(subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE).stdout)
-    t, d, x, y, _, _, error = np.fromfile(target, np.float32).reshape(-1, HEIGHT, WIDTH).astype(float)
+    maps, about = run_stage(program, folder, "recon_umpa", reference, sample, "errors=1", f"quality={quality}")
+    t, d, x, y, _, _, error = maps.astype(float)
     return np.array([t, t * d, x, y]), error, about["iterations"]
 
 

@@ -7,13 +7,15 @@ pixels, as trained ones are: otherwise the warping would hardly be tested."""
 
 import json
 import pathlib
-import subprocess
 import sys
 import tempfile
 
 import h5py
 import numpy as np
 import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
+from stage import run_stage  # noqa: E402
 
 
 def randomise(model, generator):
@@ -34,13 +36,7 @@ def randomise(model, generator):
 
 
 def run(program, folder, plugin, reference, sample, options):
-    count, height, width = reference.shape
-    np.concatenate([reference, sample]).astype(np.float32).tofile(folder / "in")
-    command = [program, plugin, count, height, width, folder / "in", folder / "out", *options]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip())
-    t, d, x, y = np.fromfile(folder / "out", np.float32).reshape(6, height, width)[:4]
+    (t, d, x, y, *_), _ = run_stage(program, folder, plugin, reference, sample, *options)
     return {"flow x": x, "flow y": y, "T": t, "D": d}
 
 

@@ -6,9 +6,7 @@ map, about as near as recon_umpa with `quality: best`, whose start is another on
 
 The bounds are those of the model, not of sampling: the same energy is minimised from two starts, whose roughness the weights of its prior
 begin with and keep a part of, so that two refinements differ by up to a third of their error."""
-import json
 import pathlib
-import subprocess
 import sys
 import tempfile
 
@@ -16,6 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
 from peer_umpa import RIM, load, simulate  # noqa: E402
+from stage import run_stage  # noqa: E402
 
 SCENES = {
     "mask, steps": ["--model", "geometric", "--sample", "step", "--photons", "5000"],
@@ -30,38 +29,35 @@ SPREAD = (0.4, 2.6)  # of the error over its map, geometric mean: BESIDE more th
 INSIDE = (slice(RIM, -RIM),) * 2
 
 
-def run(program, folder, stacks, plugin, *options):
-    source, target = folder / "in.raw", folder / "out.raw"
-    np.concatenate(stacks).astype(np.float32).tofile(source)
-    command = [program, plugin, *stacks[0].shape, source, target, "errors=1", *options]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-    if done.returncode:
-        return None, None, done.stderr
-    return np.fromfile(target, np.float32).reshape(7, *stacks[0].shape[1:]).astype(float), json.loads(done.stdout), ""
-
-
 def error_of(maps, truth):
     return np.hypot(maps[2] - truth[0], maps[3] - truth[1])[INSIDE]
 
 
 def judge(program, folder, stacks, truth):
     """Root-mean-square errors of u: the network's, refined, recon_umpa's; and the refined one over what its map says."""
-    alone, *_ = run(program, folder, stacks, "recon_specklenet")
-    refined, about, _ = run(program, folder, stacks, "recon_specklenet", "refine=global", "quality=best")
-    umpa, *_ = run(program, folder, stacks, "recon_umpa", "quality=best", "max_shift=6")
+    def run(plugin, *options):
+        maps, about = run_stage(program, folder, plugin, *stacks, "errors=1", *options)
+        return maps.astype(float), about["iterations"]
+
+    alone, _ = run("recon_specklenet")
+    refined, iterations = run("recon_specklenet", "refine=global", "quality=best")
+    umpa, _ = run("recon_umpa", "quality=best", "max_shift=6")
     rms = [np.sqrt(np.mean(error_of(maps, truth) ** 2)) for maps in (alone, refined, umpa)]
     said = np.sqrt(np.mean(refined[6][INSIDE] ** 2))
-    return *rms, rms[1] / said, about["iterations"]
+    return *rms, rms[1] / said, iterations
 
 
 def refuses(program, folder, stacks):
     """Wrong values are refused in a line that names the option."""
     good = True
     for option in ("refine=everything", "quality=worst", "deadline_ms=-1"):
-        maps, _, text = run(program, folder, stacks, "recon_specklenet", option)
-        named = maps is None and option.split("=")[0] in text
-        print(f"{option}: {text.strip() if maps is None else 'taken'}")
-        good &= named
+        words = "taken"
+        try:
+            run_stage(program, folder, "recon_specklenet", *stacks, option)
+        except RuntimeError as refusal:
+            words = str(refusal)
+        print(f"{option}: {words}")
+        good &= option.split("=")[0] in words
     return good
 
 

@@ -3,13 +3,15 @@
 
     check_specklenet.py STAGE_RAW REPOSITORY [parity|training|own-mask]"""
 import pathlib
-import subprocess
 import sys
 import tempfile
 
 import h5py
 import numpy as np
 import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
+from stage import run_stage  # noqa: E402
 
 QUANTITIES = ("T", "D", "u_x", "u_y", "quality")
 # Both implementations round in float32. What that may cost is measured by evaluating the reference in float64 too: the plugin may be as
@@ -43,13 +45,9 @@ def write_weights(path, net):
 
 
 def run_plugin(program, folder, reference, sample, passes):
-    frames, height, width = reference.shape
-    np.concatenate([reference, sample]).astype(np.float32).tofile(folder / "in.raw")
-    command = [program, "recon_specklenet", frames, height, width, folder / "in.raw", folder / "out.raw",
-               f"weights={folder / 'weights.h5'}", f"passes={passes}", "threads=3"]
-    subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
-    t, d, x, y, quality, _ = np.fromfile(folder / "out.raw", np.float32).reshape(6, height, width)
-    return dict(zip(QUANTITIES, (t, d, x, y, quality)))
+    maps, _ = run_stage(program, folder, "recon_specklenet", reference, sample, f"weights={folder / 'weights.h5'}", f"passes={passes}",
+                        "threads=3")
+    return dict(zip(QUANTITIES, maps))
 
 
 def run_reference(net, reference, sample, passes, dtype):

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 PROGRAM = os.environ["SPECKLED_PROGRAM"]
+MAPS = "displacement_x", "displacement_y", "quality", "transmission", "dark_field"
 rng = np.random.default_rng(7)
 
 
@@ -53,6 +54,16 @@ def peak_offset(c, kind):
     return tuple(step) if np.abs(step).max() < 1 else None
 
 
+def ratios(reference, sample, y, x, ux, uy, window):
+    """T and D of one pixel."""
+    s = window_values(sample, y, x, window)
+    yy, xx = np.mgrid[y - window:y + window + 1, x - window:x + window + 1].astype(float)
+    r = np.concatenate([ndimage.map_coordinates(f.astype(float), [(yy - uy).ravel(), (xx - ux).ravel()], order=3, mode="mirror")
+                        for f in reference])
+    transmission = s.sum() / r.sum()
+    return transmission, s.std() / r.std() / transmission
+
+
 def track(reference, sample, y, x, window, reach, kind):
     """u_x, u_y, c, T, D of one pixel."""
     s = window_values(sample, y, x, window)
@@ -65,11 +76,7 @@ def track(reference, sample, y, x, window, reach, kind):
     if offset is None:
         return None
     ux, uy = j - reach + offset[0], i - reach + offset[1]
-    yy, xx = np.mgrid[y - window:y + window + 1, x - window:x + window + 1].astype(float)
-    r = np.concatenate([ndimage.map_coordinates(f.astype(float), [(yy - uy).ravel(), (xx - ux).ravel()], order=3, mode="mirror")
-                        for f in reference])
-    transmission = s.sum() / r.sum()
-    return ux, uy, c.max(), transmission, s.std() / r.std() / transmission
+    return ux, uy, c.max(), *ratios(reference, sample, y, x, ux, uy, window)
 
 
 def reconstruct(folder, method, reference, sample, settings):
@@ -86,24 +93,30 @@ def reconstruct(folder, method, reference, sample, settings):
         return {name: f["entry/maps"][name][0] for name in f["entry/maps"]}
 
 
+def compare_pixels(maps, expected_at, rim, step, rtol, atol):
+    """Numbers of pixels that agree, and that agree to have no result, of those at multiples of `step` behind the rim."""
+    checked = agreed_invalid = 0
+    height, width = maps["valid"].shape
+    for y in range(rim, height - rim, step):
+        for x in range(rim, width - rim, step):
+            expected = expected_at(y, x)
+            assert bool(maps["valid"][y, x]) == (expected is not None), (y, x, expected)
+            if expected is None:
+                agreed_invalid += 1
+                continue
+            got = [maps[name][y, x] for name in MAPS]
+            assert np.allclose(got, expected, rtol=rtol, atol=atol), (y, x, got, expected)
+            checked += 1
+    return checked, agreed_invalid
+
+
 def compare(folder, method, count, window, kind, shift):
     reach, size = 3, (40, 61)
     reference, sample = scene(count, *size, shift)
     maps = reconstruct(folder, method, reference, sample, {"window": window, "max_shift": reach, "peak": kind})
-    checked = agreed_invalid = 0
-    rim = window + reach
-    for y in range(rim, size[0] - rim, 3):
-        for x in range(rim, size[1] - rim, 3):
-            expected = track(reference, sample, y, x, window, reach, kind)
-            if expected is None:
-                assert not maps["valid"][y, x], (y, x)
-                agreed_invalid += 1
-                continue
-            got = [maps[name][y, x] for name in ("displacement_x", "displacement_y", "quality", "transmission", "dark_field")]
-            assert maps["valid"][y, x], (y, x, expected)
-            # float32 sums of n values of size 0.3: 1e-7 sqrt(n); the peak's curvature divides it
-            assert np.allclose(got, expected, rtol=2e-5, atol=1e-4), (method, kind, y, x, got, expected)
-            checked += 1
+    # float32 sums of n values of size 0.3: 1e-7 sqrt(n); the peak's curvature divides it
+    checked, agreed_invalid = compare_pixels(maps, lambda y, x: track(reference, sample, y, x, window, reach, kind), window + reach, 3,
+                                             rtol=2e-5, atol=1e-4)
     assert checked > 50, checked
     print(f"{method} {kind}: N={count}, window {window}: {checked} pixels agree, {agreed_invalid} agreed to be without a peak")
 

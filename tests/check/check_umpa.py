@@ -7,24 +7,21 @@ one window sum for each frame, shift and pixel (De Marco et al., Opt. Express 31
 Random stacks always; the values of the public UMPA package (dataset `cost_table`) where SPECKLED_UMPA_CROP names a file of them."""
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 
 import numpy as np
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
+from stage import run_stage  # noqa: E402
+
 MAX_SHIFT = 2
 
 
 def reconstruct(program, folder, reference, sample, window, dark_field):
-    count, height, width = reference.shape
-    source, target = folder / "in.raw", folder / "out.raw"
-    np.concatenate([reference, sample]).astype(np.float32).tofile(source)
-    command = [program, "recon_umpa", count, height, width, source, target, f"window={window}", "refine=none",
-               f"max_shift={MAX_SHIFT}", f"dark_field={str(dark_field).lower()}"]
-    subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
-    t, d, x, y = np.fromfile(target, np.float32).reshape(6, height, width)[:4].astype(float)
-    return t, d, x, y
+    maps, _ = run_stage(program, folder, "recon_umpa", reference, sample, f"window={window}", "refine=none", f"max_shift={MAX_SHIFT}",
+                        f"dark_field={str(dark_field).lower()}")
+    return maps[:4].astype(float)
 
 
 def closed_form(reference, sample, window, y, x, sy, sx, dark_field):

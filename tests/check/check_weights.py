@@ -7,7 +7,6 @@ and transmission.
 Weights may have had little training, so the bounds say that a network works, not how well: what it finds follows the truth with a slope of
 about 1 along both axes, and leaves at most a third of it."""
 import pathlib
-import subprocess
 import sys
 import tempfile
 
@@ -15,6 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
 from peer_umpa import RIM, load, simulate  # noqa: E402
+from stage import run_stage  # noqa: E402
 
 SIZE = 256
 COUNTS = {"recon_spinnet": 1}
@@ -22,14 +22,6 @@ SCENES = {
     "mask, lens": ["--model", "geometric", "--sample", "lens", "--max-shift-px", "4"],
     "sandpaper, blob": ["--model", "geometric", "--pattern", "sandpaper", "--pattern-px", "4", "--sample", "blob"],
 }
-
-
-def run(stage_raw, folder, plugin, reference, sample):
-    np.concatenate([reference, sample]).astype(np.float32).tofile(folder / "in")
-    command = [stage_raw, plugin, *reference.shape, folder / "in", folder / "out"]
-    subprocess.run([str(word) for word in command], check=True, capture_output=True)
-    t, _, x, y = np.fromfile(folder / "out", np.float32).reshape(6, *reference.shape[1:])[:4]
-    return x, y, t
 
 
 def inner(image):
@@ -55,9 +47,9 @@ def main():
         for network in networks:
             for scene, options in SCENES.items():
                 reference, sample, (x, y, t, _) = load(simulate(program, folder, SIZE, COUNTS.get(network, 20), options))
-                found = run(stage_raw, folder, network, reference, sample)
+                (found_t, _, *found_u, _, _), _ = run_stage(stage_raw, folder, network, reference, sample)
                 print(f"{network}, {scene}")
-                good &= all([judge(*row) for row in zip(("u along x", "u along y", "T"), found, (x, y, t))])
+                good &= all([judge(*row) for row in zip(("u along x", "u along y", "T"), (*found_u, found_t), (x, y, t))])
     return 0 if good else 1
 
 

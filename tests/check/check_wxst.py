@@ -4,9 +4,8 @@ explicitly extended arrays, whole distance volumes instead of searches."""
 import tempfile
 
 import numpy as np
-from scipy import ndimage
 
-from check_trackers import peak_offset, reconstruct, scene, window_values
+from check_trackers import compare_pixels, peak_offset, ratios, reconstruct, scene
 
 ROOT2, ROOT3, ROOT10 = np.sqrt((2, 3, 10))
 DB2 = np.array([1 + ROOT3, 3 + ROOT3, 3 - ROOT3, 1 - ROOT3]) / (4 * ROOT2)  # scaling filters
@@ -103,12 +102,7 @@ def pixel(reference, sample, tracked, y, x, window, kind):
     if offset is None or np.abs(offset).max() >= 1:
         return None
     ux, uy = ux + offset[0], uy + offset[1]
-    s = window_values(sample, y, x, window)
-    yy, xx = np.mgrid[y - window:y + window + 1, x - window:x + window + 1].astype(float)
-    r = np.concatenate([ndimage.map_coordinates(f.astype(float), [(yy - uy).ravel(), (xx - ux).ravel()], order=3, mode="mirror")
-                        for f in reference])
-    transmission = s.sum() / r.sum()
-    return ux, uy, likeness[1, 1], transmission, s.std() / r.std() / transmission
+    return ux, uy, likeness[1, 1], *ratios(reference, sample, y, x, ux, uy, window)
 
 
 def compare(folder, method, count, kind, shift, neighbours=5, levels=2, cut=2, max_shift=8, fine=2):
@@ -118,18 +112,9 @@ def compare(folder, method, count, kind, shift, neighbours=5, levels=2, cut=2, m
                                                            "max_shift": max_shift, "fine": fine, "peak": kind})
     window = neighbours if method == "wxst" else 0
     tracked = track(reference, sample, window, levels, cut, max_shift, fine)
-    checked = agreed_invalid = 0
-    for y in range(window, size[0] - window, 2):
-        for x in range(window, size[1] - window, 2):
-            expected = pixel(reference, sample, tracked, y, x, window, kind)
-            assert bool(maps["valid"][y, x]) == (expected is not None), (method, kind, y, x, expected)
-            if expected is None:
-                agreed_invalid += 1
-                continue
-            got = [maps[name][y, x] for name in ("displacement_x", "displacement_y", "quality", "transmission", "dark_field")]
-            # float32 sums of n squares of size 1: 1e-7 sqrt(n); the peak's curvature divides it
-            assert np.allclose(got, expected, rtol=5e-5, atol=2e-4), (method, kind, y, x, got, expected)
-            checked += 1
+    # float32 sums of n squares of size 1: 1e-7 sqrt(n); the peak's curvature divides it
+    checked, agreed_invalid = compare_pixels(maps, lambda y, x: pixel(reference, sample, tracked, y, x, window, kind), window, 2,
+                                             rtol=5e-5, atol=2e-4)
     assert checked > 200, (checked, agreed_invalid)
     print(f"{method} {kind}: N={count}, {tracked[2].shape[0]} coefficients: {checked} pixels agree, "
           f"{agreed_invalid} agreed to be without a peak")

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from scipy import ndimage
 
-from check_trackers import PROGRAM, correlation, normal, peak_offset, reconstruct
+from check_trackers import MAPS, PROGRAM, correlation, normal, peak_offset, reconstruct
 
 rng = np.random.default_rng(15)
 
@@ -128,8 +128,7 @@ def compare(folder, method, axis, step, shift, count=36, separation=3, window=1,
     turned = (lambda a: a) if axis == "x" else (lambda a: np.swapaxes(a, -1, -2))
     expected = turned(expected_maps(turned(reference), turned(sample), method, step, separation, window=window, across=across,
                                     max_lag=max_lag, kind=kind))
-    names = "displacement_x", "displacement_y", "quality", "transmission", "dark_field"
-    got = np.stack([maps[name] for name in (names if axis == "x" else (names[1], names[0], *names[2:]))])
+    got = np.stack([maps[name] for name in (MAPS if axis == "x" else (MAPS[1], MAPS[0], *MAPS[2:]))])
     valid = np.isfinite(expected[0])
     assert (valid == (maps["valid"] > 0)).all(), np.argwhere(valid != (maps["valid"] > 0))
     assert valid.sum() > 200, valid.sum()

@@ -51,29 +51,7 @@ static spk_status keep(void *self, const struct spk_result *result, struct spk_e
     return SPK_OK;
 }
 
-static spk_status open_sink(const struct spk_host *host, const void *config, void **self,
-                            struct spk_error *error)
-{
-    (void)host;
-    (void)config;
-    (void)error;
-    *self = &keeping;
-    return SPK_OK;
-}
-
-static void close_sink(void **self)
-{
-    *self = NULL;
-}
-
-static const struct spk_plugin sink = {.abi = SPK_PLUGIN_ABI,
-                                       .size = sizeof sink,
-                                       .name = "sink_keep",
-                                       .summary = "Keeps the last result.",
-                                       .version = "1",
-                                       .open = open_sink,
-                                       .close = close_sink,
-                                       .sink = &(const struct spk_sink){.publish = keep}};
+static const struct spk_plugin sink = LANE_SINK(keep);
 
 /* Three darks, a reference, and stacks of a sample that moves the pattern by (0.8, -0.6) px and takes a tenth away. */
 enum { DARKS = 3 };
@@ -179,7 +157,7 @@ static const struct spk_plugin source = {.abi = SPK_PLUGIN_ABI,
                                          .summary = "Paints a moving pattern.",
                                          .version = "1",
                                          .open = open_player,
-                                         .close = close_sink,
+                                         .close = lane_close,
                                          .source = &(const struct spk_source){.next = next_frame}};
 
 static void run(int side, const char *prep, const char *method, const char *recon, const char *post,

@@ -40,29 +40,7 @@ static spk_status look(void *self, const struct spk_result *result, struct spk_e
     return SPK_OK;
 }
 
-static spk_status open_sink(const struct spk_host *host, const void *config, void **self,
-                            struct spk_error *error)
-{
-    (void)host;
-    (void)config;
-    (void)error;
-    *self = &watch;
-    return SPK_OK;
-}
-
-static void close_sink(void **self)
-{
-    *self = NULL;
-}
-
-static const struct spk_plugin sink = {.abi = SPK_PLUGIN_ABI,
-                                       .size = sizeof sink,
-                                       .name = "sink_watch",
-                                       .summary = "Looks at results.",
-                                       .version = "1",
-                                       .open = open_sink,
-                                       .close = close_sink,
-                                       .sink = &(const struct spk_sink){.publish = look}};
+static const struct spk_plugin sink = LANE_SINK(look);
 
 /* A lane of `method`; textured frames of another size than the fixture's. */
 struct scenario {

@@ -8,6 +8,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+static inline spk_status lane_open(const struct spk_host *host, const void *config, void **self,
+                                   struct spk_error *error)
+{
+    static char instance;
+    (void)host, (void)config, (void)error;
+    *self = &instance;
+    return SPK_OK;
+}
+
+static inline void lane_close(void **self)
+{
+    *self = NULL;
+}
+
+/* A sink that needs no instance. */
+#define LANE_SINK(does)                                                                                      \
+    {                                                                                                        \
+        .abi = SPK_PLUGIN_ABI, .size = sizeof(struct spk_plugin), .name = "sink_check",                      \
+        .summary = "Looks at results.", .version = "1", .open = lane_open, .close = lane_close,              \
+        .sink = &(const struct spk_sink){.publish = does},                                                   \
+    }
+
 /* The plugin `name` with "key=value,key=value"; lists are "1;2;3". */
 static inline void add_stage(struct fixture *fixture, const char *name, const char *options)
 {

@@ -71,6 +71,28 @@ static void *subscribe(const char *endpoint, const char *prefix, int rcvhwm)
     return socket;
 }
 
+/* A sink with a subscriber, and buffers for results. */
+struct bench {
+    struct spk_sink_zmq *sink;
+    struct result_pool *pool;
+    void *client;
+};
+
+static struct bench begin(struct spk_sink_zmq_config *config, const char *prefix)
+{
+    char endpoint[128];
+    struct bench b = {.sink = open_sink(config, endpoint), .pool = make_pool(8, HEIGHT, WIDTH)};
+    b.client = subscribe(endpoint, prefix, 0);
+    return b;
+}
+
+static void end(struct bench *b)
+{
+    zmq_close(b->client);
+    spk_sink_zmq_destroy(&b->sink);
+    result_pool_release(&b->pool);
+}
+
 /* Sends results until a subscription has reached the sink, which shows by a message coming out. */
 static void until_heard(struct spk_sink_zmq *sink, struct result_pool *pool, void *client)
 {
@@ -142,91 +164,72 @@ static void test_all_maps(void)
     static const int expected[] = {SPK_MAP_TRANSMISSION, SPK_MAP_DARK_FIELD, SPK_MAP_PHASE, SPK_ARRAY_VALID};
     static struct received r;
     struct spk_sink_zmq_config config = {.pattern = SPK_SINK_ZMQ_PUB};
-    char endpoint[128];
-    struct spk_sink_zmq *sink = open_sink(&config, endpoint);
-    struct result_pool *pool = make_pool(8, HEIGHT, WIDTH);
-    void *client = subscribe(endpoint, "", 0);
-    until_heard(sink, pool, client);
-    drain(client);
+    struct bench b = begin(&config, "");
+    until_heard(b.sink, b.pool, b.client);
+    drain(b.client);
     for (uint64_t n = 1; n < 4; n++) {
-        struct spk_result *result = make_result(pool, n);
-        CHECK(spk_sink_zmq_publish(sink, result, NULL) == SPK_OK);
+        struct spk_result *result = make_result(b.pool, n);
+        CHECK(spk_sink_zmq_publish(b.sink, result, NULL) == SPK_OK);
         for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
-            receive(client, &r);
+            receive(b.client, &r);
             check_map(&r, result, expected[i]);
         }
         release(result);
     }
-    zmq_close(client);
-    spk_sink_zmq_destroy(&sink);
-    result_pool_release(&pool);
+    end(&b);
 }
 
 static void test_chosen_maps(void)
 {
     static struct received r;
     struct spk_sink_zmq_config config = {.maps = {.count = 2, .value = {"valid", "dark_field"}}};
-    char endpoint[128];
-    struct spk_sink_zmq *sink = open_sink(&config, endpoint);
-    struct result_pool *pool = make_pool(8, HEIGHT, WIDTH);
-    void *client = subscribe(endpoint, "", 0);
-    until_heard(sink, pool, client);
-    drain(client);
-    struct spk_result *result = make_result(pool, 9);
-    CHECK(spk_sink_zmq_publish(sink, result, NULL) == SPK_OK);
-    receive(client, &r);
+    struct bench b = begin(&config, "");
+    until_heard(b.sink, b.pool, b.client);
+    drain(b.client);
+    struct spk_result *result = make_result(b.pool, 9);
+    CHECK(spk_sink_zmq_publish(b.sink, result, NULL) == SPK_OK);
+    receive(b.client, &r);
     check_map(&r, result, SPK_MAP_DARK_FIELD);
-    receive(client, &r);
+    receive(b.client, &r);
     check_map(&r, result, SPK_ARRAY_VALID);
     release(result);
-    zmq_close(client);
-    spk_sink_zmq_destroy(&sink);
-    result_pool_release(&pool);
+    end(&b);
 }
 
 static void test_prefix_subscription(void)
 {
     static struct received r;
     struct spk_sink_zmq_config config = {.pattern = SPK_SINK_ZMQ_PUB};
-    char endpoint[128];
-    struct spk_sink_zmq *sink = open_sink(&config, endpoint);
-    struct result_pool *pool = make_pool(8, HEIGHT, WIDTH);
-    void *client = subscribe(endpoint, "{\"htype\":\"array-1.0\",\"source\":\"test:phase\"", 0);
-    until_heard(sink, pool, client);
+    struct bench b = begin(&config, "{\"htype\":\"array-1.0\",\"source\":\"test:phase\"");
+    until_heard(b.sink, b.pool, b.client);
     for (int i = 0; i < 3; i++) {
-        struct spk_result *result = make_result(pool, 1);
-        CHECK(spk_sink_zmq_publish(sink, result, NULL) == SPK_OK);
+        struct spk_result *result = make_result(b.pool, 1);
+        CHECK(spk_sink_zmq_publish(b.sink, result, NULL) == SPK_OK);
         release(result);
-        receive(client, &r);
+        receive(b.client, &r);
         CHECK(strstr(r.text, "\"map\":\"phase\""), "%s", r.text);
     }
-    zmq_close(client);
-    spk_sink_zmq_destroy(&sink);
-    result_pool_release(&pool);
+    end(&b);
 }
 
 static void test_topic_part(void)
 {
     struct spk_sink_zmq_config config = {.topic = true};
-    char endpoint[128], topic[64] = "";
+    char topic[64] = "";
     static struct received r;
-    struct spk_sink_zmq *sink = open_sink(&config, endpoint);
-    struct result_pool *pool = make_pool(8, HEIGHT, WIDTH);
-    void *client = subscribe(endpoint, "dark", 0);
-    zmq_pollitem_t item = {.socket = client, .events = ZMQ_POLLIN};
-    struct spk_result *result = make_result(pool, 1);
+    struct bench b = begin(&config, "dark");
+    zmq_pollitem_t item = {.socket = b.client, .events = ZMQ_POLLIN};
+    struct spk_result *result = make_result(b.pool, 1);
     for (int i = 0; i < 6000 && !(item.revents & ZMQ_POLLIN); i++) {
-        CHECK(spk_sink_zmq_publish(sink, result, NULL) == SPK_OK);
+        CHECK(spk_sink_zmq_publish(b.sink, result, NULL) == SPK_OK);
         zmq_poll(&item, 1, 10);
     }
-    CHECK(zmq_recv(client, topic, sizeof topic - 1, 0) == 10 && strcmp(topic, "dark_field") == 0, "%s",
+    CHECK(zmq_recv(b.client, topic, sizeof topic - 1, 0) == 10 && strcmp(topic, "dark_field") == 0, "%s",
           topic);
-    receive(client, &r);
+    receive(b.client, &r);
     check_map(&r, result, SPK_MAP_DARK_FIELD);
     release(result);
-    zmq_close(client);
-    spk_sink_zmq_destroy(&sink);
-    result_pool_release(&pool);
+    end(&b);
 }
 
 /* Reads on until a map of `size` bytes has come. */
@@ -310,8 +313,7 @@ static void test_push_without_client(void)
     struct spk_result *result = make_result(pool, 1);
     CHECK(spk_sink_zmq_publish(sink, result, &error) == SPK_TIMEOUT && error.text[0]);
     release(result);
-    result = make_result(pool, 2);
-    release(result);
+    release(make_result(pool, 2)); /* the buffer came back */
     spk_sink_zmq_destroy(&sink);
     result_pool_release(&pool);
 }

@@ -338,17 +338,28 @@ static void test_sub(void)
     end(&b);
 }
 
-/* Two senders connect to one bound source; both are heard. */
+/* A frame of either sender arrives; closes them and the source. */
+static void check_both_heard(struct bench *b, void *first, void *second)
+{
+    send_frame(first, "{" FORM ",\"frame\":10}", pixels, sizeof pixels);
+    send_frame(second, "{" FORM ",\"frame\":20}", pixels, sizeof pixels);
+    struct spk_frame *one = expect_frame(b), *two = expect_frame(b);
+    CHECK(one->id + two->id == 30);
+    spk_frame_unref(&one);
+    spk_frame_unref(&two);
+    zmq_close(first);
+    zmq_close(second);
+    end(b);
+}
+
+/* Two senders connect to one bound source. */
 static void test_bind(void)
 {
-    struct zmq_host h;
     struct spk_error error = {0};
     struct bench b = {.sender = NULL};
     char endpoint[128];
     zmq_free_endpoint(endpoint);
-    zmq_host_begin(&h, 4);
-    b.h = h;
-    b.h.host.context = &b.h;
+    zmq_host_begin(&b.h, 4);
     REQUIRE(zmq_host_open(&b.h, "source_zmq_array",
                           (const char *[]){"endpoints", endpoint, "bind", "true", NULL}, &b.self, &b.plugin,
                           &error) == SPK_OK,
@@ -356,15 +367,7 @@ static void test_bind(void)
     void *first = zmq_socket(context, ZMQ_PUSH), *second = zmq_socket(context, ZMQ_PUSH);
     zmq_connect(first, endpoint);
     zmq_connect(second, endpoint);
-    send_frame(first, "{" FORM ",\"frame\":10}", pixels, sizeof pixels);
-    send_frame(second, "{" FORM ",\"frame\":20}", pixels, sizeof pixels);
-    struct spk_frame *one = expect_frame(&b), *two = expect_frame(&b);
-    CHECK(one->id + two->id == 30);
-    spk_frame_unref(&one);
-    spk_frame_unref(&two);
-    zmq_close(first);
-    zmq_close(second);
-    end(&b);
+    check_both_heard(&b, first, second);
 }
 
 static void test_several_endpoints(void)
@@ -379,15 +382,7 @@ static void test_several_endpoints(void)
     REQUIRE(zmq_host_open(&b.h, "source_zmq_array", (const char *[]){"endpoints", both, NULL}, &b.self,
                           &b.plugin, &error) == SPK_OK,
             "%s", error.text);
-    send_frame(first, "{" FORM ",\"frame\":10}", pixels, sizeof pixels);
-    send_frame(second, "{" FORM ",\"frame\":20}", pixels, sizeof pixels);
-    struct spk_frame *one = expect_frame(&b), *two = expect_frame(&b);
-    CHECK(one->id + two->id == 30);
-    spk_frame_unref(&one);
-    spk_frame_unref(&two);
-    zmq_close(first);
-    zmq_close(second);
-    end(&b);
+    check_both_heard(&b, first, second);
 }
 
 static void write_text(const char *path, const char *text)

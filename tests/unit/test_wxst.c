@@ -79,22 +79,7 @@ static void known_displacement(double ux, double uy, int64_t method)
     config.method = method;
     fill(ux, uy, 0.8, 1);
     struct spk_tracker_maps maps = run(&config, NULL);
-    double x_sum = 0, y_sum = 0;
-    unsigned count = 0, rim = 17;
-    for (unsigned y = rim; y < HEIGHT - rim; y++)
-        for (unsigned x = rim; x < WIDTH - rim; x++) {
-            size_t i = (size_t)y * WIDTH + x;
-            CHECK(maps.valid[i], "%u %u", x, y);
-            CHECK_NEAR(maps.displacement_x[i], ux, 0.4); /* the peak's expansion is of second order only */
-            CHECK_NEAR(maps.displacement_y[i], uy, 0.4);
-            CHECK(maps.quality[i] > 0.9f && maps.quality[i] <= 1.0001f);
-            x_sum += (double)maps.displacement_x[i];
-            y_sum += (double)maps.displacement_y[i];
-            count++;
-        }
-    CHECK_NEAR(x_sum / count, ux, 0.05);
-    CHECK_NEAR(y_sum / count, uy, 0.05);
-    CHECK(!maps.valid[0] && isnan(maps.displacement_x[0]) && isnan(maps.transmission[0]));
+    check_displacement(&maps, ux, uy, 17, 0.4); /* the peak's expansion is of second order only */
 }
 
 /* At whole displacements everything is exact, and exchanging the stacks negates them. */
@@ -123,34 +108,28 @@ static void whole_displacement(void)
 
 static void threads_agree(void)
 {
-    static float alone[5][PIXELS];
     struct spk_team *team = NULL;
     struct spk_error error = {0};
     REQUIRE(spk_team_create(&team, 3, &error) == SPK_OK, "%s", error.text);
     fill(1.3, -2.4, 0.7, 0.8);
     run(&defaults, NULL);
-    for (int i = 0; i < 5; i++)
-        memcpy(alone[i], plane[i] + GUARD, sizeof alone[i]);
+    keep_maps();
     run(&defaults, team);
-    for (int i = 0; i < 5; i++)
-        CHECK(memcmp(alone[i], plane[i] + GUARD, sizeof alone[i]) == 0, "map %d", i);
+    check_kept_maps();
     spk_team_destroy(&team);
 }
 
 /* No value may crash, and what is no result is not valid. */
 static void hostile_stacks(void)
 {
-    static const float fills[] = {0, 65535, NAN, INFINITY, -1e30f, 3e38f};
-    for (size_t f = 0; f < sizeof fills / sizeof fills[0]; f++)
+    for (size_t f = 0; f < sizeof hostile / sizeof hostile[0]; f++)
         for (int64_t method = SPK_WXST_WSVT; method <= SPK_WXST_WXST; method++) {
             struct spk_wxst_config config = defaults;
             config.method = method;
             fill(0, 0, 1, 1);
-            for (size_t i = 0; i < COUNT * PIXELS; i++)
-                sample_data[i] = fills[f];
+            fill_sample(hostile[f]);
             struct spk_tracker_maps maps = run(&config, NULL);
-            for (size_t i = 0; i < PIXELS; i++)
-                CHECK(!maps.valid[i], "fill %g, pixel %zu", (double)fills[f], i);
+            check_no_result(&maps, hostile[f]);
             memcpy(reference_data, sample_data, sizeof reference_data);
             maps = run(&config, NULL);
             CHECK(!maps.valid[30 * WIDTH + 30]);

@@ -204,7 +204,6 @@ static void curvature(enum spk_xss_axis axis, double step, int separation)
 
 static void threads_agree(void)
 {
-    static float alone[5][PIXELS];
     struct spk_team *team = NULL;
     struct spk_error error = {0};
     struct spk_xss_config config = scan(SPK_XSS_X, 0.5);
@@ -212,11 +211,9 @@ static void threads_agree(void)
     for (config.method = SPK_XSS_REFERENCE; config.method <= SPK_XSS_SELF; config.method++) {
         fill(1.3, -0.4, 0.7, 0.8);
         run(&config, NULL, spk_isa_best());
-        for (int i = 0; i < 5; i++)
-            memcpy(alone[i], plane[i] + GUARD, sizeof alone[i]);
+        keep_maps();
         run(&config, team, spk_isa_best());
-        for (int i = 0; i < 5; i++)
-            CHECK(memcmp(alone[i], plane[i] + GUARD, sizeof alone[i]) == 0, "map %d", i);
+        check_kept_maps();
     }
     spk_team_destroy(&team);
 }
@@ -224,17 +221,13 @@ static void threads_agree(void)
 /* No value may crash, and what is no result is not valid. */
 static void hostile_stacks(void)
 {
-    static const float fills[] = {0, 65535, NAN, INFINITY, -1e30f, 3e38f};
     struct spk_xss_config config = scan(SPK_XSS_X, 0.5);
     fill(0, 0, 1, 1);
-    for (size_t f = 0; f < sizeof fills / sizeof fills[0]; f++)
+    for (size_t f = 0; f < sizeof hostile / sizeof hostile[0]; f++)
         for (config.method = SPK_XSS_REFERENCE; config.method <= SPK_XSS_SELF; config.method++) {
-            for (size_t i = 0; i < COUNT * PIXELS; i++)
-                sample_data[i] = fills[f];
+            fill_sample(hostile[f]);
             struct spk_tracker_maps maps = run(&config, NULL, spk_isa_best());
-            for (size_t i = 0; i < PIXELS; i++)
-                CHECK(!maps.valid[i] && isnan(maps.displacement_x[i]), "fill %g, pixel %zu", (double)fills[f],
-                      i);
+            check_no_result(&maps, hostile[f]);
         }
     config.method = SPK_XSS_REFERENCE;
     fill(0, 0, 1, 1);

@@ -53,4 +53,55 @@ static void check_guards(void)
     }
 }
 
+/* Pixels `rim` px off the edges and further have the displacement to `most` px, and together to 0.05; a corner has none. */
+static inline void check_displacement(const struct spk_tracker_maps *maps, double ux, double uy, int rim,
+                                      double most)
+{
+    double x_sum = 0, y_sum = 0;
+    unsigned count = 0;
+    for (int y = rim; y < HEIGHT - rim; y++)
+        for (int x = rim; x < WIDTH - rim; x++) {
+            size_t i = (size_t)y * WIDTH + (size_t)x;
+            CHECK(maps->valid[i], "%d %d", x, y);
+            CHECK_NEAR(maps->displacement_x[i], ux, most);
+            CHECK_NEAR(maps->displacement_y[i], uy, most);
+            CHECK(maps->quality[i] > 0.9f && maps->quality[i] <= 1.0001f);
+            x_sum += (double)maps->displacement_x[i];
+            y_sum += (double)maps->displacement_y[i];
+            count++;
+        }
+    CHECK_NEAR(x_sum / count, ux, 0.05);
+    CHECK_NEAR(y_sum / count, uy, 0.05);
+    CHECK(!maps->valid[0] && isnan(maps->displacement_x[0]) && isnan(maps->transmission[0]));
+}
+
+static const float hostile[] = {0, 65535, NAN, INFINITY, -1e30f, 3e38f};
+
+static void fill_sample(float value)
+{
+    for (size_t i = 0; i < COUNT * PIXELS; i++)
+        sample_data[i] = value;
+}
+
+static void check_no_result(const struct spk_tracker_maps *maps, float value)
+{
+    for (size_t i = 0; i < PIXELS; i++)
+        CHECK(!maps->valid[i] && isnan(maps->displacement_x[i]), "fill %g, pixel %zu", (double)value, i);
+}
+
+/* The maps of the last run, and whether another gave the same. */
+static float kept[5][PIXELS];
+
+static inline void keep_maps(void)
+{
+    for (int i = 0; i < 5; i++)
+        memcpy(kept[i], plane[i] + GUARD, sizeof kept[i]);
+}
+
+static inline void check_kept_maps(void)
+{
+    for (int i = 0; i < 5; i++)
+        CHECK(memcmp(kept[i], plane[i] + GUARD, sizeof kept[i]) == 0, "map %d", i);
+}
+
 #endif
