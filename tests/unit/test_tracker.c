@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include <speckled/num_tracker.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { COUNT = 6, HEIGHT = 37, WIDTH = 53, PIXELS = HEIGHT * WIDTH };
@@ -60,6 +61,36 @@ static void whole_displacement(void)
         }
 }
 
+/* Whether a maximum at `u` has all its neighbours in the range and, with their windows, in the frame. */
+static bool has_neighbours(const struct spk_tracker_config *config, int at, int u, int extent)
+{
+    const int first = (int)config->window, last = extent - 1 - first;
+    return abs(u) < config->max_shift && at >= first && at <= last && at - u - 1 >= first &&
+           at - u + 1 <= last;
+}
+
+/* All that is in the range and in the frame is found, and nothing beyond. */
+static void whole_range(void)
+{
+    const struct spk_tracker_config config = {.window = 1, .max_shift = 3, .peak = SPK_PEAK_NONE};
+    static const int shift[][2] = {{2, 0}, {-2, 1}, {0, 2}, {1, -2}, {3, 0}, {0, -3}};
+    for (size_t k = 0; k < sizeof shift / sizeof shift[0]; k++) {
+        const int ux = shift[k][0], uy = shift[k][1];
+        fill(ux, uy, 1, 1);
+        struct spk_tracker_maps maps = run(&config, spk_isa_best());
+        for (int y = 0; y < HEIGHT; y++)
+            for (int x = 0; x < WIDTH; x++) {
+                const size_t i = (size_t)y * WIDTH + (size_t)x;
+                const bool found =
+                    has_neighbours(&config, x, ux, WIDTH) && has_neighbours(&config, y, uy, HEIGHT);
+                CHECK(!found || (maps.valid[i] && maps.displacement_x[i] == (float)ux &&
+                                 maps.displacement_y[i] == (float)uy),
+                      "(%d, %d) at %d %d", ux, uy, x, y);
+                CHECK(found || !maps.valid[i] || maps.quality[i] < 0.999f, "(%d, %d) at %d %d", ux, uy, x, y);
+            }
+    }
+}
+
 /* No value may crash, and what is no result is not valid. */
 static void hostile_stacks(void)
 {
@@ -111,6 +142,7 @@ int main(void)
     known_displacement(1.3, -0.6);
     known_displacement(-2.4, 1.7);
     whole_displacement();
+    whole_range();
     hostile_stacks();
     missing_frames();
     refused();
