@@ -14,8 +14,8 @@ void spk_log_set_level(enum spk_log_level level)
 }
 
 /* One write a line, so that lines of several threads do not mix. */
-static void print_line(enum spk_log_level level, const char *component, const char *message,
-                       uint64_t suppressed)
+static void print_line(enum spk_log_level level, const char *component, uint64_t suppressed,
+                       const char *format, va_list arguments)
 {
     static const char *const names[] = {"error", "warning", "info", "debug"};
     int64_t now = spk_clock_realtime_ns();
@@ -24,7 +24,8 @@ static void print_line(enum spk_log_level level, const char *component, const ch
     char stamp[32];
     localtime_r(&seconds, &local);
     strftime(stamp, sizeof stamp, "%H:%M:%S", &local);
-    char more[64] = "";
+    char message[1024], more[64] = "";
+    vsnprintf(message, sizeof message, format, arguments);
     if (suppressed)
         snprintf(more, sizeof more, " (and %" PRIu64 " more like it)", suppressed);
     fprintf(stderr, "%s.%03d %s %s: %s%s\n", stamp, (int)(now / 1000000 % 1000), names[level], component,
@@ -35,12 +36,10 @@ void spk_log(enum spk_log_level level, const char *component, const char *format
 {
     if ((int)level > atomic_load_explicit(&threshold, memory_order_relaxed))
         return;
-    char message[1024];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
+    print_line(level, component, 0, format, arguments);
     va_end(arguments);
-    print_line(level, component, message, 0);
 }
 
 void spk_log_limited(struct spk_log_limit *limit, enum spk_log_level level, const char *component,
@@ -54,11 +53,9 @@ void spk_log_limited(struct spk_log_limit *limit, enum spk_log_level level, cons
         atomic_fetch_add_explicit(&limit->suppressed, 1, memory_order_relaxed);
         return;
     }
-    char message[1024];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
+    print_line(level, component, atomic_exchange_explicit(&limit->suppressed, 0, memory_order_relaxed),
+               format, arguments);
     va_end(arguments);
-    print_line(level, component, message,
-               atomic_exchange_explicit(&limit->suppressed, 0, memory_order_relaxed));
 }

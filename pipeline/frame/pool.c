@@ -5,7 +5,6 @@
 
 #include <speckled/clock.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct spk_pool {
     struct spk_allocator allocator;

@@ -213,9 +213,6 @@ struct spk_pipeline {
     uint32_t samples;
 };
 
-/* Starts a named thread; `started` remembers it for join. */
-spk_status graph_thread(pthread_t *thread, bool *started, const char *name, void *(*entry)(void *),
-                        void *argument, struct spk_error *error);
 void graph_join(pthread_t thread, bool *started);
 /* One line for the status display and the log. */
 void graph_say(struct spk_pipeline *pipeline, enum spk_log_level level, const char *format, ...)

@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-spk_status graph_thread(pthread_t *thread, bool *started, const char *name, void *(*entry)(void *),
-                        void *argument, struct spk_error *error)
+/* Starts a named thread; `started` remembers it for graph_join(). */
+static spk_status start_thread(pthread_t *thread, bool *started, const char *name, void *(*entry)(void *),
+                               void *argument, struct spk_error *error)
 {
     int code = pthread_create(thread, NULL, entry, argument);
     if (code)
@@ -225,22 +226,22 @@ spk_status spk_pipeline_start(struct spk_pipeline *pipeline, struct spk_error *e
     pipeline->started_ns = spk_clock_monotonic_ns();
     atomic_store(&pipeline->lanes_running, pipeline->lanes);
     for (uint32_t i = 0; i < pipeline->sinks && !status; i++)
-        status = graph_thread(&pipeline->sink[i].thread, &pipeline->sink[i].started, "spk-sink", sink_main,
+        status = start_thread(&pipeline->sink[i].thread, &pipeline->sink[i].started, "spk-sink", sink_main,
                               &pipeline->sink[i], error);
     if (!status)
-        status = graph_thread(&pipeline->publisher_thread, &pipeline->publisher_started, "spk-publisher",
+        status = start_thread(&pipeline->publisher_thread, &pipeline->publisher_started, "spk-publisher",
                               publisher_main, pipeline, error);
     for (uint32_t i = 0; i < pipeline->lanes && !status; i++)
-        status = graph_thread(&pipeline->lane[i].thread, &pipeline->lane[i].started, "spk-lane", lane_main,
+        status = start_thread(&pipeline->lane[i].thread, &pipeline->lane[i].started, "spk-lane", lane_main,
                               &pipeline->lane[i], error);
     if (!status)
-        status = graph_thread(&pipeline->assembler_thread, &pipeline->assembler_started, "spk-assembler",
+        status = start_thread(&pipeline->assembler_thread, &pipeline->assembler_started, "spk-assembler",
                               assembler_main, pipeline, error);
     for (uint32_t i = 0; i < pipeline->services && !status; i++)
-        status = graph_thread(&pipeline->service[i].thread, &pipeline->service[i].started, "spk-control",
+        status = start_thread(&pipeline->service[i].thread, &pipeline->service[i].started, "spk-control",
                               service_main, &pipeline->service[i], error);
     if (!status)
-        status = graph_thread(&pipeline->source_thread, &pipeline->source_started, "spk-source", source_main,
+        status = start_thread(&pipeline->source_thread, &pipeline->source_started, "spk-source", source_main,
                               pipeline, error);
     return status;
 }

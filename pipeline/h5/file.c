@@ -182,7 +182,8 @@ spk_status spk_h5_create(struct spk_h5 **file, const char *path, bool replace, s
     return status;
 }
 
-spk_status h5_take_name(struct spk_h5 *file, struct spk_error *error)
+/* Names a file created under its hidden name. */
+static spk_status take_name(struct spk_h5 *file, struct spk_error *error)
 {
     int failed = file->replace ? rename(file->hidden, file->path)
                                : renameat2(AT_FDCWD, file->hidden, AT_FDCWD, file->path, RENAME_NOREPLACE);
@@ -206,7 +207,7 @@ spk_status spk_h5_live(struct spk_h5 *file, struct spk_error *error)
     if (!status)
         status = h5_check_writes(file, error);
     if (!status)
-        status = h5_take_name(file, error);
+        status = take_name(file, error);
     h5_leave();
     return status;
 }
@@ -224,7 +225,7 @@ spk_status spk_h5_close(struct spk_h5 **file, struct spk_error *error)
         closed ? h5_check_writes(self, error) : h5_fail(error, self, SPK_IO, "cannot close %s", self->path);
     if (self->writing && !self->named) {
         if (!status)
-            status = h5_take_name(self, error);
+            status = take_name(self, error);
         if (status)
             unlink(self->hidden);
     }

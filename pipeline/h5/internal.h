@@ -59,9 +59,6 @@ hid_t h5_memory_type(enum spk_dtype dtype);
 /* A file access property list that writes through the driver of live.c; negative on failure. */
 hid_t h5_live_access(struct live_file *live);
 
-/* Names a file created under its hidden name. */
-spk_status h5_take_name(struct spk_h5 *file, struct spk_error *error);
-
 /* Attributes, with the lock held. */
 spk_status h5_put_string(const struct spk_h5 *file, hid_t object, const char *name, const char *value,
                          struct spk_error *error);

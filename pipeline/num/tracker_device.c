@@ -3,7 +3,6 @@
 
 #include <speckled/num_tracker_device.h>
 
-#include <math.h>
 #include <stdlib.h>
 
 struct spk_tracker_device {

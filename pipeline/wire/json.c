@@ -6,7 +6,6 @@
 #define JSMN_PARENT_LINKS
 #include <jsmn.h>
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

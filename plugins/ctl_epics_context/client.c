@@ -2,12 +2,10 @@
 #include "client.h"
 
 #include <cadef.h>
-#include <math.h>
 #include <pthread.h>
 #include <speckled/clock.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { SERVE_MS = 100, PATIENCE_S = 5 };
 

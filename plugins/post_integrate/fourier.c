@@ -3,7 +3,6 @@
 #include "internal.h"
 #include "potential_px.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 enum { FC_BLOCK = 8 }; /* complex columns of one task: a cache line */

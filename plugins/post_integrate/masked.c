@@ -3,7 +3,6 @@
 #include "internal.h"
 #include "potential_px.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,7 +2,6 @@
  * strong a tilt or defocus is, and the rest, in which invalid pixels are filled in. */
 #include "internal.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,7 +2,6 @@
 #include "internal.h"
 
 #include <math.h>
-#include <string.h>
 
 /* px: a larger uncertainty says nothing of drift; a smaller step is none. */
 static const double UNCERTAIN = 0.2, STEP = 0.01;

@@ -6,7 +6,6 @@
 
 #include <math.h>
 #include <stdbool.h>
-#include <stddef.h>
 
 /* What brings values of this mean, whose deviations from it have this sum of squares, to deviation 1; false where they differ by
  * rounding only. */

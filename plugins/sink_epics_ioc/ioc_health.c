@@ -5,7 +5,6 @@
 #include <speckled/clock.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 

@@ -6,8 +6,6 @@
 
 #include "device/lane.h"
 
-#include <string.h>
-
 enum { MAPS = 6 };
 
 struct path {

@@ -3,8 +3,6 @@
 #include "integrate_device.h"
 #include "potential_px.h"
 
-#include <string.h>
-
 enum { STEPS = 2 };
 
 static struct gpu gpu;

@@ -28,7 +28,7 @@ static void add_stack(struct spk_nn_weights *weights, const char *name, uint32_t
 {
     const uint32_t width[7] = {inputs, 64, 128, 96, 64, 32, outputs};
     for (unsigned i = 0; i < 6; i++) {
-        char layer[32];
+        char layer[48];
         snprintf(layer, sizeof layer, "%s.%u", name, i);
         add(weights, layer, width[i + 1], width[i], i < 5 ? 3 : 1, i < 5 ? NULL : bias);
     }

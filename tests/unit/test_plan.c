@@ -3,8 +3,6 @@
 
 #include "plan.h"
 
-#include <stdlib.h>
-
 /* Walks a plan and checks that each image of each role comes as often as it should, in stacks of `count`. */
 static void check_walk(struct plan plan, unsigned passes)
 {
