@@ -179,6 +179,7 @@ static void take_arrival(struct assembler *assembler, struct arrival *arrival)
         spk_frame_unref(&arrival->frame);
     } else if (!assemble(assembler, &arrival->frame, &reason)) {
         account_add(&pipeline->account.rejected[reason], 1);
+        refusal_reject(assembler, arrival->frame, reason);
         spk_frame_unref(&arrival->frame);
     }
     account_subtract(&pipeline->account.arriving, 1);

@@ -38,6 +38,7 @@ struct assembler {
     int64_t skipped;                     /* stack for which there was no slot, or SPK_UNKNOWN */
     struct gathering gathering[SPK_ROLE_COUNT];
     uint64_t next_ticket;
+    struct spk_log_limit reject_limit[SPK_REJECT_COUNT], drop_limit[SPK_DROP_COUNT];
 };
 
 /* assembler.c: puts a message into a lane's inbox, waiting while it is full. */
@@ -57,5 +58,11 @@ bool stacks_add(struct assembler *assembler, struct spk_frame **frame, const str
 /* Closes all open stacks: published as partial where that is configured and `reason` is INCOMPLETE, else dropped. */
 void stacks_close_all(struct assembler *assembler, enum spk_drop reason);
 void stacks_close_idle(struct assembler *assembler, int64_t now_ns);
+
+/* refusal.c: one line for the status display and the log, at a limited rate; the caller keeps the account. */
+void refusal_reject(struct assembler *assembler, const struct spk_frame *frame, enum spk_reject reason);
+void refusal_drop(struct assembler *assembler, const struct spk_frame *frame, enum spk_drop reason);
+void refusal_incomplete(struct assembler *assembler, const struct open_stack *stack);
+void refusal_unfinished(struct assembler *assembler, enum spk_role role);
 
 #endif

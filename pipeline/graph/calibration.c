@@ -40,6 +40,8 @@ void calibration_forget(struct assembler *assembler, enum spk_role role, enum sp
     struct gathering *gathering = &assembler->gathering[role];
     if (!gathering->frames)
         return;
+    if (reason == SPK_DROP_INCOMPLETE)
+        refusal_unfinished(assembler, role);
     broadcast(assembler,
               &(struct lane_message){
                   .verb = LANE_FORGET, .role = role, .frames = gathering->frames, .reason = reason});

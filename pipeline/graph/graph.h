@@ -217,6 +217,9 @@ void graph_join(pthread_t thread, bool *started);
 /* One line for the status display and the log. */
 void graph_say(struct spk_pipeline *pipeline, enum spk_log_level level, const char *format, ...)
     SPK_PRINTF(3, 4);
+/* The same for a warning that may repeat: it is logged as spk_log_limited() does. */
+void graph_warn(struct spk_pipeline *pipeline, struct spk_log_limit *limit, const char *format, ...)
+    SPK_PRINTF(3, 4);
 /* Remembers the first final failure. */
 void graph_fail(struct spk_pipeline *pipeline, const struct spk_error *error);
 

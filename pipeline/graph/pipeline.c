@@ -27,17 +27,34 @@ void graph_join(pthread_t thread, bool *started)
     *started = false;
 }
 
+/* Into the status; `text` keeps it for the log. */
+static void remember(struct spk_pipeline *pipeline, char text[static sizeof pipeline->message],
+                     const char *format, va_list arguments)
+{
+    vsnprintf(text, sizeof pipeline->message, format, arguments);
+    pthread_mutex_lock(&pipeline->lock);
+    memcpy(pipeline->message, text, sizeof pipeline->message);
+    pthread_mutex_unlock(&pipeline->lock);
+}
+
+void graph_warn(struct spk_pipeline *pipeline, struct spk_log_limit *limit, const char *format, ...)
+{
+    char text[sizeof pipeline->message];
+    va_list arguments;
+    va_start(arguments, format);
+    remember(pipeline, text, format, arguments);
+    va_end(arguments);
+    spk_log_limited(limit, SPK_LOG_WARNING, "pipeline", "%s", text);
+}
+
 void graph_say(struct spk_pipeline *pipeline, enum spk_log_level level, const char *format, ...)
 {
     static struct spk_log_limit limit;
     char text[sizeof pipeline->message];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    remember(pipeline, text, format, arguments);
     va_end(arguments);
-    pthread_mutex_lock(&pipeline->lock);
-    memcpy(pipeline->message, text, sizeof text);
-    pthread_mutex_unlock(&pipeline->lock);
     if (level == SPK_LOG_ERROR)
         spk_log_limited(&limit, level, "pipeline", "%s", text);
     else

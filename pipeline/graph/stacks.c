@@ -17,6 +17,8 @@ static void close_stack(struct assembler *assembler, struct open_stack *stack, e
                                    .stack = stack->number,
                                    .ticket = stack->ticket,
                                    .reason = reason};
+    if (!publish && !assembler->rolling && reason == SPK_DROP_INCOMPLETE)
+        refusal_incomplete(assembler, stack);
     if (assembler->rolling)
         message.ticket = assembler->next_ticket++;
     assembler_send(assembler, stack->lane, &message);
@@ -121,6 +123,7 @@ static struct open_stack *find_open(struct assembler *assembler, int64_t number)
 static void drop(struct assembler *assembler, struct spk_frame **frame, enum spk_drop reason)
 {
     account_add(&assembler->pipeline->account.dropped[reason], 1);
+    refusal_drop(assembler, *frame, reason);
     spk_frame_unref(frame);
 }
 

@@ -192,6 +192,29 @@ def test_aborted_series_is_followed_by_a_good_one(running):
     check_account(status)
     assert nonzero(status["dropped"]) == {"incomplete": 2}
 
+def test_whoever_gets_no_maps_is_told_why(bench):
+    """What the assembler refuses is said in the log and in the status, not only counted."""
+    scene = Scene(COUNT)
+    service, detector, _ = bench(configuration())
+
+    def told(frames, *words):
+        message = service.wait_received(frames)["message"]
+        assert all(word in message for word in words) and message in service.output(), message
+
+    detector.send(scene.sample()[0], role="sample", position=0, stack=0)
+    told(1, "no_reference", "role reference")
+    detector.send_stack(scene.reference, "reference")
+    detector.send(scene.sample()[0], role="sample", position=COUNT, stack=0)
+    told(COUNT + 2, "(role)", f"scan position {COUNT}, but a stack has 0 to {COUNT - 1}")
+    detector.send(scene.sample()[0, 5:], role="sample", position=0, stack=0)
+    told(COUNT + 3, "(shape)", "43 x 56 px", "48 x 56")
+    detector.send_stack(scene.sample(), "sample", 3)
+    detector.send(scene.sample()[0], role="sample", position=0, stack=0)
+    told(2 * COUNT + 4, "(late)", "new series")
+    detector.send(scene.sample()[0], role="sample", position=0, stack=4)
+    detector.send_raw(b"STOP")
+    told(2 * COUNT + 5, "stack 4 dropped (incomplete): 1 of 5 frames came")
+
 
 def test_stop_message_closes_the_open_stack(bench):
     scene, config = Scene(COUNT), configuration()
