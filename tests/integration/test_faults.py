@@ -192,6 +192,22 @@ def test_aborted_series_is_followed_by_a_good_one(running):
     check_account(status)
     assert nonzero(status["dropped"]) == {"incomplete": 2}
 
+
+def test_a_new_series_may_have_another_element_type(bench):
+    """A detector that changes its bit depth: the next series begins with its own reference, and nothing needs a restart."""
+    scene, config = Scene(COUNT), configuration()
+    config["stages"].insert(0, {"plugin": "prep_dark_flat"})
+    service, detector, viewer = bench(config)
+    for series, dtype in enumerate((np.uint16, np.uint32, np.float32), 1):
+        detector.series, detector.frame = series, 0
+        detector.send_stack(scene.reference.astype(dtype), "reference")
+        detector.send_stack(scene.sample().astype(dtype), "sample", 0)
+        maps, header = viewer.result()
+        scene.check(maps)
+        assert (header["speckled"]["series"], header["speckled"]["present"]) == (series, COUNT)
+    check_account(service.wait_received(6 * COUNT))
+
+
 def test_whoever_gets_no_maps_is_told_why(bench):
     """What the assembler refuses is said in the log and in the status, not only counted."""
     scene = Scene(COUNT)
