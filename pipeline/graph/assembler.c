@@ -162,9 +162,13 @@ static bool assemble(struct assembler *assembler, struct spk_frame **frame, enum
     }
     if (!place.late_order)
         calibration_close_others(assembler, place.role);
-    if (place.role == SPK_ROLE_SAMPLE)
-        return stacks_add(assembler, frame, &place, reason);
-    return calibration_add(assembler, frame, &place, reason);
+    bool kept = place.role == SPK_ROLE_SAMPLE ? stacks_add(assembler, frame, &place, reason)
+                                              : calibration_add(assembler, frame, &place, reason);
+    if (!kept && place.late_order && *reason == SPK_REJECT_DUPLICATE) { /* none of the missing came */
+        account_add(&pipeline->account.missing, before.missing - assembler->placement.missing);
+        assembler->placement.missing = before.missing;
+    }
+    return kept;
 }
 
 static void take_arrival(struct assembler *assembler, struct arrival *arrival)

@@ -61,9 +61,10 @@ static void partial_stacks(void)
     fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, 0, 20);
     fixture_frame(&fixture, SPK_ROLE_SAMPLE, id + 1, 2, 20);
     id += 2;
-    fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 3, 30);
+    for (int stack = 0; stack < 2; stack++)
+        fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 3, 30);
     fixture_run(&fixture, 0);
-    CHECK(fixture.record[0].count == 2, "%u", fixture.record[0].count);
+    CHECK(fixture.record[0].count == 3, "%u", fixture.record[0].count);
     CHECK(result(0)->partial && result(0)->present == 2);
     CHECK_NEAR(result(0)->transmission, 2, 1e-6);
     CHECK(!result(1)->partial && result(1)->present == 3);
@@ -88,6 +89,20 @@ static void duplicates_and_reordering(void)
     CHECK(fixture.stats.rejected[SPK_REJECT_DUPLICATE] == 1);
     CHECK(fixture.stats.rejected[SPK_REJECT_LATE] == 1);
     CHECK(fixture.stats.missing == 0, "%" PRIu64, fixture.stats.missing);
+}
+
+/* A frame that comes twice is not one of those that never came. */
+static void duplicate_behind_a_gap(void)
+{
+    fixture_init(&fixture, 4);
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 4, 10);
+    static const int order[] = {4, 6, 6, 7};
+    for (unsigned i = 0; i < sizeof order / sizeof order[0]; i++)
+        fixture_frame(&fixture, SPK_ROLE_SAMPLE, (uint64_t)order[i], order[i] % 4, 20)->stack = 0;
+    fixture_run(&fixture, 0);
+    CHECK(fixture.stats.rejected[SPK_REJECT_DUPLICATE] == 1);
+    CHECK(fixture.stats.missing == 1, "%" PRIu64, fixture.stats.missing);
 }
 
 static void wrong_frames(void)
@@ -275,6 +290,25 @@ static void commands(void)
     CHECK(fixture.stats.dropped[SPK_DROP_ABORTED] == 1);
 }
 
+/* What a stop leaves open does not mix with what comes after the next start. */
+static void stop_and_start(void)
+{
+    fixture_init(&fixture, 2);
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 2, 10);
+    fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 2, 10);
+    fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, 0, 90);
+    fixture_step(&fixture, STEP_COMMAND)->command = SPK_COMMAND_STOP;
+    fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, 1, 90); /* ignored */
+    fixture_step(&fixture, STEP_COMMAND)->command = SPK_COMMAND_START;
+    fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 2, 20);
+    fixture_run(&fixture, 0);
+    REQUIRE(fixture.record[0].count == 2, "%u", fixture.record[0].count);
+    CHECK_NEAR(result(1)->transmission, 2, 1e-6);
+    CHECK(fixture.stats.dropped[SPK_DROP_INCOMPLETE] == 1 && fixture.stats.dropped[SPK_DROP_IDLE] == 1);
+    CHECK(spk_stats_rejected(&fixture.stats) == 0);
+}
+
 static void live_options(void)
 {
     fixture_init(&fixture, 1);
@@ -430,6 +464,7 @@ int main(void)
     counted_roles();
     partial_stacks();
     duplicates_and_reordering();
+    duplicate_behind_a_gap();
     wrong_frames();
     series_of_another_shape();
     misplaced_first_frame();
@@ -440,6 +475,7 @@ int main(void)
     rolling_faster_than_maps();
     reference_retaken();
     commands();
+    stop_and_start();
     live_options();
     several_lanes_keep_order();
     failing_parts();
