@@ -5,6 +5,7 @@
 #include "report.h"
 
 #include <speckled/clock.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +36,34 @@ static void take_signals(sigset_t *signals)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file size fails the sink that meets it */
     pthread_sigmask(SIG_BLOCK, signals, NULL);
+}
+
+/* Until the service runs there is nothing to finish, and a source may compute for minutes: a signal ends the process. */
+static void *leave_on_signal(void *nothing)
+{
+    int number = 0;
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    if (sigwait(&signals, &number))
+        return nothing;
+    fprintf(stderr, "speckled run: %s before the service ran\n", strsignal(number));
+    _exit(COMMAND_FAILURE);
+}
+
+static spk_status start(struct service *service, struct spk_error *error)
+{
+    pthread_t early;
+    bool watched = pthread_create(&early, NULL, leave_on_signal, NULL) == 0;
+    spk_status status = spk_pipeline_create(&service->pipeline, &service->configuration->graph, error);
+    if (!status)
+        status = spk_pipeline_start(service->pipeline, error);
+    if (watched) {
+        pthread_cancel(early);
+        pthread_join(early, NULL);
+    }
+    return status;
 }
 
 /* True when a signal asks to stop. On a terminal a hang-up does. */
@@ -117,8 +146,7 @@ static int run_service(const struct spk_configuration *configuration, double sta
     spk_log_set_level((enum spk_log_level)configuration->service.log_level);
     take_signals(&service.signals);
     int code = COMMAND_FAILURE;
-    if (spk_pipeline_create(&service.pipeline, &configuration->graph, &error) ||
-        spk_pipeline_start(service.pipeline, &error)) {
+    if (start(&service, &error)) {
         spk_command_fail("run", &error);
     } else {
         spk_log(SPK_LOG_INFO, configuration->service.name, "running; Ctrl-C stops");

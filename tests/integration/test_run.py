@@ -79,6 +79,16 @@ def test_signal_stops_in_order(start, tmp_path, number):
     assert "stopping" in process.output()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_what_does_not_run_yet(start, tmp_path, number):
+    """A source that computes for minutes before the first frame keeps nobody waiting."""
+    process = start(configuration(tmp_path, size=512, evolve=200, model="wave"))
+    wait_for("the source computes", lambda: "computing" in process.output())
+    process.popen.send_signal(number)
+    assert process.wait() == 1
+    assert "before the service ran" in process.output() and "running" not in process.output()
+
+
 def test_second_signal_ends_what_hangs(start, tmp_path):
     config = configuration(tmp_path, rate_hz=100)
     config["sinks"] = [{"plugin": "sink_stuck", "queue": "block"}]
