@@ -1,7 +1,6 @@
 /* What the graph offers its plugins: commands, options, statistics. */
 #include "graph/graph.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,22 +80,28 @@ static spk_status find_target(struct spk_pipeline *pipeline, const char *key, st
 {
     const char *dot = strchr(key, '.');
     const char *bare = dot ? dot + 1 : key;
-    const char *near = NULL;
-    unsigned found = 0;
+    const char *near = NULL, *other = NULL;
     struct section section;
+    *target = (struct target){0};
     for (uint32_t i = 0; section_at(pipeline, i, &section); i++) {
         size_t length = dot ? (size_t)(dot - key) : 0;
         if (dot && (strncmp(section.name, key, length) != 0 || section.name[length]))
             continue;
         const struct spk_option *option = spk_option_find(section.options, bare);
-        if (option && !found++)
+        if (option && target->option && !other)
+            other = section.name;
+        if (option && !target->option)
             *target = (struct target){.section = section, .option = option};
         if (!option && !near)
             near = spk_option_nearest(section.options, bare);
     }
-    if (found > 1)
-        return spk_fail(error, SPK_INVALID, "%s: several plugins have this option, say plugin.%s", key, bare);
-    if (!found)
+    if (other && strcmp(other, target->section.name) == 0)
+        return spk_fail(error, SPK_INVALID, "%s: there are two %s; change it in the configuration file", key,
+                        other);
+    if (other)
+        return spk_fail(error, SPK_INVALID, "%s: %s and %s have this option, say %s.%s", key,
+                        target->section.name, other, target->section.name, bare);
+    if (!target->option)
         return spk_fail(error, SPK_INVALID, "%s: no plugin of this graph has this option%s%s%s", key,
                         near ? ", did you mean " : "", near ? near : "", near ? "?" : "");
     return SPK_OK;

@@ -144,7 +144,8 @@ spk_status spk_h5_check_new(const char *path, bool replace, struct spk_error *er
         if (is_read(&about))
             return spk_fail(error, SPK_STATE, "%s is an input; choose another name", path);
         if (!replace)
-            return spk_fail(error, SPK_STATE, "%s exists already; choose another name or allow overwriting",
+            return spk_fail(error, SPK_STATE,
+                            "%s exists already; choose another name or say --overwrite (overwrite: true)",
                             path);
     }
     snprintf(folder, sizeof folder, "%.*s", length, slash ? path : ".");

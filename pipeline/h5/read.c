@@ -44,7 +44,7 @@ static spk_status check_filters(hid_t properties, const struct spk_h5_data *data
                 error, SPK_UNSUPPORTED,
                 "%s:%s is compressed with HDF5 filter %d (%s), which is not installed: install the "
                 "filter (package hdf5-filter-plugin, or pip install hdf5plugin) and name its folder "
-                "in HDF5_PLUGIN_PATH",
+                "in HDF5_PLUGIN_PATH, or write the data uncompressed or with gzip",
                 data->file->path, data->path, (int)filter, filter_source(filter));
     }
     return SPK_OK;

@@ -62,7 +62,7 @@ static void check_config(const void *config, struct spk_check *check)
         spk_umpa_check(config, format->count, format->height ? format->height : 1,
                        format->width ? format->width : 1, &error);
     spk_check_error(check, NULL, &error);
-    check->info.format.maps |= SPK_MAPS_MATCHED;
+    check->info.format.maps |= SPK_MAPS_MATCHED | 1u << SPK_MAP_DISPLACEMENT_ERROR;
 }
 
 static spk_status open_instance(const struct spk_host *host, const void *config, void **self,

@@ -127,9 +127,10 @@ static spk_status check_space(const struct sink *sink, const char *name, const s
     double room = (double)about.f_bavail * (double)about.f_frsize;
     if (stat(name, &replaced) == 0)
         room += 512. * (double)replaced.st_blocks;
-    return needed <= room ? SPK_OK
-                          : spk_fail(error, SPK_IO, "%g map sets need %.2f GB, %s has room for %.2f GB",
-                                     results, needed * 1e-9, name, room * 1e-9);
+    return needed <= room
+               ? SPK_OK
+               : spk_fail(error, SPK_IO, "the maps of %g stack%s need %.1f MB, %s has room for %.1f MB",
+                          results, results == 1 ? "" : "s", needed * 1e-6, name, room * 1e-6);
 }
 
 static void close_sink(void **self)

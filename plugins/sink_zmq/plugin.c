@@ -23,9 +23,8 @@ static const struct spk_option options[] = {
      .type = SPK_OPTION_STRINGS,
      .offset = AT(maps),
      .default_value = "",
-     .help = "Maps to send (transmission, dark_field, displacement_x, displacement_y, phase, quality, "
-             "valid); empty: "
-             "all that are made."},
+     .help = "Maps to send (transmission, dark_field, displacement_x, displacement_y, displacement_error, "
+             "phase, quality, valid); empty: all that are made."},
     {.key = "topic",
      .type = SPK_OPTION_BOOL,
      .offset = AT(topic),

@@ -34,6 +34,22 @@ static void split(const char *specification, const char *file, char path[SPK_STR
     }
 }
 
+/* No dataset has a usual name: says which there are. */
+static spk_status fail_unnamed(const struct input *input, const char *path, enum spk_role role,
+                               struct spk_error *error)
+{
+    char names[SPK_STRING_SIZE] = "", name[SPK_STRING_SIZE];
+    size_t length = 0;
+    for (unsigned i = 0; i < 6 && input->file && length < 160; i++) {
+        if (spk_h5_data_name(input->file, "/", i, name, sizeof name, NULL))
+            break;
+        length +=
+            (size_t)snprintf(names + length, sizeof names - length, "%s/%.80s", i ? ", " : "; it has ", name);
+    }
+    return spk_fail(error, SPK_INVALID, "%s holds no %s images under a usual name; write %s:/dataset%s", path,
+                    spk_role_name(role), path, names);
+}
+
 spk_status input_open(struct input *input, const char *specification, const char *file, enum spk_role role,
                       struct spk_error *error)
 {
@@ -50,9 +66,8 @@ spk_status input_open(struct input *input, const char *specification, const char
         tiff ? input_tiff_open(input, path, error) : input_hdf5_open(input, path, dataset, role, error);
     if (!status && input->frames == 0)
         status = spk_fail(error, SPK_INVALID, "%s holds no image", input->name);
-    if (status == SPK_END && *specification)
-        status = spk_fail(error, SPK_INVALID, "%s holds no %s images under a usual name; write %s:/dataset",
-                          path, spk_role_name(role), path);
+    if (status == SPK_END && (*specification || role == SPK_ROLE_SAMPLE))
+        status = fail_unnamed(input, path, role, error);
     if (status)
         input_close(input);
     return status;

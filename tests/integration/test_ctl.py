@@ -47,7 +47,8 @@ def test_options(service):
 
 
 def test_refusals_are_one_line(service):
-    for words, code, expected in ((["get", "no_such_option"], 1, "no_such_option"), (["set", "source_simulate.seed=2"], 1, "restart"),
+    for words, code, expected in ((["get", "no_such_option"], 1, "no_such_option"), (["get", "threads"], 1, "say source_simulate.threads"),
+                                  (["set", "source_simulate.seed=2"], 1, "restart"),
                                   (["set", "seed"], 2, "KEY=VALUE"), (["dark", "many"], 2, "number of frames"),
                                   (["statis"], 2, "did you mean status?"), ([], 2, "status"), (["start", "now"], 2, "write: start")):
         got, out, err = service.ctl(*words)
