@@ -1,8 +1,9 @@
 /* Memory where a network runs. */
 #include "graph.h"
 
+#include <speckled/num_memory.h>
+
 #include <stdlib.h>
-#include <string.h>
 
 static spk_status take_there(const struct spk_nn *nn, size_t bytes, void **memory, struct spk_error *error)
 {
@@ -19,11 +20,10 @@ spk_status nn_memory_take(const struct spk_nn *nn, const char *what, size_t byte
             spk_fail_context(error, "%s: %s of %zu MB", nn->name, what, bytes >> 20);
         return status;
     }
-    *memory = aligned_alloc(64, bytes);
-    if (!*memory)
-        return spk_fail(error, SPK_NOMEM, "%s: no memory for %s of %zu MB", nn->name, what, bytes >> 20);
-    memset(*memory, 0, bytes);
-    return SPK_OK;
+    *memory = spk_planes_create(bytes);
+    return *memory
+               ? SPK_OK
+               : spk_fail(error, SPK_NOMEM, "%s: no memory for %s of %zu MB", nn->name, what, bytes >> 20);
 }
 
 void nn_memory_give(const struct spk_nn *nn, void **memory)

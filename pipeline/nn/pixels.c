@@ -8,7 +8,8 @@
 enum {
     ACROSS = 16,
     ALONG = 128,
-    SIDE = 4
+    SIDE = 4,
+    LINE = 16
 }; /* channels and pixels of a tile; of the squares it is turned by */
 
 static size_t least(size_t a, size_t b)
@@ -55,8 +56,13 @@ void nn_to_pixels(float *to, size_t step, const float *from, size_t plane, uint3
     for (size_t i = 0; i < pixels; i += ALONG)
         for (size_t c = 0; c < channels; c += ACROSS) {
             const size_t across = least(channels - c, ACROSS), along = least(pixels - i, ALONG);
-            for (size_t k = 0; k < across; k++)
-                memcpy(tile[k], from + (c + k) * plane + i, along * sizeof *from);
+            for (size_t k = 0; k < across; k++) {
+                const float *line = from + (c + k) * plane + i;
+                if (c + k + ACROSS < channels)
+                    for (size_t j = 0; j < along; j += LINE)
+                        __builtin_prefetch(line + ACROSS * plane + j);
+                memcpy(tile[k], line, along * sizeof *from);
+            }
             turn(to + i * step + c, step, tile, across, along);
         }
 }

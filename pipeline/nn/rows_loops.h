@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK = 64 }; /* pixels whose sums stay in registers or the nearest cache */
+enum { BLOCK = 64, WIDE_BLOCK = 256 }; /* pixels whose sums stay in registers or the nearest cache */
 
 /* Means of 2 x 2 pixels. */
 static void halve(float *restrict to, const float *a, const float *b, uint32_t width)
@@ -53,44 +53,61 @@ static void upsample(const struct nn_rows_form *form, const struct spk_nn_rows_j
         }
 }
 
-/* Where a block of columns lies in the narrower image, the same for all rows and channels. */
+/* Where a block of columns lies in the narrower image, the same for all rows and channels, and two of its rows as wide as the block,
+ * which serve all rows between them. */
 struct columns {
-    int32_t left[BLOCK], right[BLOCK];
-    float way[BLOCK];
+    int32_t left[WIDE_BLOCK], right[WIDE_BLOCK];
+    float way[WIDE_BLOCK];
+    float wide[2][WIDE_BLOCK];
+    uint32_t row[2], count; /* the rows they are, [row % 2] */
 };
 
 static void find_columns(struct columns *columns, const struct nn_rows_form *form, uint32_t x0,
-                         uint32_t count, uint32_t from_width, uint32_t to_width)
+                         uint32_t from_width, uint32_t to_width)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    columns->count = to_width - x0 < WIDE_BLOCK ? to_width - x0 : WIDE_BLOCK;
+    for (uint32_t i = 0; i < columns->count; i++) {
         const uint32_t left = nn_source_px(x0 + i, from_width, to_width, form->flag, &columns->way[i]);
         columns->left[i] = (int32_t)left;
         columns->right[i] = (int32_t)(left + 1 < from_width ? left + 1 : left);
     }
 }
 
-static void resize_block(float *restrict to, const float *a, const float *b, const struct columns *columns,
-                         float fy, float gain, uint32_t count)
+static const float *wide_row(struct columns *columns, const struct spk_nn_view *in, uint32_t c, uint32_t row)
 {
+    float *to = columns->wide[row % 2];
+    const float *from = spk_nn_row(in, c, row), *way = columns->way;
     const int32_t *left = columns->left, *right = columns->right;
+    if (columns->row[row % 2] != row)
+        for (uint32_t i = 0; i < columns->count; i++)
+            to[i] = nn_way_px(from[left[i]], from[right[i]], way[i]);
+    columns->row[row % 2] = row;
+    return to;
+}
+
+static void resize_block(float *restrict to, const float *above, const float *below, float way, float gain,
+                         uint32_t count)
+{
     for (uint32_t i = 0; i < count; i++)
-        to[i] = gain * nn_between_px(a[left[i]], a[right[i]], b[left[i]], b[right[i]], columns->way[i], fy);
+        to[i] = gain * nn_way_px(above[i], below[i], way);
 }
 
 static void resize(const struct nn_rows_form *form, const struct spk_nn_rows_job *job)
 {
     const struct spk_nn_view *in = &job->in[0], *out = job->out;
     struct columns columns;
-    for (uint32_t x = 0; x < out->width; x += BLOCK) {
-        const uint32_t count = out->width - x < BLOCK ? out->width - x : BLOCK;
-        find_columns(&columns, form, x, count, in->width, out->width);
-        for (uint32_t y = job->y0; y < job->y1; y++) {
-            float fy;
-            uint32_t top = nn_source_px(y, in->height, form->height, form->flag, &fy);
-            uint32_t bottom = top + 1 < in->height ? top + 1 : top;
-            for (uint32_t c = 0; c < out->channels; c++)
-                resize_block(spk_nn_row(out, c, y) + x, spk_nn_row(in, c, top), spk_nn_row(in, c, bottom),
-                             &columns, fy, form->gain, count);
+    for (uint32_t x = 0; x < out->width; x += WIDE_BLOCK) {
+        find_columns(&columns, form, x, in->width, out->width);
+        for (uint32_t c = 0; c < out->channels; c++) {
+            columns.row[0] = columns.row[1] = in->height; /* none yet */
+            for (uint32_t y = job->y0; y < job->y1; y++) {
+                float way;
+                const uint32_t top = nn_source_px(y, in->height, form->height, form->flag, &way);
+                const uint32_t bottom = top + 1 < in->height ? top + 1 : top;
+                const float *above = wide_row(&columns, in, c, top),
+                            *below = wide_row(&columns, in, c, bottom);
+                resize_block(spk_nn_row(out, c, y) + x, above, below, way, form->gain, columns.count);
+            }
         }
     }
 }

@@ -30,11 +30,16 @@ SPK_HD uint32_t nn_source_px(uint32_t at, uint32_t in, uint32_t out, bool corner
     return low;
 }
 
+/* On the way from one neighbour to the other. */
+SPK_HD float nn_way_px(float from, float to, float way)
+{
+    return from + way * (to - from);
+}
+
 /* Between four neighbours: a, a_right above, b, b_right below. */
 SPK_HD float nn_between_px(float a, float a_right, float b, float b_right, float fx, float fy)
 {
-    float above = a + fx * (a_right - a), below = b + fx * (b_right - b);
-    return above + fy * (below - above);
+    return nn_way_px(nn_way_px(a, a_right, fx), nn_way_px(b, b_right, fx), fy);
 }
 
 SPK_HD float nn_clamp_px(float value, float most)

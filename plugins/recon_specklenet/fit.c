@@ -26,35 +26,30 @@ static void moment_row(void *context, unsigned y, unsigned worker)
                           net->w);
 }
 
-/* One moment in every window. */
-static void cascade_task(void *context, unsigned k, unsigned worker)
-{
-    struct spk_specklenet *net = context;
-    float *plane = net->sums + k * net->plane;
-    for (unsigned i = 1; i < net->windows; i++, plane += SPK_NET_SUMS * net->plane)
-        box_plane(net->rows, plane + SPK_NET_SUMS * net->plane, plane, net->h, net->w, box_side[i - 1],
-                  net->scratch[worker]);
-}
-
 /* The displacement averaged over the wide windows: there it is the window's own, not each pixel's, that the fit improves. */
-static void wide_task(void *context, unsigned axis, unsigned worker)
+static void average_flow(struct spk_specklenet *net, unsigned axis, float *line)
 {
-    struct spk_specklenet *net = context;
     const float *in = axis ? net->flow_y : net->flow_x;
     float *first = net->wide_mean + axis * net->plane, *second = first + 2 * net->plane;
     for (unsigned i = 1; i < net->windows; i++) {
         float *out = i % 2 ? first : second; /* window 5 stays in the first, 6 in the second */
-        box_plane(net->rows, out, in, net->h, net->w, box_side[i - 1], net->scratch[worker]);
+        box_plane(net->rows, out, in, net->h, net->w, box_side[i - 1], line);
         in = out;
     }
 }
 
-static double plane_mean(const struct spk_specklenet *net, const float *a, const float *b, const float *c)
+/* One moment in every window; behind the moments, one component of the displacement. */
+static void cascade_task(void *context, unsigned k, unsigned worker)
 {
-    double sum = 0;
-    for (size_t i = 0; i < net->plane; i++)
-        sum += (double)(a[i] - b[i] * c[i]);
-    return sum / (double)net->plane;
+    struct spk_specklenet *net = context;
+    if (k >= SPK_NET_SUMS) {
+        average_flow(net, k - SPK_NET_SUMS, net->scratch[worker]);
+        return;
+    }
+    float *plane = net->sums + k * net->plane;
+    for (unsigned i = 1; i < net->windows; i++, plane += SPK_NET_SUMS * net->plane)
+        box_plane(net->rows, plane + SPK_NET_SUMS * net->plane, plane, net->h, net->w, box_side[i - 1],
+                  net->scratch[worker]);
 }
 
 static void sums_at(const struct spk_specklenet *net, unsigned window, size_t at,
@@ -64,14 +59,31 @@ static void sums_at(const struct spk_specklenet *net, unsigned window, size_t at
         sum[k] = net->sums + (window * SPK_NET_SUMS + k) * net->plane + at;
 }
 
+struct spreads {
+    const struct spk_specklenet *net;
+    double mean[3]; /* variance of the reference and of its slopes, over the frame */
+};
+
+static void spread_task(void *context, unsigned k, unsigned worker)
+{
+    (void)worker;
+    static const unsigned first[3] = {SPK_NET_R, SPK_NET_X, SPK_NET_Y},
+                          square[3] = {SPK_NET_RR, SPK_NET_XX, SPK_NET_YY};
+    struct spreads *job = context;
+    const float *m[SPK_NET_SUMS];
+    sums_at(job->net, SPK_NET_NARROW - 1, 0, m);
+    const float *a = m[square[k]], *b = m[first[k]];
+    double sum = 0;
+    for (size_t i = 0; i < job->net->plane; i++)
+        sum += (double)(a[i] - b[i] * b[i]);
+    job->mean[k] = sum / (double)job->net->plane;
+}
+
 static void ridges(struct spk_specklenet *net)
 {
-    const float *m[SPK_NET_SUMS];
-    sums_at(net, SPK_NET_NARROW - 1, 0, m);
-    double r = plane_mean(net, m[SPK_NET_RR], m[SPK_NET_R], m[SPK_NET_R]);
-    double x = plane_mean(net, m[SPK_NET_XX], m[SPK_NET_X], m[SPK_NET_X]);
-    double y = plane_mean(net, m[SPK_NET_YY], m[SPK_NET_Y], m[SPK_NET_Y]);
-    net->prior = net_prior_px(r, x, y);
+    struct spreads job = {.net = net};
+    spk_team_run(net->team, spread_task, &job, 3);
+    net->prior = net_prior_px(job.mean[0], job.mean[1], job.mean[2]);
 }
 
 static void solve_row(const struct spk_specklenet *net, unsigned window, unsigned y, float *out)
@@ -188,8 +200,7 @@ void fit_windows(struct spk_specklenet *net)
 {
     warp_frames(net, net->h, net->w, net->r, net->plane);
     spk_team_run(net->team, moment_row, net, net->h);
-    spk_team_run(net->team, cascade_task, net, SPK_NET_SUMS);
-    spk_team_run(net->team, wide_task, net, 2);
+    spk_team_run(net->team, cascade_task, net, SPK_NET_SUMS + 2);
     ridges(net);
     estimate_noise(net);
     spk_team_run(net->team, feature_row, net, net->h);

@@ -1,16 +1,13 @@
 /* specklenet on the processor: its memory, and what is done in front of its networks and behind them. */
 #include "internal.h"
 
+#include <speckled/num_memory.h>
+
 #include <stdlib.h>
-#include <string.h>
 
 static float *take(size_t count)
 {
-    size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
-    float *memory = aligned_alloc(64, bytes ? bytes : 64);
-    if (memory)
-        memset(memory, 0, bytes); /* pages are there before the first frame */
-    return memory;
+    return spk_planes_create(count * sizeof(float));
 }
 
 /* The largest of what a worker's task needs beside the planes: an offset of the coarse level, a strip of the fine one, a row of

@@ -405,9 +405,10 @@ static void gated_row(float *out, const float *volume, size_t plane, unsigned of
         out[i] = g0[i] * v0[i] + g1[i] * v1[i] + g2[i] * v2[i] + g3[i] * v3[i];
 }
 
-static void weigh_row(float *restrict total, float *restrict mean_x, float *restrict mean_y,
-                      const float *restrict logit, const float *restrict most, float x, float y,
-                      unsigned width)
+/* Not in line: compilers interleave two of its callers' offsets there and then find no vectors. */
+__attribute__((noinline)) static void weigh_row(float *restrict total, float *restrict mean_x,
+                                                float *restrict mean_y, const float *restrict logit,
+                                                const float *restrict most, float x, float y, unsigned width)
 {
     for (unsigned i = 0; i < width; i++) {
         const float weight = net_exp_px(logit[i] - most[i]);

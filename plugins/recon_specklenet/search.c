@@ -4,31 +4,38 @@
 #include <math.h>
 #include <string.h>
 
+enum { FLOW_ROWS = 32 }; /* of a task */
+
 struct job {
     struct spk_specklenet *net;
     unsigned h, w;
     const struct level *level, *from;
     float gain;
+    float *out;
 };
 
-static void mean_task(void *context, unsigned axis, unsigned worker)
+static void channel_task(void *context, unsigned index, unsigned worker)
 {
     const struct job *job = context;
     struct spk_specklenet *net = job->net;
-    box_plane(net->rows, axis ? net->mean_y : net->mean_x, axis ? net->flow_y : net->flow_x, job->h, job->w,
-              9, net->scratch[worker]);
+    const unsigned first = index * FLOW_ROWS, rest = job->h - first,
+                   rows = rest < FLOW_ROWS ? rest : FLOW_ROWS;
+    const size_t plane = (size_t)job->h * job->w, at = (size_t)first * job->w, pixels = (size_t)rows * job->w;
+    for (unsigned axis = 0; axis < 2; axis++) {
+        float *flow = axis ? net->flow_y : net->flow_x, *mean = axis ? net->mean_y : net->mean_x;
+        const struct band to = {mean + at, first, rows}, from = {flow, 0, job->h};
+        box_band(net->rows, &to, &from, job->h, job->w, 9, net->scratch[worker]);
+        net->rows->linear(job->out + axis * plane + at, flow + at, mean + at, 1, 0, (unsigned)pixels);
+    }
+    const float count = logf((float)net->frames) / 1.5f - 1;
+    for (size_t i = 0; i < pixels; i++)
+        job->out[2 * plane + at + i] = count;
 }
 
 void flow_channels(struct spk_specklenet *net, unsigned h, unsigned w, float *out)
 {
-    const size_t plane = (size_t)h * w;
-    struct job job = {.net = net, .h = h, .w = w};
-    spk_team_run(net->team, mean_task, &job, 2);
-    net->rows->linear(out, net->flow_x, net->mean_x, 1, 0, (unsigned)plane);
-    net->rows->linear(out + plane, net->flow_y, net->mean_y, 1, 0, (unsigned)plane);
-    const float count = logf((float)net->frames) / 1.5f - 1;
-    for (size_t i = 0; i < plane; i++)
-        out[2 * plane + i] = count;
+    struct job job = {.net = net, .h = h, .w = w, .out = out};
+    spk_team_run(net->team, channel_task, &job, (h + FLOW_ROWS - 1) / FLOW_ROWS);
 }
 
 /* Where the finer level starts: bilinear between the centres of the coarser one's pixels, edges carried on. */
