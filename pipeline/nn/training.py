@@ -176,4 +176,5 @@ class Training:
                 self.seconds, last = self.seconds + time.monotonic() - last, time.monotonic()
                 self.checkpoint(folder, batches, losses)
                 losses = []
-        print(self.judge.text(self.judge.table(self.mean.eval(), batches)))
+        if self.history:
+            print(self.judge.text(self.history[-1]["table"]))

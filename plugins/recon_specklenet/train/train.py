@@ -20,8 +20,9 @@ from validate import judge  # noqa: E402
 
 FLOOR_U, FLOOR_T, FLOOR_D = 0.004, 0.001, 0.004  # errors below which there is nothing to gain
 SOLVED = 0.1  # weight of what the plugin solves anew in closed form: T, and D from physics.CONTRAST_COUNT positions on
+FLAT, FLAT_FLOOR = 0.25, 0.01  # weight of the mean logarithm of u's error, which areas without edges rule, and its floor, px
 LEVEL_WEIGHTS = (0.3, 0.3, 0.5)
-FACETS = 0.2  # share of scenes of the image model that are flat between edges
+FACETS = 0.35  # share of scenes of the image model that are flat between edges
 RIM = 8  # px at the edge that do not count
 
 
@@ -51,9 +52,9 @@ def level_loss(levels, u):
 def loss_of(maps, batch):
     error_u = inner(length(maps.u - batch.u))
     error_t, error_d = inner((maps.t - batch.t)[:, 0].abs()), inner((maps.d - batch.d)[:, 0].abs())
-    share_d = SOLVED if batch.reference.shape[1] >= physics.CONTRAST_COUNT else 0.5
+    share_d = SOLVED if batch.reference.shape[1] >= physics.CONTRAST_COUNT else 1.0
     loss = log_error(error_u, FLOOR_U) + SOLVED * log_error(error_t, FLOOR_T) + share_d * log_error(error_d, FLOOR_D)
-    loss = loss + level_loss(maps.levels, batch.u)
+    loss = loss + FLAT * (error_u + FLAT_FLOOR).log().mean() + level_loss(maps.levels, batch.u)
     slow = inner(length(physics.gaussian(maps.u - batch.u, 8.0)))  # what integration to phase would keep
     loss = loss + 0.4 * (slow.mean((1, 2)) + 0.003).log().mean()
     scale = inner(maps.log_scale)
@@ -64,7 +65,7 @@ def loss_of(maps, batch):
 def frames_for(chance, least, most):
     """Few frames more often than many: they are the harder part."""
     numbers = list(range(least, most + 1))
-    return chance.choices(numbers, [1 / (n + 4) for n in numbers])[0]
+    return chance.choices(numbers, [1 / (n + 2) for n in numbers])[0]
 
 
 def step_loss(net, batch, chance):
