@@ -12,6 +12,10 @@ void umpa_global(struct spk_umpa *u)
     u->report = (struct spk_global_report){0};
     if (!u->global || u->config.refine != SPK_UMPA_GLOBAL)
         return;
+    if (!u->lit || !(u->level > 0)) { /* priors alone make no field */
+        spk_global_forget(u->global);
+        return;
+    }
     u->reach = 0.05f; /* the field is soon known better than windows know it */
     const struct spk_global_problem problem = {
         .pitch = u->width,

@@ -105,7 +105,8 @@ struct spk_umpa {
     const struct spk_stack *sample;
     unsigned used_count;
     unsigned *used; /* [count] frames present in both stacks */
-    float level;    /* mean of the sample */
+    float level;    /* mean of the sample over that of the reference */
+    bool lit;       /* the reference has light */
     float noise_sample;
     uint8_t *usable;      /* plane: sample pixels that hold a number in some frame */
     float *cost;          /* plane */

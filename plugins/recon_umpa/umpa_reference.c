@@ -328,7 +328,8 @@ void umpa_prepare_reference(struct spk_umpa *u)
 {
     u->scale = 1;
     float mean = umpa_scan(u, u->reference, u->reference_usable, 0);
-    u->scale = mean > 0 && isfinite(1 / mean) ? 1 / mean : 1;
+    u->lit = mean > 0 && isfinite(1 / mean);
+    u->scale = u->lit ? 1 / mean : 1;
     umpa_scan(u, u->reference, u->reference_usable, u->scale);
     u->reference_whole = true;
     for (unsigned y = 0; y < u->height; y++)

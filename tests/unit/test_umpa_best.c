@@ -59,6 +59,29 @@ static void test_known_answer(void)
         }
 }
 
+/* Where there was no light, priors alone make no field: no pixel is valid. */
+static void test_no_light(void)
+{
+    enum { SAMPLE = 1, REFERENCE = 2 };
+    const struct spk_umpa_config config = best_config();
+    for (unsigned dark = SAMPLE; dark <= (SAMPLE | REFERENCE); dark++) {
+        struct scene s;
+        unsigned valid = 0;
+        scene_create(&s, 5, 72, 83);
+        scene_fill(&s, &(struct scene_truth){.t = 1, .d = 1, .gain = 1});
+        const size_t pixels = (size_t)s.sample.height * s.sample.width, bytes = 5 * pixels * sizeof(float);
+        if (dark & SAMPLE)
+            memset(s.sample.data, 0, bytes);
+        if (dark & REFERENCE)
+            memset(s.reference.data, 0, bytes);
+        reconstruct(&s, &config);
+        for (size_t i = 0; i < pixels; i++)
+            valid += s.maps.valid[i];
+        CHECK(valid == 0, "%u pixels are valid", valid);
+        scene_destroy(&s);
+    }
+}
+
 /* Noise, on a uniform sample: the field is far better known than a window would have it, and says how well. */
 static void test_noise(void)
 {
@@ -179,6 +202,7 @@ int main(void)
     struct spk_error error = {0};
     REQUIRE(!spk_team_create(&team, 3, &error), "%s", error.text);
     test_known_answer();
+    test_no_light();
     test_noise();
     test_symmetries();
     test_live();
