@@ -245,9 +245,19 @@ static void change_draw(struct spk_global *g)
     g->other = other;
 }
 
+/* What of a misfit equations and priors would still make a displacement of: one step of conjugate gradients, which goes where neither
+ * outweighs the other. */
+static void misfit(struct spk_global *g, bool field, unsigned sample, struct spk_global_report *report)
+{
+    global_misfit(g, field, GLOBAL_SEED + sample);
+    report->inner += global_solve(g, 1, 0);
+    global_misfit_take(g, field, sample == 0);
+}
+
 /* Mean square of the samples of the error over some pixels; those of the last run where there is no time. */
 static void deviation(struct spk_global *g, struct spk_global_report *report)
 {
+    bool told = true;
     for (unsigned i = 0; i < GLOBAL_DRAWS; i++) {
         const bool hurry = late(g->problem, g->setup_ns);
         if (hurry && !g->sampled)
@@ -256,11 +266,16 @@ static void deviation(struct spk_global *g, struct spk_global_report *report)
             change_draw(g);
         if (i > 0 && !g->sampled)
             forget_draw(g);
+        told &= !hurry;
+        if (told && i == 0)
+            misfit(g, true, 0, report);
         if (!hurry)
             draw(g, GLOBAL_SEED + i, global_deviation_steps(g->problem->frames),
                  g->sampled ? GLOBAL_TOLERANCE_DRAW : GLOBAL_TOLERANCE, report);
         report->deviation = i + 1 == GLOBAL_DRAWS;
-        global_spread(g, i == 0, report->deviation ? 1.0f / GLOBAL_DRAWS : 0);
+        if (told)
+            misfit(g, false, i, report);
+        global_spread(g, i == 0, report->deviation, told);
         if (i > 0)
             change_draw(g);
     }

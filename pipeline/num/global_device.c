@@ -17,6 +17,8 @@ enum operation {
     WEIGH,
     ASSEMBLE,
     DRAW,
+    MISFIT,
+    MISFIT_TAKE,
     SPREAD,
     PRECONDITION,
     STEP,
@@ -28,12 +30,12 @@ enum operation {
 };
 
 static const char *const names[OPERATIONS] = {
-    "spk_global_there_clock",     "spk_global_there_begin",        "spk_global_there_gate_iteration",
-    "spk_global_there_gate_draw", "spk_global_there_gate_spread",  "spk_global_there_start",
-    "spk_global_there_weigh",     "spk_global_there_assemble",     "spk_global_there_draw",
-    "spk_global_there_spread",    "spk_global_there_precondition", "spk_global_there_step",
-    "spk_global_there_turn",      "spk_global_there_take",         "spk_global_there_add",
-    "spk_global_there_end"};
+    "spk_global_there_clock",        "spk_global_there_begin",       "spk_global_there_gate_iteration",
+    "spk_global_there_gate_draw",    "spk_global_there_gate_spread", "spk_global_there_start",
+    "spk_global_there_weigh",        "spk_global_there_assemble",    "spk_global_there_draw",
+    "spk_global_there_misfit",       "spk_global_there_misfit_take", "spk_global_there_spread",
+    "spk_global_there_precondition", "spk_global_there_step",        "spk_global_there_turn",
+    "spk_global_there_take",         "spk_global_there_add",         "spk_global_there_end"};
 
 struct spk_global_device {
     struct spk_device *device;
@@ -104,7 +106,9 @@ static void fill_taps(struct global_there_call *call)
                                                 [GLOBAL_WINDOW_DRAW] = GLOBAL_DRAW_SIGMA,
                                                 [GLOBAL_WINDOW_SPREAD] = GLOBAL_SPREAD_SIGMA,
                                                 [GLOBAL_WINDOW_FILL] = GLOBAL_FILL_SIGMA};
-    for (unsigned i = 0; i < GLOBAL_WINDOWS; i++) {
+    static const struct global_window trust = {GLOBAL_TRUST_RADIUS, GLOBAL_TRUST_TAPS};
+    call->window[GLOBAL_WINDOW_TRUST] = trust;
+    for (unsigned i = 0; i < GLOBAL_WINDOW_TRUST; i++) {
         float width = i < GLOBAL_PRIORS ? global_prior_px(i).sigma : sigma[i];
         call->window[i].radius = (int)spk_window_gauss(call->window[i].weight, width, GLOBAL_FILL_RADIUS);
     }
@@ -248,6 +252,15 @@ static spk_status draw(struct spk_global_device *g, uint32_t seed, unsigned step
     return status ? status : run(g, ADD, error);
 }
 
+/* What of a misfit equations and priors would still make a displacement of. */
+static spk_status misfit(struct spk_global_device *g, bool field, struct spk_error *error)
+{
+    g->call.field = field;
+    spk_status status = run(g, MISFIT, error);
+    status = status ? status : solve(g, 1, error);
+    return status ? status : run(g, MISFIT_TAKE, error);
+}
+
 static spk_status deviation(struct spk_global_device *g, const struct spk_global_device_problem *p,
                             struct spk_error *error)
 {
@@ -256,7 +269,10 @@ static spk_status deviation(struct spk_global_device *g, const struct spk_global
         g->call.iteration = i;
         g->call.last = i + 1 == GLOBAL_DRAWS;
         status = run(g, GATE_SPREAD, error);
+        if (!status && i == 0)
+            status = misfit(g, true, error);
         status = status ? status : draw(g, GLOBAL_SEED + i, global_deviation_steps(p->frames), error);
+        status = status ? status : misfit(g, false, error);
         status = status ? status : run(g, SPREAD, error);
     }
     return status;

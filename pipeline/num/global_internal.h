@@ -35,6 +35,8 @@ struct spk_global {
     bool on;                          /* it goes on from the last one */
     bool drawn;                       /* draw is a sample of the error at weights near the present ones */
     float chi2_typical, data_typical; /* of chi2, and of the equations' weight in T */
+    float factor;                     /* of the last step of conjugate gradients */
+    float reach_field, reach_draws;   /* such factors of the misfits, of the samples summed */
     uint32_t seed;
     int64_t setup_ns; /* what an iteration takes before its solution can begin, as measured; 0 = not yet */
 };
@@ -75,6 +77,9 @@ void global_weigh(struct spk_global *g);
 /* Puts the coarse levels and the preconditioner in place; residual = right-hand side - A field, step = 0. */
 void global_assemble(struct spk_global *g);
 
+/* direction = the field relative to its origin. */
+void global_load(struct spk_global *g);
+
 /* Solves A step = residual by at most `steps` of conjugate gradients, or until the residual fell by `tolerance` (going on:
  * or to so much of a fiftieth of what noise in the data makes of it) or the deadline; returns how many. The residual is lost. */
 unsigned global_solve(struct spk_global *g, unsigned steps, double tolerance);
@@ -83,8 +88,15 @@ unsigned global_solve(struct spk_global *g, unsigned steps, double tolerance);
  * makes it a sample of the field's error; the same seed gives the same noise, so that an old draw is a good start. */
 void global_draw(struct spk_global *g, uint32_t seed);
 
-/* Adds the squares of draw to a sum, or starts it. With `share` > 0 the sum is over: error = sqrt(share * sum, averaged over some
- * pixels). */
-void global_spread(struct spk_global *g, bool first, float share);
+/* residual = what the field, or draw where the noise of `seed` took the data's place, leaves of the equations. */
+void global_misfit(struct spk_global *g, bool field, uint32_t seed);
+
+/* What of a misfit the equations and the priors can explain, its squares in u, is where a right-hand side was: of the field, and summed
+ * over the samples. Takes the first direction of the solution for it. */
+void global_misfit_take(struct spk_global *g, bool field, bool first);
+
+/* Adds the squares of draw to a sum, or starts it. With `last` the sum is over: error = root of its mean, averaged over some pixels. With
+ * `told` the misfits were taken, and say how much larger the error is than priors and noise would have it. */
+void global_spread(struct spk_global *g, bool first, bool last, bool told);
 
 #endif

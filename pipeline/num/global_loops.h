@@ -296,6 +296,39 @@ static void noise_rows(const struct global_apply *a)
     walk(a, random_slot, finish_noise);
 }
 
+/* out = -matrix in, or with right-hand sides these less it. */
+static void leave_row(const struct global_apply *a, unsigned y)
+{
+    const struct global_grid *grid = a->grid;
+    const size_t p = a->matrix_plane, plane = grid->plane, at = y * grid->pitch;
+    const float *m = a->matrix + y * a->matrix_pitch, *in = a->in + at;
+    const float *right = a->right ? a->right + y * a->matrix_pitch : m, share = a->right ? 1 : 0;
+    float *out = a->out + at;
+    ROW_LOOP
+    for (unsigned x = 0; x < grid->width; x++) {
+        const float here[4] = {in[x], in[plane + x], in[2 * plane + x], in[3 * plane + x]};
+        float matrix[GLOBAL_MATRIX], sum[4];
+        for (unsigned i = 0; i < GLOBAL_MATRIX; i++)
+            matrix[i] = m[i * p + x];
+        global_block_px(matrix, here, sum);
+        const float t = share * right[x] - sum[0], k = share * right[p + x] - sum[1];
+        const float u = share * right[2 * p + x] - sum[2], v = share * right[3 * p + x] - sum[3];
+        out[x] = t;
+        out[plane + x] = k;
+        out[2 * plane + x] = u;
+        out[3 * plane + x] = v;
+    }
+}
+
+static void misfit_rows(const struct global_apply *a)
+{
+    for (unsigned y = a->first; y < a->last; y++) {
+        leave_row(a, y);
+        if (!a->right)
+            random_data_row(a, y);
+    }
+}
+
 static inline float prior_diagonal(const float *s, size_t pitch)
 {
     return global_diagonal_px(s[0], s[-1], s[-(ptrdiff_t)pitch], s[1], s[pitch], s[-(ptrdiff_t)pitch - 1]);
@@ -514,6 +547,6 @@ static void turn(float *d, const float *z, float factor, size_t count)
 }
 
 #define GLOBAL_TABLE                                                                                         \
-    .apply = apply_rows, .noise = noise_rows, .invert = invert_rows, .precondition = precondition_row,       \
-    .restrict_row = restrict_row, .coarsen = coarsen_row, .measure = measure_row, .smooth = smooth_row,      \
-    .advance = advance, .turn = turn
+    .apply = apply_rows, .noise = noise_rows, .misfit = misfit_rows, .invert = invert_rows,                  \
+    .precondition = precondition_row, .restrict_row = restrict_row, .coarsen = coarsen_row,                  \
+    .measure = measure_row, .smooth = smooth_row, .advance = advance, .turn = turn

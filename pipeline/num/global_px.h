@@ -18,9 +18,10 @@ enum {
     GLOBAL_DRAWS = 2,
     GLOBAL_SAMPLES = 4096, /* values a quantile is taken of */
 
-    GLOBAL_RIM = 3,         /* pixels at the edge that the start does not know */
-    GLOBAL_NEAR = 3,        /* pixels round those in doubt whose second differences say nothing */
-    GLOBAL_FILL_RADIUS = 15 /* from how far they are filled */
+    GLOBAL_RIM = 3,          /* pixels at the edge that the start does not know */
+    GLOBAL_NEAR = 3,         /* pixels round those in doubt whose second differences say nothing */
+    GLOBAL_FILL_RADIUS = 15, /* from how far they are filled */
+    GLOBAL_TRUST_RADIUS = 15 /* px, of the square in which misfits are compared */
 };
 
 #define GLOBAL_SEED 0x5eedu
@@ -209,6 +210,45 @@ SPK_HD bool global_apart_px(float x, float y, float t, float weight)
 {
     const float noise = 9 * weight, far = GLOBAL_APART_PX * weight;
     return x * x + y * y > far * far + noise || fabsf(t) > GLOBAL_APART_T * weight;
+}
+
+#define GLOBAL_NEAR_TAPS                                                                                     \
+    {                                                                                                        \
+        1, 1, 1, 1, 1, 1, 1                                                                                  \
+    }
+#define GLOBAL_TRUST_TAPS                                                                                    \
+    {                                                                                                        \
+        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1          \
+    }
+#define GLOBAL_TRUST_FIELD SPK_NORMAL_T /* planes of the equations for it, which nobody reads any more */
+#define GLOBAL_TRUST_DRAWS SPK_NORMAL_K
+#define GLOBAL_TRUST_LACK SPK_NORMAL_X /* 1 where there is no datum */
+#define GLOBAL_TRUST_MIN 0.5f          /* of a field that does not bend at all */
+#define GLOBAL_TRUST_MAX 1000.0f
+
+/* The step of conjugate gradients along the misfit's direction, squared, in units of the samples' (summed over these): what is smoother
+ * than theirs is farther from what the preconditioner takes it for. What is stiffer is no displacement that anything has smoothed away. */
+SPK_HD float global_reach_px(float field, float draws)
+{
+    const float reach = draws > 0 ? GLOBAL_DRAWS * field / draws : 1;
+    return reach > 1 ? reach * reach : 1;
+}
+
+/* How many times larger the mean square of the error is than that of the samples, which is what noise and priors would have it.
+ *
+ * `field` over `draws`: squares, summed over a neighbourhood, of the part of the data that the field leaves and that is displacement, to
+ * those that the samples leave of theirs (summed over all samples; 0: not known). Where fields bend r times as much (mean square) as the
+ * priors say, with M the data's weight and S the priors' at a wavelength, the error is (M + r S) / (M + S) times as large and what the
+ * data leave (S + r M) / (M + S) times: over the wavelengths of second differences that weigh alike everywhere (S ~ k^4, two
+ * dimensions) both are (1 + r) / 2, as are the wavelengths where S = M alone, which the step that makes these squares picks.
+ *
+ * `chi2` over `typical`: where the data fit worse than elsewhere, their noise is not what the equations say (as in windows). */
+SPK_HD float global_trust_px(float field, float draws, float chi2, float typical)
+{
+    const float known = draws > 0 && field > 0 ? spk_match_limit_px(GLOBAL_DRAWS * field / draws,
+                                                                    GLOBAL_TRUST_MIN, GLOBAL_TRUST_MAX)
+                                               : 1;
+    return known * (chi2 > typical ? chi2 / typical : 1);
 }
 
 /* A parameter within its bounds; ux and uy near their origin. */

@@ -26,9 +26,10 @@ struct global_apply {
     const float *matrix; /* [10]; NULL: the priors alone */
     size_t matrix_pitch, matrix_plane;
     float gamma;
-    const float *in; /* [4] */
-    float *out;      /* [4] */
-    uint32_t seed;   /* of noise */
+    const float *in;    /* [4] */
+    float *out;         /* [4] */
+    uint32_t seed;      /* of noise */
+    const float *right; /* [4] right-hand sides, as the matrix lies; NULL: noise of the data */
     unsigned first, last;
     float *scratch;
 };
@@ -54,6 +55,8 @@ struct global_ops {
     double (*apply)(const struct global_apply *apply);
     /* out = a random right-hand side whose covariance is A. */
     void (*noise)(const struct global_apply *apply);
+    /* out = what `in` leaves of the right-hand sides: right - matrix in. */
+    void (*misfit)(const struct global_apply *apply);
     /* grid->inverse = (matrix + diagonal of the priors)^-1 of each pixel. */
     void (*invert)(const struct global_invert *invert);
     /* next = inverse residual + interpolated `coarse`->next (NULL: none) in one row; returns sum of residual * next. */

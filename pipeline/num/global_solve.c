@@ -62,6 +62,11 @@ static void load_band(void *context, unsigned band, unsigned worker)
         }
 }
 
+void global_load(struct spk_global *g)
+{
+    spk_team_run(g->team, load_band, g, global_bands(g->height));
+}
+
 static void subtract_band(void *context, unsigned band, unsigned worker)
 {
     (void)worker;
@@ -120,7 +125,7 @@ void global_assemble(struct spk_global *g)
         run_level(g, coarsen_band, level);
     for (unsigned level = 0; level < g->levels; level++)
         run_level(g, invert_band, level);
-    spk_team_run(g->team, load_band, g, bands);
+    global_load(g);
     spk_team_run(g->team, apply_band, g, bands);
     spk_team_run(g->team, subtract_band, g, bands);
 }
@@ -246,7 +251,7 @@ unsigned global_solve(struct spk_global *g, unsigned steps, double tolerance)
         double curvature = sum_parts(g);
         if (!(curvature > 0))
             break;
-        work.factor = (float)(now / curvature);
+        work.factor = g->factor = (float)(now / curvature);
         spk_team_run(g->team, advance_band, &work, bands);
         done++;
         if (done == steps || (deadline && spk_clock_monotonic_ns() > deadline))

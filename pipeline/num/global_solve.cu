@@ -197,6 +197,30 @@ __global__ void noise(struct global_there t, uint32_t seed)
         g.residual[(size_t)c * plane + at] = out[c] - g.next[(size_t)c * plane + at];
 }
 
+/* residual = what the field, or the sample where the noise of `seed` took the data's place, leaves of the equations. */
+__global__ void misfit(struct global_there t, bool field, uint32_t seed)
+{
+    int x, y;
+    size_t at;
+    if (!own_pixel(t.level[0], &x, &y, &at) || t.state->idle)
+        return;
+    const size_t plane = level_plane(t.level[0]);
+    const uint32_t bits = global_scatter_px((uint32_t)x, (uint32_t)y, seed);
+    float m[GLOBAL_MATRIX], z[4], in[4], right[4], out[4];
+    for (int i = 0; i < GLOBAL_MATRIX; i++)
+        m[i] = t.normal[(size_t)i * plane + at];
+    for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++) {
+        z[c] = global_coin_px(bits, 20 + c);
+        in[c] = field ? t.param[c][at] - t.origin[c] : t.draw[c * plane + at];
+    }
+    global_colour_px(m, z, right);
+    global_block_px(m, in, out);
+    for (unsigned c = 0; c < SPK_GLOBAL_PARAMS; c++) {
+        const float all = field ? t.normal[(SPK_NORMAL_T + c) * plane + at] : right[c];
+        t.level[0].residual[c * plane + at] = all - out[c];
+    }
+}
+
 /* Sums of up to four matrices, and weights in series: a weak spot stays weak. The quarter is what second differences over twice the
  * distance weigh. */
 __global__ void coarsen(struct global_there t, int to)
@@ -469,6 +493,14 @@ spk_status spk_global_there_draw(void *stream, const void *arguments, struct spk
     run_apply(stream, t, t->draw, false);
     LAUNCH_FINEST(noise, *t, call->seed);
     return spk_cuda_launched("sample of the global refinement", error);
+}
+
+spk_status spk_global_there_misfit(void *stream, const void *arguments, struct spk_error *error)
+{
+    const struct global_there_call *call = (const struct global_there_call *)arguments;
+    const struct global_there *t = &call->g;
+    LAUNCH_FINEST(misfit, *t, call->field, call->seed);
+    return spk_cuda_launched("misfit of the global refinement", error);
 }
 
 spk_status spk_global_there_precondition(void *stream, const void *arguments, struct spk_error *error)

@@ -21,6 +21,7 @@ struct global_there_state {
     double now, start; /* residual . next: of this step, of the first one */
     float factor;      /* of the step of conjugate gradients in work */
     float chi2_typical, data_typical;
+    float reach_field, reach_draws;  /* as struct spk_global */
     uint32_t idle;                   /* the phase in work is left out: its kernels do nothing */
     uint32_t solved;                 /* the linear system is: the remaining steps do nothing */
     uint32_t over;                   /* no further iteration */
@@ -58,6 +59,7 @@ enum {
     GLOBAL_WINDOW_DRAW,
     GLOBAL_WINDOW_SPREAD,
     GLOBAL_WINDOW_FILL,
+    GLOBAL_WINDOW_TRUST,
     GLOBAL_WINDOWS
 };
 
@@ -67,7 +69,8 @@ struct global_there_call {
     struct global_window window[GLOBAL_WINDOWS];
     unsigned iteration;   /* weigh, gates: which; draw: which sample */
     bool last;            /* spread: the last sample */
-    uint32_t seed;        /* draw */
+    bool field;           /* misfit: of the field, not of a sample */
+    uint32_t seed;        /* draw, misfit */
     int64_t allowance_ns; /* begin; 0 = no end */
 };
 
@@ -80,11 +83,13 @@ SPK_API spk_status spk_global_there_gate_iteration(void *stream, const void *arg
                                                    struct spk_error *error);
 SPK_API spk_status spk_global_there_gate_draw(void *stream, const void *arguments, struct spk_error *error);
 SPK_API spk_status spk_global_there_gate_spread(void *stream, const void *arguments, struct spk_error *error);
-/* The steps of global_internal.h: start, weigh, assemble, draw, spread. */
+/* The steps of global_internal.h: start, weigh, assemble, draw, misfit and its taking, spread. */
 SPK_API spk_status spk_global_there_start(void *stream, const void *arguments, struct spk_error *error);
 SPK_API spk_status spk_global_there_weigh(void *stream, const void *arguments, struct spk_error *error);
 SPK_API spk_status spk_global_there_assemble(void *stream, const void *arguments, struct spk_error *error);
 SPK_API spk_status spk_global_there_draw(void *stream, const void *arguments, struct spk_error *error);
+SPK_API spk_status spk_global_there_misfit(void *stream, const void *arguments, struct spk_error *error);
+SPK_API spk_status spk_global_there_misfit_take(void *stream, const void *arguments, struct spk_error *error);
 SPK_API spk_status spk_global_there_spread(void *stream, const void *arguments, struct spk_error *error);
 /* Conjugate gradients: everything before the first step; a step; what lies between two steps. */
 SPK_API spk_status spk_global_there_precondition(void *stream, const void *arguments,

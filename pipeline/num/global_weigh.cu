@@ -315,13 +315,48 @@ __global__ void square(struct global_there t, bool first)
         t.draw[c * plane + at] = 0;
 }
 
+/* The squares of a misfit's direction: of the field, or added to those of the samples before. */
+__global__ void take_misfit(struct global_there t, bool field, bool first)
+{
+    int x, y;
+    size_t at;
+    if (!own_pixel(t.level[0], &x, &y, &at) || t.state->idle)
+        return;
+    const size_t plane = level_plane(t.level[0]);
+    const float ux = t.direction[SPK_GLOBAL_X * plane + at], uy = t.direction[SPK_GLOBAL_Y * plane + at];
+    float *sum = t.normal + (size_t)(field ? GLOBAL_TRUST_FIELD : GLOBAL_TRUST_DRAWS) * plane;
+    sum[at] = (first ? 0 : sum[at]) + ux * ux + uy * uy;
+    if (at == 0 && field)
+        t.state->reach_field = t.state->factor;
+    if (at == 0 && !field)
+        t.state->reach_draws = t.state->factor + (first ? 0 : t.state->reach_draws);
+    if (field)
+        t.normal[GLOBAL_TRUST_LACK * plane + at] = t.normal[SPK_NORMAL_TT * plane + at] > 0 ? 0 : 1;
+}
+
+/* Near pixels without data, marked in direction, a misfit is what the field is continued by. */
+__global__ void forget_misfit(struct global_there t)
+{
+    int x, y;
+    size_t at;
+    if (!own_pixel(t.level[0], &x, &y, &at) || t.state->idle || !(t.direction[at] > 0))
+        return;
+    const size_t plane = level_plane(t.level[0]);
+    t.normal[GLOBAL_TRUST_FIELD * plane + at] = t.normal[GLOBAL_TRUST_DRAWS * plane + at] = 0;
+}
+
+/* direction: averages of chi2, and of the squares of the misfits of field and samples. */
 __global__ void root(struct global_there t)
 {
     int x, y;
     size_t at;
     if (!own_pixel(t.level[0], &x, &y, &at) || t.state->idle)
         return;
-    t.error[at] = sqrtf(1.0f / GLOBAL_DRAWS * t.error[at]);
+    const size_t plane = level_plane(t.level[0]);
+    const float gain = global_reach_px(t.state->reach_field, t.state->reach_draws);
+    const float factor = global_trust_px(gain * t.direction[plane + at], t.direction[2 * plane + at],
+                                         t.direction[at], t.state->chi2_typical);
+    t.error[at] = sqrtf(1.0f / GLOBAL_DRAWS * t.error[at] * factor);
     if (at == 0)
         t.state->report.deviation = true;
 }
@@ -431,8 +466,7 @@ spk_status spk_global_there_weigh(void *stream, const void *arguments, struct sp
 {
     const struct global_there *t = &call_of(arguments)->g;
     const bool drawn = call_of(arguments)->iteration > 0;
-    const struct global_window box = {GLOBAL_NEAR, {1, 1, 1, 1, 1, 1, 1}},
-                               *window = call_of(arguments)->window;
+    const struct global_window box = {GLOBAL_NEAR, GLOBAL_NEAR_TAPS}, *window = call_of(arguments)->window;
     const size_t plane = level_plane(t->level[0]);
     float *near = t->direction, *extra = t->direction + plane;
     LAUNCH_FINEST(measure, *t, drawn);
@@ -465,12 +499,29 @@ spk_status spk_global_there_add(void *stream, const void *arguments, struct spk_
     return spk_cuda_launched("step of the sample", error);
 }
 
+spk_status spk_global_there_misfit_take(void *stream, const void *arguments, struct spk_error *error)
+{
+    const struct global_there_call *call = call_of(arguments);
+    const struct global_there *t = &call->g;
+    LAUNCH_FINEST(take_misfit, *t, call->field, call->iteration == 0);
+    return spk_cuda_launched("misfit of the global refinement", error);
+}
+
 spk_status spk_global_there_spread(void *stream, const void *arguments, struct spk_error *error)
 {
     const struct global_there *t = &call_of(arguments)->g;
+    const struct global_window near = {GLOBAL_NEAR, GLOBAL_NEAR_TAPS}, *window = call_of(arguments)->window;
+    const size_t plane = level_plane(t->level[0]);
     LAUNCH_FINEST(square, *t, call_of(arguments)->iteration == 0);
     if (call_of(arguments)->last) {
-        run_smooth(stream, t, t->error, t->doubt, &call_of(arguments)->window[GLOBAL_WINDOW_SPREAD]);
+        run_smooth(stream, t, t->error, t->doubt, &window[GLOBAL_WINDOW_SPREAD]);
+        run_smooth(stream, t, t->direction, t->normal + GLOBAL_TRUST_LACK * plane, &near);
+        LAUNCH_FINEST(forget_misfit, *t);
+        run_smooth(stream, t, t->direction, t->normal + SPK_NORMAL_CHI2 * plane, &window[GLOBAL_WINDOW_CHI2]);
+        run_smooth(stream, t, t->direction + plane, t->normal + GLOBAL_TRUST_FIELD * plane,
+                   &window[GLOBAL_WINDOW_TRUST]);
+        run_smooth(stream, t, t->direction + 2 * plane, t->normal + GLOBAL_TRUST_DRAWS * plane,
+                   &window[GLOBAL_WINDOW_TRUST]);
         LAUNCH_FINEST(root, *t);
     }
     return spk_cuda_launched("spread of the sample", error);

@@ -167,7 +167,7 @@ static void measure_band(void *context, unsigned band, unsigned worker)
 static void forget_row(const struct spk_global *g, unsigned i, unsigned y, float *row, float *near,
                        float *scratch)
 {
-    static const float box[2 * GLOBAL_NEAR + 1] = {1, 1, 1, 1, 1, 1, 1};
+    static const float box[2 * GLOBAL_NEAR + 1] = GLOBAL_NEAR_TAPS;
     const struct global_grid *grid = &g->grid[0];
     const float unknown = global_prior_px(i).unknown * global_prior_px(i).unknown;
     g->ops->smooth(near, g->doubt, grid->pitch, g->width, g->height, y, box, GLOBAL_NEAR, scratch);
@@ -264,48 +264,4 @@ void global_weigh(struct spk_global *g)
         spk_team_run(g->team, doubt_band, g, bands);
     spk_team_run(g->team, weigh_band, g, bands);
     spk_team_run(g->team, scale_band, g, bands);
-}
-
-struct spread_work {
-    struct spk_global *g;
-    bool first;
-    float share;
-};
-
-static void square_band(void *context, unsigned band, unsigned worker)
-{
-    (void)worker;
-    const struct spread_work *w = context;
-    const struct global_grid *grid = &w->g->grid[0];
-    const float keep = w->first ? 0 : 1;
-    for (unsigned y = global_first(band); y < global_last(band, grid->height); y++) {
-        const float *ux = w->g->draw + SPK_GLOBAL_X * grid->plane + y * grid->pitch, *uy = ux + grid->plane;
-        float *sum = w->g->doubt + y * grid->pitch;
-        for (unsigned x = 0; x < grid->width; x++)
-            sum[x] = keep * sum[x] + ux[x] * ux[x] + uy[x] * uy[x];
-    }
-}
-
-static void spread_band(void *context, unsigned band, unsigned worker)
-{
-    const struct spread_work *w = context;
-    const struct spk_global_problem *p = w->g->problem;
-    const struct global_grid *grid = &w->g->grid[0];
-    float taps[2 * SPK_MATCH_STEP];
-    unsigned radius = spk_window_gauss(taps, GLOBAL_SPREAD_SIGMA, SPK_MATCH_STEP - 1);
-    for (unsigned y = global_first(band); y < global_last(band, grid->height); y++) {
-        float *error = p->error + y * p->pitch;
-        w->g->ops->smooth(error, w->g->doubt, grid->pitch, grid->width, grid->height, y, taps, radius,
-                          global_worker(w->g, worker));
-        for (unsigned x = 0; x < grid->width; x++)
-            error[x] = sqrtf(w->share * error[x]);
-    }
-}
-
-void global_spread(struct spk_global *g, bool first, float share)
-{
-    struct spread_work work = {g, first, share};
-    spk_team_run(g->team, square_band, &work, global_bands(g->height));
-    if (share > 0)
-        spk_team_run(g->team, spread_band, &work, global_bands(g->height));
 }

@@ -383,7 +383,7 @@ void refine_field(struct spk_specklenet *net, const struct spk_stack *sample)
     };
     spk_global_run(r->global, &problem, &net->report);
     const float inflation = spk_inflation_px(r->reference.slope, r->reference.noise);
-    const float scale = net->report.deviation ? spk_field_error_px(net->frames, inflation) : 1;
+    const float scale = net->report.deviation ? spk_field_error_px(inflation) : 1;
     struct leaving leaving = {net, scale};
     spk_team_run(net->team, leave_row, &leaving, net->height);
 }

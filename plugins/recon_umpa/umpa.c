@@ -230,7 +230,7 @@ spk_status spk_umpa_reference(struct spk_umpa *u, const struct spk_stack *refere
 static void finish_row(const struct spk_umpa *u, unsigned y, const struct spk_umpa_maps *maps)
 {
     const size_t at = (size_t)y * u->width;
-    const float error_scale = umpa_error_scale_px(u->config.window == 0, u->report.deviation, u->used_count,
+    const float error_scale = umpa_error_scale_px(u->config.window == 0, u->report.deviation,
                                                   spk_inflation_px(u->slope_reference, u->noise_reference));
     struct spk_judge_row judge = {.transmission = maps->transmission + at,
                                   .contrast = maps->dark_field + at,

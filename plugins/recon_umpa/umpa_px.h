@@ -18,10 +18,10 @@
 #define UMPA_WINDOW_ERROR 3.5f
 /* What the deviations of the equations are multiplied by. The whole field goes on until it solves them (spk_field_error_px()). A window
  * takes a step or two from the search, 1/F of the way each where `inflation` is F: between once and F times, taken at the geometric mean. */
-SPK_HD float umpa_error_scale_px(bool windows_chosen, bool whole_field, unsigned frames, float inflation)
+SPK_HD float umpa_error_scale_px(bool windows_chosen, bool whole_field, float inflation)
 {
     if (whole_field)
-        return spk_field_error_px(frames, inflation);
+        return spk_field_error_px(inflation);
     return (windows_chosen ? UMPA_WINDOW_ERROR : 1) * sqrtf(inflation);
 }
 

@@ -268,8 +268,7 @@ __global__ void store_maps(struct umpa_there u)
     u.quality_map[at] = u.quality[at];
     const float inflation = spk_inflation_px(u.numbers->slope_reference, u.numbers->noise_reference);
     u.error_map[at] =
-        umpa_error_scale_px(u.window == 0, u.deviation && *u.deviation, (unsigned)u.used_count, inflation) *
-        u.error[at];
+        umpa_error_scale_px(u.window == 0, u.deviation && *u.deviation, inflation) * u.error[at];
     u.valid[at] =
         (uint8_t)spk_match_judge_px(bounds, (float)x, (float)y, t, k, ux, uy, u.cost[at], u.error[at]);
 }

@@ -36,9 +36,15 @@ static void forget(struct spk_stack *stack)
     spk_device_release(gpu.device, (void **)&stack->mask);
 }
 
-/* Maps of the scene by the device, into `maps` of the host, and the cost. */
-static void run_there(const struct scene *s, const struct spk_umpa_config *config,
-                      const struct spk_umpa_maps *maps, float *cost)
+/* px, root mean square, by which the last linearisation moved a field that is not at its end yet. */
+static double unfinished(struct spk_global_report report)
+{
+    return report.iterations && !report.converged ? (double)report.change : 0;
+}
+
+/* Maps of the scene by the device, into `maps` of the host, and the cost; returns how unfinished they are. */
+static double run_there(const struct scene *s, const struct spk_umpa_config *config,
+                        const struct spk_umpa_maps *maps, float *cost)
 {
     struct spk_error error = {0};
     struct there t = {0};
@@ -67,12 +73,14 @@ static void run_there(const struct scene *s, const struct spk_umpa_config *confi
     for (int i = 0; i < MAPS; i++)
         gpu_take(&gpu, "a map", to[i], &t.map[i], pixels * sizeof(float));
     gpu_take(&gpu, "valid", maps->valid, &t.valid, pixels);
+    const double rest = unfinished(spk_umpa_device_report(t.umpa));
     spk_umpa_device_destroy(&t.umpa);
     forget(&t.reference);
     forget(&t.sample);
+    return rest;
 }
 
-static void run_here(const struct scene *s, const struct spk_umpa_config *config, float *cost)
+static double run_here(const struct scene *s, const struct spk_umpa_config *config, float *cost)
 {
     struct spk_error error = {0};
     struct spk_umpa *umpa;
@@ -84,13 +92,16 @@ static void run_here(const struct scene *s, const struct spk_umpa_config *config
     for (uint32_t y = 0; y < height; y++)
         memcpy(cost + (size_t)y * width, spk_umpa_cost(umpa) + y * spk_umpa_pitch(umpa),
                width * sizeof *cost);
+    const double rest = unfinished(spk_umpa_report(umpa));
     spk_umpa_destroy(&umpa);
+    return rest;
 }
 
 struct both {
     struct scene here, there; /* `there` borrows the stacks of `here` */
     float *cost[2];
     size_t pixels;
+    double unfinished; /* px: by how much the fields that are not at their end yet may still move */
 };
 
 static void open_both(struct both *b, uint32_t count, uint32_t height, uint32_t width,
@@ -115,8 +126,8 @@ static void close_both(struct both *b)
 
 static void run_both(struct both *b, const struct spk_umpa_config *config)
 {
-    run_here(&b->here, config, b->cost[0]);
-    run_there(&b->here, config, &b->there.maps, b->cost[1]);
+    b->unfinished = run_here(&b->here, config, b->cost[0]);
+    b->unfinished += run_there(&b->here, config, &b->there.maps, b->cost[1]);
 }
 
 static bool near(float a, float b, float tolerance)
@@ -167,9 +178,14 @@ static void check_refined(const char *what, struct both *b, const struct spk_ump
     }
     double quality = scene_mean(&b->there, b->there.map[4], RIM) - scene_mean(&b->here, b->here.map[4], RIM);
     CHECK(fabs(quality) < 5e-3, "%s: mean quality differs by %g", what, quality);
-    double error =
-        scene_mean(&b->there, b->there.maps.error, RIM) / scene_mean(&b->here, b->here.maps.error, RIM);
-    CHECK(fabs(error - 1) < 0.05, "%s: mean displacement_error is %g times the processor's", what, error);
+    /* The error of a refined field follows what that leaves of the data, whose squares change by twice the share of the error that the field
+     * may still move by, the error by once. */
+    double predicted = scene_mean(&b->here, b->here.maps.error, RIM);
+    double error = scene_mean(&b->there, b->there.maps.error, RIM) / predicted;
+    CHECK(
+        fabs(error - 1) < 0.05 + b->unfinished / predicted,
+        "%s: mean displacement_error is %g times the processor's, and the fields may still move by %g of it",
+        what, error, b->unfinished / predicted);
 }
 
 static void spoil(struct scene *s)

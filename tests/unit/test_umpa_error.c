@@ -95,10 +95,27 @@ static void inflation(void)
     CHECK_NEAR(spk_inflation_px(pattern + 2 * noise, noise), 1 + SPK_SLOPE_NOISE * 0.2, 1e-5);
     CHECK(spk_inflation_px(2 * noise, noise) == SPK_INFLATION_MAX); /* no pattern to be seen */
     CHECK(spk_inflation_px(noise, noise) == SPK_INFLATION_MAX);
-    CHECK(umpa_error_scale_px(false, false, 20, 1) == 1);
-    CHECK_NEAR(umpa_error_scale_px(true, false, 20, 4), 2 * UMPA_WINDOW_ERROR, 1e-6);
-    CHECK_NEAR(umpa_error_scale_px(true, true, 20, 4), 4 * SPK_FIELD_ERROR, 1e-6);
-    CHECK(umpa_error_scale_px(true, true, 1, 4) == 4);
+    CHECK(umpa_error_scale_px(false, false, 1) == 1);
+    CHECK_NEAR(umpa_error_scale_px(true, false, 4), 2 * UMPA_WINDOW_ERROR, 1e-6);
+}
+
+/* The two integrals over wavelengths of num_global_px.h, by the midpoint rule in x / (1 - x). */
+static void field_error_is_that_of_its_integrals(void)
+{
+    enum { STEPS = 200000 };
+    const double pi = acos(-1.0);
+    for (double inflation = 1; inflation <= 6; inflation += 0.5) {
+        double error = 0, expected = 0, left = 0;
+        for (int i = 0; i < STEPS; i++) {
+            const double x = (i + 0.5) / STEPS, q = x / (1 - x), dq = 1 / ((1 - x) * (1 - x)) / STEPS,
+                         s = q * q;
+            error += dq * (1 + s) / pow(1 / inflation + s, 2);
+            expected += dq / (1 + s);
+            left +=
+                16 / pi * dq * s * (1 + inflation * inflation * s) / pow((1 + s) * (1 + inflation * s), 2);
+        }
+        CHECK_NEAR(umpa_error_scale_px(true, true, (float)inflation), sqrt(error / expected / left), 1e-4);
+    }
 }
 
 int main(void)
@@ -107,5 +124,6 @@ int main(void)
     noise_adds_twice_its_variance();
     slope_noise_is_that_of_the_spline();
     inflation();
+    field_error_is_that_of_its_integrals();
     return test_end();
 }

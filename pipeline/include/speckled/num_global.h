@@ -66,7 +66,9 @@ struct spk_global_problem {
         iterations; /* linearisations at most; 0 = until the field moves by less than 0.003 px (0.01 px in the step that goes on from
                             another run), 6 */
     int64_t deadline_ns; /* CLOCK_MONOTONIC; what is reached by then is the result. 0 = none */
-    bool deviation;      /* replace `error`, if the deadline leaves the time */
+    /* Replace `error`, if the deadline leaves the time: by the spread of samples of the error, and by how much more than these the field
+     * leaves of the data that is displacement (global_trust_px()). */
+    bool deviation;
 };
 
 /* How far it got. */

@@ -5,10 +5,7 @@
 
 #include <speckled/api.h>
 
-/* From this many frames on the priors of the whole field allow for more than fields do: of the spread that they leave it, this is
- * the actual error. With fewer they may smooth away what is there. */
-#define SPK_FIELD_ERROR 0.75f
-#define SPK_FIELD_FRAMES 5
+#include <math.h>
 
 /* Variance that white noise has in the slope of a cubic spline through it, mean over the places between pixels: at a place f along the
  * slope, f' across it, sum of the squared weights of the cardinal spline's derivative at f times that of its values at f'. */
@@ -25,11 +22,22 @@ SPK_HD float spk_inflation_px(float slope, float noise)
     return pattern * (SPK_INFLATION_MAX - 1) > added ? 1 + added / pattern : SPK_INFLATION_MAX;
 }
 
-/* What the deviation of a refined field is multiplied by. With a matrix M = F P, P without the noise, the right-hand side has the variance
- * M, and what solves it P^-1 M P^-1 = F^2 M^-1: F times the deviation that M gives. */
-SPK_HD float spk_field_error_px(unsigned frames, float inflation)
+/* What the deviation of a refined field is multiplied by where the matrix is M = F P, P without the noise; the right-hand side has the
+ * variance M. Where the data decide, what solves it has P^-1 M P^-1 = F^2 M^-1; where the priors S do, S^-1 as without. Over the
+ * wavelengths of priors on second differences (S ~ k^4, two dimensions) the variance is, with f^2 = F,
+ *
+ *     integral of (M + S) / (P + S)^2 over that of 1 / (M + S) = f (1 + f^2) / 2
+ *
+ * times as large. What the data leave, by which the error is judged already (num_global.h), is also larger than expected then:
+ *
+ *     16 / pi integral of q^2 (1 + F^2 q^2) / ((1 + q^2)^2 (1 + F q^2)^2) dq = 4 (1 - f + f^2) / (1 + f)^2, q^2 = S / M
+ *
+ * times, which is taken out. */
+SPK_HD float spk_field_error_px(float inflation)
 {
-    return (frames >= SPK_FIELD_FRAMES ? SPK_FIELD_ERROR : 1) * inflation;
+    const float f = sqrtf(inflation), error = 0.5f * f * (1 + f * f);
+    const float left = 4 * (1 - f + f * f) / ((1 + f) * (1 + f));
+    return sqrtf(error / left);
 }
 
 #endif
