@@ -1,5 +1,5 @@
-/* The coarse half of the search: cells of 16 x 8 pixels find their own shift. Where a cell's pixels all move alike, and as those of
- * the cells round it do, that is all a refinement needs to start from; elsewhere it tells which shifts are worth a look. */
+/* The coarse half of the search: cells of 16 x 8 pixels find their own shift. Where a cell's pixels all move alike, and the
+ * displacement goes on evenly to the cells round it, that is all a refinement needs to start from; elsewhere it tells which shifts are worth a look. */
 #include "umpa_tile.h"
 
 #include <math.h>
@@ -16,8 +16,14 @@ enum {
     EQUATIONS = 256, /* of a cell that make a start as good as a pixel's own */
 };
 
-/* Cells whose displacements differ by less (px) have none of their own inside. */
-#define AGREE 0.5f
+/* Cells whose displacements lie on a line to less (px) have no edge between them, */
+#define AGREE 0.75f
+/* where the line is no steeper (px from cell to cell). */
+#define STEEP 2.0f
+/* From where on (px from cell to cell) it is called steep. */
+#define LEVEL 0.35f
+/* How far (px) the shift that a cell at the rim found, of which not all is in view, may be from what the cells inside say. */
+#define NEAR 1.5f
 /* To which (px) the noise lets few frames know a cell's displacement where they are enough. */
 #define FINE 0.015f
 /* What a single displacement may leave of a cell's modulation beside the noise. */
@@ -336,26 +342,79 @@ static const struct umpa_cell *beside(const struct spk_umpa *u, unsigned i, unsi
     return u->cell + (inside ? (size_t)y * umpa_cells_across(u) + x : (size_t)j * umpa_cells_across(u) + i);
 }
 
-/* Whether the cells round one moved as it did. */
+/* Whether three displacements side by side lie on a line. */
+static bool in_line(float before, float middle, float after)
+{
+    return fabsf(before - middle) < STEEP && fabsf(after - middle) < STEEP &&
+           fabsf(before + after - 2 * middle) < AGREE;
+}
+
+/* Whether the displacement goes on evenly from a cell to all those round it. */
 static bool agrees(const struct spk_umpa *u, unsigned i, unsigned j)
 {
     const struct umpa_cell *cell = beside(u, i, j, 0, 0);
-    for (int n = 0; n < 9; n++) {
-        const struct umpa_cell *other = beside(u, i, j, n % 3 - 1, n / 3 - 1);
-        if (!other->single || !(fabsf(other->x - cell->x) < AGREE) || !(fabsf(other->y - cell->y) < AGREE))
+    for (int n = 0; n < 5; n++) {
+        const int right = n % 3 - 1, down = n / 3 - 1;
+        const struct umpa_cell *a = beside(u, i, j, right, down), *b = beside(u, i, j, -right, -down);
+        if (!a->single || !b->single || !in_line(a->x, cell->x, b->x) || !in_line(a->y, cell->y, b->y))
             return false;
     }
     return true;
 }
 
-/* The start of a cell's pixels, between those of the cells round it. */
-static void fill_map(const struct spk_umpa *u, unsigned i, unsigned j, size_t quantity, float *map)
+static bool is_steep(const struct spk_umpa *u, unsigned i, unsigned j)
+{
+    const struct umpa_cell *cell = beside(u, i, j, 0, 0);
+    bool steep = false;
+    for (int n = 0; n < 9; n++) {
+        const struct umpa_cell *other = beside(u, i, j, n % 3 - 1, n / 3 - 1);
+        steep |= fabsf(other->x - cell->x) >= LEVEL || fabsf(other->y - cell->y) >= LEVEL;
+    }
+    return steep;
+}
+
+/* A cell at the rim that is not all in view goes on as the two cells inside do, where what it found is near that. */
+static void carry_on(const struct spk_umpa *u, unsigned i, unsigned j)
+{
+    const unsigned across = umpa_cells_across(u), down = umpa_cells_down(u);
+    const int in_x = i == 0 ? 1 : i + 1 == across ? -1 : 0, in_y = j == 0 ? 1 : j + 1 == down ? -1 : 0;
+    struct umpa_cell *cell = u->cell + (size_t)j * across + i;
+    const struct umpa_cell *near = beside(u, i, j, in_x, in_y), *far = beside(u, i, j, 2 * in_x, 2 * in_y);
+    const float found_x = (float)((int)u->search_shift - cell->column + u->guess_x);
+    const float found_y = (float)((int)u->search_shift - cell->row + u->guess_y);
+    const float x = 2 * near->x - far->x, y = 2 * near->y - far->y;
+    if (cell->single || !cell->found || !near->single || !far->single || near == cell || far == cell ||
+        !(fabsf(x - found_x) < NEAR) || !(fabsf(y - found_y) < NEAR))
+        return;
+    cell->x = x;
+    cell->y = y;
+    cell->t = near->t;
+    cell->k = near->k;
+    cell->single = true;
+}
+
+static void carry_on_rim(const struct spk_umpa *u)
+{
+    const unsigned across = umpa_cells_across(u), down = umpa_cells_down(u);
+    for (unsigned i = 0; i < across; i++) {
+        carry_on(u, i, 0);
+        carry_on(u, i, down - 1);
+    }
+    for (unsigned j = 1; j + 1 < down; j++) {
+        carry_on(u, 0, j);
+        carry_on(u, across - 1, j);
+    }
+}
+
+/* The start of so many columns and rows of a cell's pixels, between those of the cells round it. */
+static void fill_map(const struct spk_umpa *u, unsigned i, unsigned j, size_t quantity, float *map,
+                     unsigned columns, unsigned rows)
 {
     float value[3][3], edge[3], line[CELL_COLUMNS];
     for (int n = 0; n < 9; n++)
         memcpy(&value[n / 3][n % 3], (const char *)beside(u, i, j, n % 3 - 1, n / 3 - 1) + quantity,
                sizeof(float));
-    for (unsigned y = 0; y < CELL_ROWS; y++) {
+    for (unsigned y = 0; y < rows; y++) {
         const float at = ((float)y + 0.5f) / CELL_ROWS - 0.5f, part = fabsf(at);
         const unsigned other = at < 0 ? 0 : 2;
         for (unsigned n = 0; n < 3; n++)
@@ -365,7 +424,7 @@ static void fill_map(const struct spk_umpa *u, unsigned i, unsigned j, size_t qu
             line[x] = edge[1] + (0.5f - near) * (edge[0] - edge[1]);
             line[CELL_COLUMNS / 2 + x] = edge[1] + near * (edge[2] - edge[1]);
         }
-        memcpy(map + y * u->width, line, sizeof line);
+        memcpy(map + y * u->width, line, columns * sizeof *line);
     }
 }
 
@@ -375,13 +434,15 @@ static void fill_cell(struct spk_umpa *u, unsigned i, unsigned j)
                                             [PARAM_K] = offsetof(struct umpa_cell, k),
                                             [PARAM_X] = offsetof(struct umpa_cell, x),
                                             [PARAM_Y] = offsetof(struct umpa_cell, y)};
-    const size_t x = i * CELL_COLUMNS, y = j * CELL_ROWS;
+    const size_t x = i * CELL_COLUMNS, y = j * CELL_ROWS, right = u->width - x, below = u->height - y;
+    const unsigned columns = right < CELL_COLUMNS ? (unsigned)right : CELL_COLUMNS;
+    const unsigned rows = below < CELL_ROWS ? (unsigned)below : CELL_ROWS;
     for (unsigned q = 0; q < PARAMS; q++) {
         const bool tied = q == PARAM_K && !u->config.dark_field;
-        fill_map(u, i, j, quantity[tied ? PARAM_T : q], u->param[q] + y * u->width + x);
+        fill_map(u, i, j, quantity[tied ? PARAM_T : q], u->param[q] + y * u->width + x, columns, rows);
     }
-    for (unsigned row = 0; row < CELL_ROWS; row++)
-        memset(u->cost + (y + row) * u->pitch + x, 0, CELL_COLUMNS * sizeof *u->cost);
+    for (unsigned row = 0; row < rows; row++)
+        memset(u->cost + (y + row) * u->pitch + x, 0, columns * sizeof *u->cost);
 }
 
 static void settle_row(void *context, unsigned task, unsigned worker)
@@ -391,6 +452,7 @@ static void settle_row(void *context, unsigned task, unsigned worker)
     for (unsigned i = 0; i < umpa_cells_across(u); i++) {
         struct umpa_cell *cell = u->cell + (size_t)task * umpa_cells_across(u) + i;
         cell->plain = agrees(u, i, task);
+        cell->steep = cell->plain && is_steep(u, i, task);
         if (cell->plain)
             fill_cell(u, i, task);
     }
@@ -401,5 +463,7 @@ void umpa_cells(struct spk_umpa *u)
     const unsigned across = (u->width + STRIP_COLUMNS - 1) / STRIP_COLUMNS;
     if (!umpa_kept_cells(u))
         spk_team_run(u->team, search_strip, u, across * ((u->height + STRIP_ROWS - 1) / STRIP_ROWS));
+    if (!u->stepping)
+        carry_on_rim(u);
     spk_team_run(u->team, settle_row, u, umpa_cells_down(u));
 }

@@ -68,7 +68,8 @@ struct umpa_cell {
     uint8_t row, column; /* of the best among the shifts */
     bool found;          /* there is a best shift */
     bool single;         /* one displacement explains all of it */
-    bool plain;          /* the cells round it moved alike */
+    bool plain;          /* the displacement goes on evenly to the cells round it */
+    bool steep;          /* plain, and one of them has moved otherwise by more than a third of a pixel */
 };
 
 struct spk_umpa {

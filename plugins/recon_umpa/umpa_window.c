@@ -12,6 +12,8 @@
 /* Cells whose pixels moved farther than this (px, root mean square) are linearised again: what a step leaves undone goes with its
  * square. */
 #define MOVED 0.1f
+/* Where the search has found a steep displacement, whose start is less good. */
+#define MOVED_STEEP 0.06f
 
 enum {
     PANE_COLUMNS = UMPA_PANEL,
@@ -204,10 +206,11 @@ static void mark_moved(const struct pane *p, unsigned y)
         u->moved + (p->y0 + y) / UMPA_CELL_ROWS * umpa_cells_across(u) + p->x0 / UMPA_CELL_COLUMNS;
     for (unsigned x = 0; x < p->width; x += UMPA_CELL_COLUMNS, mark++) {
         const unsigned rest = p->width - x, columns = rest < UMPA_CELL_COLUMNS ? rest : UMPA_CELL_COLUMNS;
+        const float far = umpa_cell(u, (int)(p->x0 + x), (int)(p->y0 + y))->steep ? MOVED_STEEP : MOVED;
         float sum = 0;
         for (unsigned i = 0; i < columns; i++)
             sum += p->steps[x + i];
-        if (sum > MOVED * MOVED * (float)(rows * columns))
+        if (sum > far * far * (float)(rows * columns))
             *mark = 1;
     }
 }

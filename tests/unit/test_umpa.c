@@ -284,7 +284,8 @@ static void test_hot_pixel(void)
 }
 
 /* The start of a refinement looks only at shifts where some cell found its own: its best costs are those of all shifts, also
- * where the displacement jumps. Where cells agree there is no cost, and theirs is the start. */
+ * where the displacement jumps. Where cells agree there is no cost, and theirs is the start; it is right wherever the reference has
+ * seen the pixel. */
 static void test_search_range(void)
 {
     enum { N = 6, H = 160, W = 280 };
@@ -326,7 +327,9 @@ static void test_search_range(void)
     size_t plain = 0, wrong = 0;
     for (size_t i = 0; i < H * W; i++) {
         const struct scene_truth *truth = i % W < W / 2 ? &left : &right;
-        if (cost[1][i] == 0) {
+        const double x = (double)(i % W) - truth->ux, y = (double)(i / W) - truth->uy;
+        const bool in_view = x >= 0 && x <= W - 1 && y >= 0 && y <= H - 1;
+        if (cost[1][i] == 0 && in_view) {
             plain++;
             wrong += !(hypot((double)s.maps.displacement_x[i] - truth->ux,
                              (double)s.maps.displacement_y[i] - truth->uy) < 0.2);
