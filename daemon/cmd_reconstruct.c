@@ -95,6 +95,17 @@ static spk_status judge(const struct job *job, struct spk_error *error)
     return SPK_OK;
 }
 
+/* Maps of which nothing can be used are no success, though they are written. */
+static spk_status check_pixels(const struct job *job, struct spk_error *error)
+{
+    if (job->stats.valid_pixels)
+        return SPK_OK;
+    return spk_fail(error, SPK_INVALID,
+                    "no pixel of %s is valid: all are unlit, saturated, masked or without a match; look at "
+                    "the images, the dark and the flat",
+                    job->offline->output);
+}
+
 static void print_summary(const struct job *job)
 {
     const struct spk_stats *stats = &job->stats;
@@ -102,10 +113,11 @@ static void print_summary(const struct job *job)
     struct rusage usage = {0};
     getrusage(RUSAGE_SELF, &usage);
     printf("%s: %" PRIu64 " map set%s from %" PRIu64 " frames of %" PRIu32 " x %" PRIu32
-           " in %.2f s; frames: received %" PRIu64 " = published %" PRIu64 "; peak memory %.0f MB\n",
+           " in %.2f s; %.3g %% of pixels valid; frames: received %" PRIu64 " = published %" PRIu64
+           "; peak memory %.0f MB\n",
            job->offline->output, stats->results, stats->results == 1 ? "" : "s", stats->received,
-           format->height, format->width, job->seconds, stats->received, spk_stats_published(stats),
-           1024e-6 * (double)usage.ru_maxrss);
+           format->height, format->width, job->seconds, 100 * spk_stats_valid_fraction(stats),
+           stats->received, spk_stats_published(stats), 1024e-6 * (double)usage.ru_maxrss);
 }
 
 static int run_graph(struct job *job, const struct spk_configuration *configuration)
@@ -126,11 +138,11 @@ static int run_graph(struct job *job, const struct spk_configuration *configurat
         status = judge(job, &error);
     if (!status) {
         print_summary(job);
-        return COMMAND_OK;
-    }
-    if (job->stats.received)
+        status = check_pixels(job, &error);
+    } else if (job->stats.received) {
         spk_report_account(stderr, &job->stats);
-    return spk_command_fail("reconstruct", &error);
+    }
+    return status ? spk_command_fail("reconstruct", &error) : COMMAND_OK;
 }
 
 /* Prints what is wrong; `elsewhere` stands before what has no place in a file. */
@@ -224,7 +236,8 @@ static int run(int argc, char **argv)
             "usual names (/reference or /ref, /sample, /dark, /flat), or the parts are named one by one.\n"
             "The phase needs energy_kev, pixel_size_m and distance_m, from attributes of the files or "
             "--set.\n"
-            "Exit code 0: all maps written; 1: failed; 2: wrong usage or unusable files.",
+            "Exit code 0: all maps written; 1: failed, or no pixel is valid; 2: wrong usage or unusable "
+            "files.",
         .examples =
             "  speckled reconstruct scan.h5 -o maps.h5\n"
             "  speckled reconstruct --reference f.h5:/ref --sample f.h5:/sample --dark f.h5:/dark \\\n"

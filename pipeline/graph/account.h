@@ -15,6 +15,7 @@ struct account {
     _Atomic uint64_t placed;   /* frames that are part of an open stack, reference, dark or flat */
     _Atomic uint64_t disordered, missing;
     _Atomic uint64_t results, partial;
+    _Atomic uint64_t pixels, valid_pixels;
     _Atomic uint64_t references, darks, flats;
     _Atomic uint64_t generation;
     _Atomic uint64_t device_faults;

@@ -196,6 +196,7 @@ struct spk_pipeline {
     atomic_bool stopping, source_done, finished, ordered;
     atomic_uint lanes_running;
     bool stopped;
+    bool blank; /* the last result had no valid pixel [publisher] */
     _Atomic int state;
     int64_t started_ns;
 

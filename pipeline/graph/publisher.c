@@ -2,6 +2,8 @@
 #include "graph/graph.h"
 
 #include <speckled/clock.h>
+#include <inttypes.h>
+#include <math.h>
 
 static void settle(struct spk_pipeline *pipeline, const struct publication *publication)
 {
@@ -11,6 +13,23 @@ static void settle(struct spk_pipeline *pipeline, const struct publication *publ
         account_add(&account->dropped[publication->reason], publication->frames);
     else
         account_add(&account->published[publication->role], publication->frames);
+}
+
+/* Says where maps begin to be without a valid pixel, once until they have one again. */
+static void count_pixels(struct spk_pipeline *pipeline, const struct spk_result *result)
+{
+    const struct spk_provenance *provenance = &result->provenance;
+    const uint64_t pixels = (uint64_t)result->height * result->width;
+    const uint64_t valid = (uint64_t)llround(provenance->valid_fraction * (double)pixels);
+    account_add(&pipeline->account.pixels, pixels);
+    account_add(&pipeline->account.valid_pixels, valid);
+    if (!valid && !pipeline->blank)
+        graph_say(pipeline, SPK_LOG_WARNING,
+                  "stack %" PRId64
+                  ": no pixel is valid; all are unlit, saturated, masked or without a match; "
+                  "look at the beam, the dark and the flat",
+                  provenance->stack);
+    pipeline->blank = !valid;
 }
 
 static void publish_result(struct spk_pipeline *pipeline, const struct spk_result *result)
@@ -25,6 +44,7 @@ static void publish_result(struct spk_pipeline *pipeline, const struct spk_resul
         latency_record(&account->latency, provenance->published_ns - provenance->last_frame_ns);
     if (provenance->partial)
         account_add(&account->partial, 1);
+    count_pixels(pipeline, result);
     for (uint32_t i = 0; i < pipeline->sinks; i++)
         sink_offer(&pipeline->sink[i], result);
     account_add(&account->results, 1);

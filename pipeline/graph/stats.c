@@ -2,6 +2,7 @@
 #include "graph/graph.h"
 
 #include <speckled/clock.h>
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -59,6 +60,11 @@ uint64_t spk_stats_rejected(const struct spk_stats *stats)
     return sum(stats->rejected, SPK_REJECT_COUNT);
 }
 
+double spk_stats_valid_fraction(const struct spk_stats *stats)
+{
+    return stats->pixels ? (double)stats->valid_pixels / (double)stats->pixels : (double)NAN;
+}
+
 static void copy_fates(const struct account *account, struct spk_stats *stats)
 {
     stats->received = account_read(&account->received);
@@ -92,6 +98,8 @@ static void copy_account(const struct account *account, struct spk_stats *stats)
     stats->missing = account_read(&account->missing);
     stats->results = account_read(&account->results);
     stats->partial = account_read(&account->partial);
+    stats->pixels = account_read(&account->pixels);
+    stats->valid_pixels = account_read(&account->valid_pixels);
     stats->references = account_read(&account->references);
     stats->darks = account_read(&account->darks);
     stats->flats = account_read(&account->flats);

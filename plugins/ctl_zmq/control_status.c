@@ -115,6 +115,8 @@ static void add_counts(json_t *to, const struct spk_stats *s)
         {"missing", s->missing},
         {"results", s->results},
         {"partial", s->partial},
+        {"pixels", s->pixels},
+        {"valid_pixels", s->valid_pixels},
         {"references", s->references},
         {"darks", s->darks},
         {"flats", s->flats},
@@ -192,6 +194,8 @@ void spk_control_status_text(const struct spk_stats *s, FILE *out)
                 s->disordered);
     fprintf(out, "%-16s%" PRIu64 " (%" PRIu64 " partial); %.4g/s\n", "results", s->results, s->partial,
             s->result_rate_hz);
+    if (s->pixels)
+        fprintf(out, "%-16s%.3g %% of all results' pixels\n", "valid", 100 * spk_stats_valid_fraction(s));
     fprintf(out, "%-16s%" PRIu64 " references, %" PRIu64 " darks, %" PRIu64 " flats\n", "taken",
             s->references, s->darks, s->flats);
     if (s->method[0])

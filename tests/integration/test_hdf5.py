@@ -395,6 +395,20 @@ def test_truncated_and_broken_files(scene, tmp_path, monkeypatch):
             assert err.strip().splitlines()[-1].startswith("speckled reconstruct: "), err
 
 
+def test_the_share_of_valid_pixels_is_told(scene, tmp_path):
+    reference, sample = (part.astype("u2") for part in scene)
+    saturated = np.full_like(sample, 65535)
+    out = reconstruct(write(tmp_path / "in.h5", reference, np.stack([sample, saturated])), "-o", tmp_path / "out.h5")
+    with h5py.File(tmp_path / "out.h5") as file:
+        share = 100 * file["entry/maps/valid"][()].mean()
+    told = float(re.search(r"; (\S+) % of pixels valid; ", out)[1])
+    assert 0 < share < 50 and abs(told - share) <= 0.05, (out, share)
+    for name, images in {"saturated": saturated, "unlit": 0 * sample}.items():
+        write(tmp_path / "in.h5", reference, images)
+        assert "out.h5 is valid: " in reconstruct(tmp_path / "in.h5", "-o", tmp_path / f"{name}_out.h5", code=1)
+        assert (tmp_path / f"{name}_out.h5").exists(), "the maps are there, to be looked at"
+
+
 def test_wrong_names(scene, tmp_path):
     path = write(tmp_path / "in.h5", *scene)
     assert "No such file" in reconstruct(tmp_path / "absent.h5", "-o", tmp_path / "out.h5", code=1)

@@ -1,5 +1,7 @@
 """The service in all its modes, by exact numbers: frames from a pyzmq sender, maps to a pyzmq subscriber and a NeXus file."""
 
+import re
+
 import h5py
 import numpy as np
 import yaml
@@ -34,6 +36,21 @@ def test_phase_is_there_and_finite(bench):
     maps, _ = viewer.result()
     assert set(maps) >= {"transmission", "dark_field", "displacement_x", "displacement_y", "phase", "valid"}
     assert np.isfinite(maps["phase"][maps["valid"] == 1]).all()
+
+
+def test_maps_without_a_valid_pixel_are_told_of_once(bench):
+    scene = Scene(COUNT)
+    config = configuration()
+    config["stages"].insert(0, {"plugin": "prep_dark_flat"})
+    service, detector, viewer = bench(config)
+    detector.send_stack(scene.reference, "reference")
+    for stack, light in enumerate((1, 0, 0, 1)):
+        detector.send_stack(light * scene.sample(), "sample", stack)
+        assert viewer.result()[0]["valid"].any() == bool(light)
+    status = service.wait_received(5 * COUNT)
+    assert 0 < 2 * status["valid_pixels"] <= status["pixels"] == 4 * scene.reference[0].size
+    assert "% of all results' pixels" in service.command("status")
+    assert re.findall(r"stack (\d+): no pixel is valid", service.output()) == ["1"]
 
 
 def test_a_value_that_a_stage_refuses_leaves_the_former_one(service, detector):

@@ -92,6 +92,8 @@ static struct spk_stats made_stats(void)
     s.frames_size = 64;
     s.frames_free = 60;
     s.missing = 11;
+    s.pixels = 200;
+    s.valid_pixels = 50;
     s.generation = 12;
     return s;
 }
@@ -118,6 +120,7 @@ static void test_status(void)
     CHECK(at(j, "received", NULL) == (json_int_t)s.received && at(j, "law", "unaccounted") == 0);
     CHECK(at(j, "frames_size", NULL) == 64 && at(j, "frames_free", NULL) == 60 &&
           at(j, "missing", NULL) == 11);
+    CHECK(at(j, "pixels", NULL) == 200 && at(j, "valid_pixels", NULL) == 50);
     CHECK(at(j, "latency", "p99_ns") == 2500000);
     CHECK_NEAR(json_real_value(json_object_get(json_object_get(j, "latency"), "p50_ms")), 1.5, 1e-12);
     json_t *sinks = json_object_get(j, "sinks");
