@@ -180,6 +180,36 @@ static int reconstruct(const struct spk_offline *offline)
     return code;
 }
 
+static const struct spk_usage usage = {
+    .command = "reconstruct",
+    .synopsis = "[FILE] [--reference F] [--sample F] [--dark F] [--flat F] -o OUT.h5 [--set KEY=VALUE ...]",
+    .text = "Reconstructs recorded images with the engine of the service. FILE holds everything under the\n"
+            "usual names (/reference or /ref, /sample, /dark, /flat), or the parts are named one by one.\n"
+            "The phase needs energy_kev, pixel_size_m and distance_m, from attributes of the files or "
+            "--set.\n"
+            "Exit code 0: all maps written; 1: failed, or no pixel is valid; 2: wrong usage or unusable "
+            "files.",
+    .examples = "  speckled reconstruct scan.h5 -o maps.h5\n"
+                "  speckled reconstruct --reference f.h5:/ref --sample f.h5:/sample --dark f.h5:/dark \\\n"
+                "      --flat f.h5:/flat -o maps.h5 --set energy_kev=20 --set window=2 --png pictures\n"
+                "  speckled reconstruct --reference 'ref_*.tif' --sample scan/ -o maps.h5",
+};
+
+/* What a table cannot check. SPK_ARGUMENTS_GO_ON, or the exit code. */
+static int settle(struct spk_offline *offline, const struct spk_texts *files)
+{
+    if (files->count > 1)
+        return spk_usage_fail(&usage,
+                              "one FILE at most; name the parts by --reference, --sample, --dark, --flat");
+    if (offline->config && (offline->method || offline->registered))
+        return spk_usage_fail(&usage, "the stages are those of the configuration; leave out --%s or --config",
+                              offline->method ? "method" : "register");
+    offline->file = files->count ? files->value[0] : NULL;
+    if (!offline->file && !(offline->sample && offline->reference))
+        return spk_usage_fail(&usage, "which images? Give FILE, or --reference and --sample");
+    return SPK_ARGUMENTS_GO_ON;
+}
+
 #define TEXT(long_name, target, what, text)                                                                  \
     {                                                                                                        \
         .name = long_name, .type = SPK_ARGUMENT_TEXT, .value = &(target), .placeholder = what, .help = text  \
@@ -227,36 +257,11 @@ static int run(int argc, char **argv)
              "energy_kev, pixel_size_m, distance_m, an option of the method, or plugin.key; may be repeated"},
         {.name = NULL},
     };
-    const struct spk_usage usage = {
-        .command = "reconstruct",
-        .synopsis =
-            "[FILE] [--reference F] [--sample F] [--dark F] [--flat F] -o OUT.h5 [--set KEY=VALUE ...]",
-        .text =
-            "Reconstructs recorded images with the engine of the service. FILE holds everything under the\n"
-            "usual names (/reference or /ref, /sample, /dark, /flat), or the parts are named one by one.\n"
-            "The phase needs energy_kev, pixel_size_m and distance_m, from attributes of the files or "
-            "--set.\n"
-            "Exit code 0: all maps written; 1: failed, or no pixel is valid; 2: wrong usage or unusable "
-            "files.",
-        .examples =
-            "  speckled reconstruct scan.h5 -o maps.h5\n"
-            "  speckled reconstruct --reference f.h5:/ref --sample f.h5:/sample --dark f.h5:/dark \\\n"
-            "      --flat f.h5:/flat -o maps.h5 --set energy_kev=20 --set window=2 --png pictures\n"
-            "  speckled reconstruct --reference 'ref_*.tif' --sample scan/ -o maps.h5",
-    };
     int code = spk_arguments_parse(&usage, table, argc, argv, &files);
     if (code != SPK_ARGUMENTS_GO_ON)
         return code;
-    if (files.count > 1)
-        return spk_usage_fail(&usage,
-                              "one FILE at most; name the parts by --reference, --sample, --dark, --flat");
-    if (offline.config && (offline.method || offline.registered))
-        return spk_usage_fail(&usage, "the stages are those of the configuration; leave out --%s or --config",
-                              offline.method ? "method" : "register");
-    offline.file = files.count ? files.value[0] : NULL;
-    if (!offline.file && !(offline.sample && offline.reference))
-        return spk_usage_fail(&usage, "which images? Give FILE, or --reference and --sample");
-    return reconstruct(&offline);
+    code = settle(&offline, &files);
+    return code == SPK_ARGUMENTS_GO_ON ? reconstruct(&offline) : code;
 }
 
 const struct command cmd_reconstruct = {"reconstruct", "maps from recorded files", run};
