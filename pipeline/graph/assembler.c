@@ -99,14 +99,13 @@ static void prepare_lanes(struct assembler *assembler, const struct spk_format *
     send_to_all(assembler, &(struct lane_message){.verb = LANE_PREPARE, .format = *format});
 }
 
-/* The first frame, or the first of a new series, decides the form of the frames. Another element type within a series is
- * left to the stages: those that take the frame as it is convert any. */
+/* The first frame, or the first of a new series, decides the form of the frames. */
 static bool fits(struct assembler *assembler, const struct spk_frame *frame, bool new_series)
 {
-    bool same_size = frame->height == assembler->format.height && frame->width == assembler->format.width;
-    if (same_size && (frame->dtype == assembler->format.dtype || !new_series))
+    const struct spk_format *now = &assembler->format;
+    if (frame->height == now->height && frame->width == now->width && frame->dtype == now->dtype)
         return true;
-    if (assembler->format.height && !new_series)
+    if (now->height && !new_series)
         return false;
     close_everything(assembler, SPK_DROP_INCOMPLETE);
     struct spk_format format = {.count = assembler->count,

@@ -11,12 +11,14 @@ static const char *const reject_words[SPK_REJECT_COUNT] = {
         "its stack or series is over; stack numbers rise, and begin again with a new series or after STOP",
 };
 
-static void say_size(struct assembler *assembler, const struct spk_frame *frame)
+static void say_form(struct assembler *assembler, const struct spk_frame *frame)
 {
+    const struct spk_format *series = &assembler->format;
     graph_warn(assembler->pipeline, &assembler->reject_limit[SPK_REJECT_SHAPE],
-               "frame %" PRIu64 " rejected (%s): %u x %u px, but its series has %u x %u; begin a new series",
+               "frame %" PRIu64
+               " rejected (%s): %u x %u px of %s, but its series has %u x %u of %s; begin a new series",
                frame->id, spk_reject_name(SPK_REJECT_SHAPE), frame->height, frame->width,
-               assembler->format.height, assembler->format.width);
+               spk_dtype_name(frame->dtype), series->height, series->width, spk_dtype_name(series->dtype));
 }
 
 static void say_position(struct assembler *assembler, const struct spk_frame *frame)
@@ -30,7 +32,7 @@ static void say_position(struct assembler *assembler, const struct spk_frame *fr
 void refusal_reject(struct assembler *assembler, const struct spk_frame *frame, enum spk_reject reason)
 {
     if (reason == SPK_REJECT_SHAPE)
-        say_size(assembler, frame);
+        say_form(assembler, frame);
     else if (reason == SPK_REJECT_ROLE && frame->position >= assembler->count)
         say_position(assembler, frame);
     else

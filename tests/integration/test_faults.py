@@ -193,6 +193,28 @@ def test_aborted_series_is_followed_by_a_good_one(running):
     assert nonzero(status["dropped"]) == {"incomplete": 2}
 
 
+def test_another_element_type_within_a_series_is_refused(bench):
+    """It takes nobody's place: the frame that belongs there still comes, or the stack is incomplete."""
+    scene, config = Scene(COUNT), configuration()
+    config["stages"].insert(0, {"plugin": "prep_dark_flat"})
+    service, detector, viewer = bench(config)
+    detector.send_stack(scene.reference, "reference")
+    for stack in range(2):
+        for position, image in enumerate(scene.sample()):
+            if position == 2:
+                detector.send(image.astype("f4"), role="sample", position=position, stack=stack, frame=detector.frame)
+            if position != 2 or stack == 1:
+                detector.frame -= position == 2
+                detector.send(image, role="sample", position=position, stack=stack)
+    maps, header = viewer.result()
+    scene.check(maps)
+    assert (header["speckled"]["stack"], header["speckled"]["partial"]) == (1, False)
+    status = service.wait_received(3 * COUNT + 1)
+    check_account(status)
+    assert (nonzero(status["rejected"]), nonzero(status["dropped"])) == ({"shape": 2}, {"incomplete": COUNT - 1})
+    assert "of float32, but its series has" in service.output()
+
+
 def test_a_new_series_may_have_another_element_type(bench):
     """A detector that changes its bit depth: the next series begins with its own reference, and nothing needs a restart."""
     scene, config = Scene(COUNT), configuration()
@@ -283,11 +305,13 @@ def test_images_full_of_extremes(running):
     for stack, value in enumerate((0, 65535)):
         detector.send_stack(np.full((COUNT, *shape), value, np.uint16), "sample", stack)
         viewer.result()
-    detector.send_stack(np.full((COUNT, *shape), np.nan, np.float32), "sample", 2)
+    detector.series, detector.frame = 2, 0  # of another element type
+    detector.send_stack(scene.reference.astype(np.float32), "reference")
+    detector.send_stack(np.full((COUNT, *shape), np.nan, np.float32), "sample", 0)
     viewer.result()
-    detector.send_stack(scene.sample(), "sample", 3)
+    detector.send_stack(scene.sample().astype(np.float32), "sample", 1)
     scene.check(viewer.result()[0])
-    check_account(service.wait_received(5 * COUNT))
+    check_account(service.wait_received(6 * COUNT))
 
 
 def test_flood_of_garbage(running):

@@ -47,7 +47,8 @@ static spk_status play_frame(struct player *player, const struct step *step, str
 {
     uint32_t height = step->height ? step->height : HEIGHT, width = step->width ? step->width : WIDTH;
     struct spk_frame *frame;
-    spk_status status = player->host->frame(player->host->context, height, width, SPK_U16, &frame);
+    spk_status status =
+        player->host->frame(player->host->context, height, width, step->real ? SPK_F32 : SPK_U16, &frame);
     if (status)
         return status;
     for (size_t i = 0; i < (size_t)height * width; i++)

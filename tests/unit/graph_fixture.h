@@ -30,6 +30,7 @@ struct step {
     enum spk_role role;
     int64_t position, stack;
     uint32_t height, width; /* 0 = HEIGHT, WIDTH */
+    bool real;              /* float32 instead of uint16 */
     uint16_t value;         /* of every pixel */
     bool textured;          /* plus a fixed random pattern of up to 1000 */
     uint64_t results;       /* WAIT_RESULTS: until so many were published */

@@ -115,14 +115,15 @@ static void wrong_frames(void)
     fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 2, 10);
     fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, 0, 20);
     fixture_frame(&fixture, SPK_ROLE_SAMPLE, id, 1, 20)->width = WIDTH + 1;
+    fixture_frame(&fixture, SPK_ROLE_SAMPLE, id, 1, 20)->real = true;
     fixture_frame(&fixture, SPK_ROLE_SAMPLE, id, 7, 20);
     fixture_frame(&fixture, SPK_ROLE_SAMPLE, id, 1, 20)->stack = INT64_MAX; /* no stack could follow */
     fixture_frame(&fixture, SPK_ROLE_SAMPLE, id, 1, 20)->stack = -2;
     fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, 1, 20);
     fixture_run(&fixture, 0);
-    CHECK(fixture.record[0].count == 1);
+    CHECK(fixture.record[0].count == 1 && fixture.stats.partial == 0);
     CHECK(fixture.stats.rejected[SPK_REJECT_HEADER] == 1);
-    CHECK(fixture.stats.rejected[SPK_REJECT_SHAPE] == 1);
+    CHECK(fixture.stats.rejected[SPK_REJECT_SHAPE] == 2);
     CHECK(fixture.stats.rejected[SPK_REJECT_ROLE] == 3);
     CHECK(fixture.stats.dropped[SPK_DROP_NO_REFERENCE] == 1);
 }

@@ -17,7 +17,7 @@ enum spk_reject {
     SPK_REJECT_BAD_FRAME, /* marked bad by its sender */
     SPK_REJECT_PARTS,     /* wrong number of message parts */
     SPK_REJECT_DECODE,    /* compressed data that does not decode */
-    SPK_REJECT_SHAPE,     /* not the shape of this series */
+    SPK_REJECT_SHAPE,     /* not the shape or element type of this series */
     SPK_REJECT_ROLE,      /* role, position or stack that cannot be placed */
     SPK_REJECT_DUPLICATE, /* this frame, or its place, was already there */
     SPK_REJECT_LATE,      /* its stack is already closed */
