@@ -174,14 +174,14 @@ static spk_status mean_scale(struct correction *c, struct spk_error *error)
 static spk_status region_scale(struct correction *c, struct spk_error *error)
 {
     struct spk_prep *prep = c->prep;
-    const double *region = prep->config.region.value;
+    const struct rectangle region = prep->region;
     float image[CHUNK];
     double sum = 0;
     uint64_t count = 0;
-    for (uint32_t y = 0; y < (uint32_t)region[3]; y++) {
-        size_t row = ((size_t)region[1] + y) * prep->in.width + (size_t)region[0];
-        for (uint32_t x = 0; x < (uint32_t)region[2]; x += CHUNK) {
-            uint32_t part = (uint32_t)region[2] - x < CHUNK ? (uint32_t)region[2] - x : CHUNK;
+    for (uint32_t y = 0; y < region.height; y++) {
+        size_t row = ((size_t)region.y + y) * prep->in.width + region.x;
+        for (uint32_t x = 0; x < region.width; x += CHUNK) {
+            uint32_t part = region.width - x < CHUNK ? region.width - x : CHUNK;
             correct_part(c, row + x, part, prep->chunk, image);
             for (uint32_t i = 0; i < part; i++) {
                 bool usable = !(prep->bad[row + x + i] & BAD_ALWAYS) &&

@@ -27,7 +27,7 @@ struct spk_prep {
     const struct prep_rows *rows;
     struct prep_mask mask; /* of the file */
     struct spk_format in;
-    struct rectangle roi;
+    struct rectangle roi, region;
     uint32_t out_height, out_width;
     bool has_dark, has_flat, has_gain;
     float limit;         /* raw values at or above it are saturated */

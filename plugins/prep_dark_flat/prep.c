@@ -89,19 +89,19 @@ static spk_status parse_rectangle(const char *key, const struct spk_numbers *lis
     return SPK_OK;
 }
 
-static spk_status check_region(struct spk_prep_config *config, const struct spk_format *in,
-                               struct spk_error *error)
+/* The open beam; all 0 without one. What is wrong with a region that nothing is normalised by counts where `strict`. */
+static spk_status settle_region(const struct spk_prep_config *config, const struct spk_format *in,
+                                bool strict, struct rectangle *region, struct spk_error *error)
 {
-    if (config->normalise != SPK_PREP_NORMALISE_REGION)
-        return SPK_OK;
-    if (config->region.count == 0)
+    const bool used = config->normalise == SPK_PREP_NORMALISE_REGION;
+    struct spk_error wrong = {0};
+    *region = (struct rectangle){0};
+    if (used && config->region.count == 0)
         return spk_fail(error, SPK_INVALID,
                         "normalise: region needs region: x, y, width, height of the open beam");
-    struct rectangle r;
-    spk_status status = parse_rectangle("region", &config->region, in, &r, error);
-    if (status)
-        return status;
-    config->region = (struct spk_numbers){4, {r.x, r.y, r.width, r.height}};
+    if (config->region.count && parse_rectangle("region", &config->region, in, region, &wrong) &&
+        (used || strict))
+        return spk_fail(error, wrong.status, "%s", wrong.text);
     return SPK_OK;
 }
 
@@ -181,17 +181,16 @@ static spk_status settle_shape(const struct spk_prep_config *config, const struc
 
 void spk_prep_check(const struct spk_prep_config *config, struct spk_check *check)
 {
-    struct spk_prep_config copy = *config;
     struct spk_format in = check->info.format, out = in;
     struct spk_error error = {0};
-    struct rectangle roi;
+    struct rectangle roi, region;
     struct prep_mask mask;
     bool known = in.height && in.width;
     if (!known)
         in.height = in.width = UINT32_MAX;
     settle_shape(config, &in, &roi, &out, &error);
     spk_check_error(check, config->roi.count ? "roi" : "binning", &error);
-    check_region(&copy, &in, &error);
+    settle_region(config, &in, true, &region, &error);
     spk_check_error(check, "region", &error);
     if (!prep_mask_read(&mask, config->mask, &error) && known)
         check_mask(&mask, &in, &error);
@@ -225,23 +224,23 @@ static void give_local(struct spk_prep *prep, float *local)
 spk_status spk_prep_prepare(struct spk_prep *prep, const struct spk_format *in, struct spk_format *out,
                             struct spk_error *error)
 {
-    struct rectangle roi;
-    struct spk_prep_config config = prep->config;
+    struct rectangle roi, region;
+    const struct spk_prep_config *config = &prep->config;
     if (!in->height || !in->width || !spk_dtype_size(in->dtype))
         return spk_fail(error, SPK_INVALID, "frames of %ux%u %s cannot be corrected", in->width, in->height,
                         spk_dtype_name(in->dtype));
-    spk_status status = settle_shape(&config, in, &roi, out, error);
-    if (status || (status = check_region(&config, in, error)) ||
+    spk_status status = settle_shape(config, in, &roi, out, error);
+    if (status || (status = settle_region(config, in, false, &region, error)) ||
         (status = check_mask(&prep->mask, in, error)))
         return status;
     float *local = keep_local(prep, out);
     release(prep);
-    prep->config = config;
     prep->in = *in;
     prep->roi = roi;
+    prep->region = region;
     prep->out_height = out->height;
     prep->out_width = out->width;
-    prep->limit = saturation_limit(config.saturation, in->dtype);
+    prep->limit = saturation_limit(config->saturation, in->dtype);
     if ((status = allocate(prep, error))) {
         free(local);
         return status;
@@ -282,6 +281,11 @@ void spk_prep_reference(struct spk_prep *prep)
     prep->has_next = false;
 }
 
+static bool same_numbers(const struct spk_numbers *a, const struct spk_numbers *b)
+{
+    return a->count == b->count && memcmp(a->value, b->value, a->count * sizeof *a->value) == 0;
+}
+
 spk_status spk_prep_set(struct spk_prep *prep, const struct spk_prep_config *config, struct spk_error *error)
 {
     struct spk_prep_config next = *config, previous = prep->config;
@@ -292,7 +296,9 @@ spk_status spk_prep_set(struct spk_prep *prep, const struct spk_prep_config *con
         prep->config = next;
         return SPK_OK;
     }
-    spk_status status = check_region(&next, &prep->in, error);
+    struct rectangle region;
+    const bool other = !same_numbers(&next.region, &previous.region);
+    spk_status status = settle_region(&next, &prep->in, other, &region, error);
     if (status)
         return status;
     prep->config = next;
@@ -302,6 +308,7 @@ spk_status spk_prep_set(struct spk_prep *prep, const struct spk_prep_config *con
         prep->config = previous;
         return status;
     }
+    prep->region = region;
     prep->limit = saturation_limit(next.saturation, prep->in.dtype);
     prep_calibration_rebuild(prep);
     prep->has_next = false;

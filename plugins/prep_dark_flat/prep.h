@@ -43,11 +43,11 @@ spk_status spk_prep_create(struct spk_prep **prep, const struct spk_prep_config 
                            struct spk_team *team, struct spk_error *error);
 void spk_prep_destroy(struct spk_prep **prep);
 
-/* Reports what spk_prep_prepare() would refuse and writes the form that comes out, as far as both are known. */
+/* Reports what spk_prep_prepare() would refuse, and a region outside the frame that nothing is normalised by, and writes the form that comes out, as far as both are known. */
 void spk_prep_check(const struct spk_prep_config *config, struct spk_check *check);
 
 /* Allocates for frames of the form `in` and fills height, width, dtype (SPK_F32) and pixel size of `out`. Dark and flat
- * are forgotten. SPK_INVALID: a region outside the frame, a mask of another shape. SPK_NOMEM. */
+ * are forgotten. SPK_INVALID: a region that is used outside the frame, a mask of another shape. SPK_NOMEM. */
 spk_status spk_prep_prepare(struct spk_prep *prep, const struct spk_format *in, struct spk_format *out,
                             struct spk_error *error);
 
@@ -65,7 +65,8 @@ spk_status spk_prep_correct(struct spk_prep *prep, const struct spk_frame *frame
 /* The reference whose frames were corrected last is in force: samples are divided by its local mean from now on. */
 void spk_prep_reference(struct spk_prep *prep);
 
-/* New values of everything but roi, binning and mask, which stay. On failure nothing changes. */
+/* New values of everything but roi, binning and mask, which stay. On failure nothing changes. SPK_INVALID: another region than before
+ * that does not lie inside the frame, whatever frames are normalised by; a flat that is not brighter than the dark. */
 spk_status spk_prep_set(struct spk_prep *prep, const struct spk_prep_config *config, struct spk_error *error);
 
 #endif

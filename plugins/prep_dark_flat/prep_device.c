@@ -119,7 +119,6 @@ static struct spk_prep_there arguments_of(const struct spk_prep_device *d, const
                                           float *image, uint8_t *mask)
 {
     const struct spk_prep *prep = d->prep;
-    const double *region = prep->config.region.value;
     struct spk_prep_there there = {.raw = frame->data,
                                    .dtype = prep->in.dtype,
                                    .raw_width = prep->in.width,
@@ -140,13 +139,11 @@ static struct spk_prep_there arguments_of(const struct spk_prep_device *d, const
                                    .partial = d->partial,
                                    .intensity = d->intensity,
                                    .local_scratch = d->local_scratch,
+                                   .region_x = prep->region.x,
+                                   .region_y = prep->region.y,
+                                   .region_width = prep->region.width,
+                                   .region_height = prep->region.height,
                                    .half = (int)(prep->config.flat_window / 2)};
-    if (there.normalise == SPK_PREP_NORMALISE_REGION) {
-        there.region_x = (uint32_t)region[0];
-        there.region_y = (uint32_t)region[1];
-        there.region_width = (uint32_t)region[2];
-        there.region_height = (uint32_t)region[3];
-    }
     there.local = prep_choose_local(prep, frame, d->local_next, d->local_now, &there.fresh);
     return there;
 }

@@ -62,13 +62,14 @@ def test_a_value_that_a_stage_refuses_leaves_the_former_one(service, detector):
     assert code == 1 and "prep_dark_flat: normalise: region needs region" in err and err.count("\n") == 1, err
     detector(source_of(config)).send_stack(scene.reference, "reference")
     running.wait_status("the reference", lambda status: status["references"] == 1)
+    code, _, err = running.ctl("set", "prep_dark_flat.region=1,2")
+    assert code == 1 and "prep_dark_flat: region has 2 numbers" in err and err.count("\n") == 1, err
     running.command("set", "prep_dark_flat.region=0,0,1000,1000")
-    running.command("set", "prep_dark_flat.normalise=region")
     running.wait_status("the refusal", lambda status: "the former values stay" in status["message"])
-    assert running.command("get", "prep_dark_flat.normalise") == "none\n"
+    assert running.command("get", "prep_dark_flat.region") == "\n"
     running.command("set", "prep_dark_flat.hot_sigma=7")
     assert running.command("get", "prep_dark_flat.hot_sigma") == "7\n"
-    running.wait_status("the change", lambda status: status["generation"] == 3)
+    running.wait_status("the change", lambda status: status["generation"] == 2)
     assert running.output().count("the former values stay") == 1
 
 

@@ -312,6 +312,49 @@ static void expect_unprepared(const struct spk_prep_config *config, const char *
     spk_prep_destroy(&prep);
 }
 
+/* A region is looked at when it comes, not when it is first used; one that went wrong with another frame size harms nobody before. */
+static void test_changed_regions(void)
+{
+    struct spk_prep_config config = default_config();
+    struct spk_error error = {0};
+    struct fixture f;
+    fixture_open(&f, &config, N, N, SPK_U16, NULL);
+    config.region = (struct spk_numbers){4, {0, 0, N + 1, N}};
+    expect(spk_prep_set(f.prep, &config, &error), &error, "does not lie inside the frame of 64x64");
+    config.region = (struct spk_numbers){2, {0, 0}};
+    expect(spk_prep_set(f.prep, &config, &error), &error, "region has 2 numbers");
+    config.region = (struct spk_numbers){4, {N - 4, 0, 0, 0}};
+    CHECK(spk_prep_set(f.prep, &config, &error) == SPK_OK, "%s", error.text);
+    struct spk_format in = {.height = N, .width = N - 4, .dtype = SPK_U16}, out = in;
+    error = (struct spk_error){0};
+    CHECK(spk_prep_prepare(f.prep, &in, &out, &error) == SPK_OK && !error.status, "%s", error.text);
+    config.hot_sigma = 7;
+    CHECK(spk_prep_set(f.prep, &config, &error) == SPK_OK && !error.status, "%s", error.text);
+    config.normalise = SPK_PREP_NORMALISE_REGION;
+    expect(spk_prep_set(f.prep, &config, &error), &error, "does not lie inside the frame of 60x64");
+    fixture_close(&f);
+}
+
+/* A region to the end of the frame ends with the frames of each series. */
+static void test_region_to_the_end(void)
+{
+    struct spk_prep_config config = default_config();
+    struct spk_error error = {0};
+    struct fixture f;
+    config.normalise = SPK_PREP_NORMALISE_REGION;
+    config.region = (struct spk_numbers){4, {8, 8, 0, 0}};
+    fixture_open(&f, &config, N, N, SPK_U16, NULL);
+    struct spk_format in = {.height = N / 2, .width = N / 2, .dtype = SPK_U16}, out = in;
+    REQUIRE(spk_prep_prepare(f.prep, &in, &out, &error) == SPK_OK, "%s", error.text);
+    f.frame.height = f.frame.width = N / 2;
+    uint16_t *raw = f.frame.data;
+    for (int i = 0; i < N * N / 4; i++)
+        raw[i] = i / (N / 2) < 8 || i % (N / 2) < 8 ? 100 : 50;
+    fixture_correct(&f);
+    CHECK_NEAR(f.image[0], 2, 1e-6);
+    fixture_close(&f);
+}
+
 static void test_wrong_regions(void)
 {
     struct spk_prep_config config = default_config();
@@ -344,5 +387,7 @@ int main(void)
     test_dead_in_flat();
     test_refusals();
     test_wrong_regions();
+    test_changed_regions();
+    test_region_to_the_end();
     return test_end();
 }
