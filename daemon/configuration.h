@@ -96,10 +96,17 @@ spk_status spk_configuration_check(const struct spk_configuration *configuration
                                    struct spk_problems *problems);
 
 /* Asks every plugin what would stop it, and the graph what it lacks; opens, starts and writes nothing. `parts` as above: those
- * whose plugins are all there. *info (NULL: not wanted): what the source knows already. Adds to `problems`; the status is as for
- * spk_configuration_load_to_run(). */
+ * whose plugins are all there. Adds to `problems`; the status is as for spk_configuration_load_to_run(). */
 spk_status spk_configuration_try(const struct spk_configuration *configuration, unsigned parts,
-                                 struct spk_source_info *info, struct spk_problems *problems);
+                                 struct spk_problems *problems);
+
+/* The same in two steps, for stages that depend on what the source knows. *info: that; *settled: it will know no more. */
+spk_status spk_configuration_try_source(const struct spk_configuration *configuration, unsigned parts,
+                                        struct spk_source_info *info, bool *settled,
+                                        struct spk_problems *problems);
+spk_status spk_configuration_try_rest(const struct spk_configuration *configuration,
+                                      const struct spk_source_info *info, bool settled,
+                                      struct spk_problems *problems);
 
 /* Where the value of an option stands; line 0 when it is a default or came from code. */
 struct spk_mark spk_configuration_mark(const struct spk_configuration *configuration, const void *config,

@@ -349,8 +349,7 @@ static spk_status read_text(struct spk_configuration **configuration, const char
         spk_configuration_check(*configuration, reading.whole, problems);
         read_settings(&reading, settings, count);
         status = problems->count == before ? SPK_OK : SPK_INVALID;
-        spk_status tried =
-            to_run ? spk_configuration_try(*configuration, reading.whole, NULL, problems) : SPK_OK;
+        spk_status tried = to_run ? spk_configuration_try(*configuration, reading.whole, problems) : SPK_OK;
         status = status ? status : tried;
     }
     spk_document_destroy(&root);

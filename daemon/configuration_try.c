@@ -65,18 +65,27 @@ static void try_source(struct trial *trial, bool is_there)
         trial->check.settled = false;
 }
 
-spk_status spk_configuration_try(const struct spk_configuration *configuration, unsigned parts,
-                                 struct spk_source_info *info, struct spk_problems *problems)
+spk_status spk_configuration_try_source(const struct spk_configuration *configuration, unsigned parts,
+                                        struct spk_source_info *info, bool *settled,
+                                        struct spk_problems *problems)
+{
+    struct trial trial = {.configuration = configuration, .problems = problems};
+    trial.check = (struct spk_check){.size = sizeof trial.check, .context = &trial, .problem = report};
+    try_source(&trial, parts & 1u << SPK_PART_SOURCE);
+    *info = trial.check.info;
+    *settled = trial.check.settled && parts & 1u << SPK_PART_STAGES;
+    return trial.status;
+}
+
+spk_status spk_configuration_try_rest(const struct spk_configuration *configuration,
+                                      const struct spk_source_info *info, bool settled,
+                                      struct spk_problems *problems)
 {
     const struct spk_graph *graph = &configuration->graph;
     const struct spk_graph_places *places = &configuration->places;
     struct trial trial = {.configuration = configuration, .problems = problems};
-    trial.check = (struct spk_check){.size = sizeof trial.check, .context = &trial, .problem = report};
-    try_source(&trial, parts & 1u << SPK_PART_SOURCE);
-    if (info)
-        *info = trial.check.info;
-    if (!(parts & 1u << SPK_PART_STAGES))
-        trial.check.settled = false;
+    trial.check = (struct spk_check){
+        .size = sizeof trial.check, .context = &trial, .problem = report, .info = *info, .settled = settled};
     for (uint32_t i = 0; i < graph->stages; i++)
         try_node(&trial, &graph->stage[i], &places->stage[i]);
     for (uint32_t i = 0; i < graph->sinks; i++)
@@ -84,4 +93,14 @@ spk_status spk_configuration_try(const struct spk_configuration *configuration, 
     for (uint32_t i = 0; i < graph->controls; i++)
         try_node(&trial, &graph->control[i], &places->control[i]);
     return trial.status;
+}
+
+spk_status spk_configuration_try(const struct spk_configuration *configuration, unsigned parts,
+                                 struct spk_problems *problems)
+{
+    struct spk_source_info info;
+    bool settled;
+    spk_status source = spk_configuration_try_source(configuration, parts, &info, &settled, problems);
+    spk_status rest = spk_configuration_try_rest(configuration, &info, settled, problems);
+    return rest && source != SPK_INVALID ? rest : source;
 }

@@ -117,26 +117,15 @@ static spk_status check_files(const struct spk_offline *offline, const struct sp
                     offline->file);
 }
 
-/* Settings may name any plugin of the graph and change what the files mean, so the phase is decided after them. */
-static spk_status build(struct spk_configuration *configuration, const struct spk_offline *offline,
-                        struct spk_source_info *info, char remark[SPK_ERROR_TEXT],
-                        struct spk_problems *problems, struct spk_error *error)
+/* Where the geometry is known, the phase; else why there is none, in `remark`. */
+static spk_status add_phase(struct spk_configuration *configuration, const struct spk_offline *offline,
+                            const struct spk_geometry *geometry, char remark[SPK_ERROR_TEXT],
+                            struct spk_error *error)
 {
     const struct spk_texts *settings = &offline->settings;
+    spk_status status = SPK_OK;
     char missing[64];
-    spk_status status = add_ends(configuration, offline, error);
-    if (!status && !offline->config)
-        status = add_stages(configuration, offline, error);
-    for (size_t i = 0; i < settings->count && !status; i++)
-        if (offline->config || !is_for_integration(settings->value[i]))
-            status = spk_configuration_set(configuration, settings->value[i], error);
-    if (!status)
-        status = spk_configuration_try(configuration, SPK_PARTS_ALL, info, problems);
-    if (!status)
-        status = check_files(offline, info, error);
-    if (status || offline->config)
-        return status;
-    if (missing_geometry(&info->format.geometry, missing, sizeof missing)) {
+    if (missing_geometry(geometry, missing, sizeof missing)) {
         snprintf(remark, SPK_ERROR_TEXT,
                  "no phase map: %s unknown; give them by --set, e.g. --set energy_kev=20", missing);
         return SPK_OK;
@@ -144,6 +133,36 @@ static spk_status build(struct spk_configuration *configuration, const struct sp
     add_integration(configuration, remark);
     for (size_t i = 0; i < settings->count && !status && !*remark; i++)
         if (is_for_integration(settings->value[i]))
+            status = spk_configuration_set(configuration, settings->value[i], error);
+    return status;
+}
+
+/* Settings may name any plugin of the graph and change what the files mean, so the phase is decided after them. What fits on the
+ * disk depends on it. */
+static spk_status complete(struct spk_configuration *configuration, const struct spk_offline *offline,
+                           struct spk_source_info *info, char remark[SPK_ERROR_TEXT],
+                           struct spk_problems *problems, struct spk_error *error)
+{
+    bool settled;
+    spk_status source = spk_configuration_try_source(configuration, SPK_PARTS_ALL, info, &settled, problems);
+    spk_status status = source ? SPK_OK : check_files(offline, info, error);
+    if (!source && !status && !offline->config)
+        status = add_phase(configuration, offline, &info->format.geometry, remark, error);
+    if (status)
+        return status;
+    status = spk_configuration_try_rest(configuration, info, settled, problems);
+    return status && source != SPK_INVALID ? status : source;
+}
+
+static spk_status build(struct spk_configuration *configuration, const struct spk_offline *offline,
+                        struct spk_error *error)
+{
+    const struct spk_texts *settings = &offline->settings;
+    spk_status status = add_ends(configuration, offline, error);
+    if (!status && !offline->config)
+        status = add_stages(configuration, offline, error);
+    for (size_t i = 0; i < settings->count && !status; i++)
+        if (offline->config || !is_for_integration(settings->value[i]))
             status = spk_configuration_set(configuration, settings->value[i], error);
     return status;
 }
@@ -156,7 +175,9 @@ spk_status spk_offline_build(struct spk_configuration **configuration, const str
     *info = (struct spk_source_info){0};
     spk_status status = start_configuration(configuration, error);
     if (!status)
-        status = build(*configuration, offline, info, remark, problems, error);
+        status = build(*configuration, offline, error);
+    if (!status)
+        status = complete(*configuration, offline, info, remark, problems, error);
     if (status)
         spk_configuration_destroy(configuration);
     return status;

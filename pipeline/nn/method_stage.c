@@ -45,8 +45,16 @@ static void find(const struct spk_nn_recon_config *config, const struct spk_nn_m
     spk_nn_weights_path(config->network.weights, method->architecture, within, path, PATH_SIZE);
 }
 
+static void promise_maps(const struct spk_nn_method *method, struct spk_format *out)
+{
+    out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DISPLACEMENT_X | 1u << SPK_MAP_DISPLACEMENT_Y |
+                 1u << SPK_MAP_QUALITY;
+    if (method->dark_field)
+        out->maps |= 1u << SPK_MAP_DARK_FIELD;
+}
+
 void spk_nn_stage_check(const struct spk_nn_method *method, const void *within, const void *config,
-                        const struct spk_check *check)
+                        struct spk_check *check)
 {
     struct spk_nn_weights *weights = NULL;
     struct spk_error error = {0};
@@ -55,6 +63,7 @@ void spk_nn_stage_check(const struct spk_nn_method *method, const void *within, 
     load(&weights, method, path, &error);
     spk_check_error(check, "weights", &error);
     spk_nn_weights_destroy(&weights);
+    promise_maps(method, &check->info.format);
 }
 
 spk_status spk_nn_stage_open(const struct spk_nn_method *method, const void *within,
@@ -76,14 +85,6 @@ spk_status spk_nn_stage_open(const struct spk_nn_method *method, const void *wit
     else
         spk_nn_weights_warn(instance->weights, path);
     return status;
-}
-
-static void promise_maps(const struct spk_nn_method *method, struct spk_format *out)
-{
-    out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_DISPLACEMENT_X | 1u << SPK_MAP_DISPLACEMENT_Y |
-                 1u << SPK_MAP_QUALITY;
-    if (method->dark_field)
-        out->maps |= 1u << SPK_MAP_DARK_FIELD;
 }
 
 static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,

@@ -88,6 +88,11 @@ static spk_status open_instance(const struct spk_host *host, const void *config,
     return SPK_OK;
 }
 
+static void promise_maps(struct spk_format *out)
+{
+    out->maps |= SPK_MAPS_MATCHED | 1u << SPK_MAP_DISPLACEMENT_ERROR;
+}
+
 static void check_instance(const void *config, struct spk_check *check)
 {
     const struct spk_specklenet_config *values = config;
@@ -98,11 +103,7 @@ static void check_instance(const void *config, struct spk_check *check)
     spk_specklenet_load(&weights, path, &error);
     spk_check_error(check, "weights", &error);
     spk_nn_weights_destroy(&weights);
-}
-
-static void promise_maps(struct spk_format *out)
-{
-    out->maps |= SPK_MAPS_MATCHED | 1u << SPK_MAP_DISPLACEMENT_ERROR;
+    promise_maps(&check->info.format);
 }
 
 static spk_status prepare(void *self, const struct spk_format *in, struct spk_format *out,

@@ -96,7 +96,7 @@ spk_status spk_nn_stage_open(const struct spk_nn_method *method, const void *wit
 void spk_nn_stage_close(void **self);
 /* Reports weights that are missing or of another network. As struct spk_plugin.check. */
 void spk_nn_stage_check(const struct spk_nn_method *method, const void *within, const void *config,
-                        const struct spk_check *check);
+                        struct spk_check *check);
 extern const struct spk_stage spk_nn_stage, spk_nn_device_stage;
 
 /* The entries open_instance() and check_instance() of a plugin with this method and option table. */
