@@ -9,14 +9,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Puts the text before `mark` (NULL: all of it) into `file`. */
+static void cut(const char *specification, const char *mark, char *file, size_t size)
+{
+    size_t length = mark ? (size_t)(mark - specification) : strlen(specification);
+    snprintf(file, length < size ? length + 1 : size, "%s", specification);
+}
+
 void spk_h5_split(const char *specification, char *file, char *dataset, size_t size)
 {
+    struct stat about;
     const char *mark = NULL;
     for (const char *at = specification; (at = strstr(at, ":/")); at++)
         mark = at;
-    size_t length = mark ? (size_t)(mark - specification) : strlen(specification);
-    snprintf(file, length < size ? length + 1 : size, "%s", specification);
-    snprintf(dataset, size, "%s", mark ? mark + 1 : "");
+    cut(specification, mark, file, size);
+    if (!mark && stat(file, &about) != 0 && (mark = strrchr(specification, ':'))) {
+        cut(specification, mark, file, size);
+        if (stat(file, &about) != 0 || !S_ISREG(about.st_mode))
+            cut(specification, mark = NULL, file, size);
+    }
+    snprintf(dataset, size, "%s%s", mark && mark[1] && mark[1] != '/' ? "/" : "", mark ? mark + 1 : "");
 }
 
 static spk_status new_file(struct spk_h5 **file, const char *path, struct spk_error *error)

@@ -240,7 +240,7 @@ def test_geometry_is_found_or_asked_for(scene, tmp_path):
         file["scan/sample"] = sample
         file["scan"].attrs["distance_m"] = np.float32(0.5)
         file["scan/sample"].attrs["pixel_size_m"] = "1e-6"
-    reconstruct("--reference", f"{path}:/reference", "--sample", f"{path}:/scan/sample", "-o", tmp_path / "a.h5")
+    reconstruct("--reference", f"{path}:/reference", "--sample", f"{path}:scan/sample", "-o", tmp_path / "a.h5")
     assert "phase" in check_maps(tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5") as file:
         assert file["entry/instrument/detector/distance"][()] == pytest.approx(0.5)
@@ -412,7 +412,9 @@ def test_the_share_of_valid_pixels_is_told(scene, tmp_path):
 def test_wrong_names(scene, tmp_path):
     path = write(tmp_path / "in.h5", *scene)
     assert "No such file" in reconstruct(tmp_path / "absent.h5", "-o", tmp_path / "out.h5", code=1)
-    assert "/nothing" in reconstruct("--reference", f"{path}:/nothing", "--sample", path, "-o", tmp_path / "out.h5", code=2)
+    for name in ("/nothing", "nothing"):
+        assert f"{path} has nothing at /nothing" in reconstruct("--reference", f"{path}:{name}", "--sample", path, "-o", tmp_path / "out.h5", code=2)
+    assert "No such file" in reconstruct("--reference", f"{path}x:reference", "--sample", path, "-o", tmp_path / "out.h5", code=1)
     with h5py.File(tmp_path / "own.h5", "w") as file:
         file["run3/refs"], file["run3/samples"] = scene
     for arguments in ([tmp_path / "own.h5"], ["--reference", tmp_path / "own.h5", "--sample", path]):

@@ -15,7 +15,8 @@ enum { SPK_H5_RANK_MAX = 8 };
 struct spk_h5;
 struct spk_h5_data;
 
-/* Splits "FILE:/dataset" at its last ":/" into two texts of at most `size` bytes; without one, `dataset` is "". Any thread. */
+/* Splits "FILE:/dataset" at its last ":/" into two texts of at most `size` bytes; without one, `dataset` is "". "FILE:dataset" is taken
+ * for the same where there is a FILE and none of the whole name. Any thread. */
 SPK_API void spk_h5_split(const char *specification, char *file, char *dataset, size_t size);
 
 /* Opens an existing file for reading, also one that another process is writing now (SWMR). */
