@@ -74,12 +74,12 @@ struct spk_stats {
     uint64_t published[SPK_ROLE_COUNT]; /* frames by role */
     uint64_t dropped[SPK_DROP_COUNT];
     uint64_t rejected[SPK_REJECT_COUNT];
-    uint64_t in_flight;            /* frames on their way or in open stacks, counted there */
-    uint64_t disordered;           /* frames that came after a later one of their series (accepted or not) */
-    uint64_t missing;              /* frame numbers a series skipped */
-    uint64_t results;              /* map sets handed to the sinks */
-    uint64_t partial;              /* of these, with positions missing */
-    uint64_t pixels, valid_pixels; /* of all map sets */
+    uint64_t in_flight;  /* frames on their way or in open stacks, counted there */
+    uint64_t disordered; /* frames numbered no higher than one before in their series: late, duplicate */
+    uint64_t missing;    /* frame numbers a series skipped */
+    uint64_t results;    /* map sets handed to the sinks */
+    uint64_t partial;    /* of these, with positions missing */
+    uint64_t pixels, valid_pixels;     /* of all map sets */
     uint64_t references, darks, flats; /* taken */
     uint64_t device_faults;            /* of lanes' devices */
     uint64_t generation;
