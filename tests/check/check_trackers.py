@@ -88,7 +88,7 @@ def reconstruct(folder, method, reference, sample, settings):
         command += ["--set", f"{key}={value}"]
     if os.path.exists(out):
         os.remove(out)
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     with h5py.File(out) as f:
         return {name: f["entry/maps"][name][0] for name in f["entry/maps"]}
 

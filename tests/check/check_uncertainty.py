@@ -31,7 +31,7 @@ def deviations(program, folder, scene, quality):
     """Errors over what is predicted for one component, both components; what is predicted, and which pixels count."""
     pattern, sample, count, photons = scene
     stack, maps = folder / "stack.h5", folder / "maps.h5"
-    run = lambda *words: subprocess.run([str(word) for word in (program, *words)], check=True, capture_output=True)
+    run = lambda *words: subprocess.run([str(word) for word in (program, *words)], check=True, stdout=subprocess.DEVNULL)
     if not stack.exists():
         run("simulate", "--output", stack, "--size", 224, "--count", count, "--stacks", 1, "--pattern", pattern, "--sample", sample,
             "--photons", photons, "--gain", min(2, 2e4 / photons), "--model", "geometric", "--flats", 100, "--darks", 50, "--hot-pixels", 0,
