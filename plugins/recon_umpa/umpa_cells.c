@@ -100,10 +100,16 @@ static bool few_are_enough(const struct spk_umpa *u)
     return noise < FINE * FINE * pattern * (QUICK * CELL_ROWS * CELL_COLUMNS);
 }
 
+/* `best` starts from no less than can be had: what the whole field keeps of its start would hang on the order of the frames. */
+static bool in_haste(const struct spk_umpa *u)
+{
+    return u->config.quality == SPK_UMPA_LIVE;
+}
+
 static void choose_frames(struct strip *p)
 {
     const unsigned all = umpa_search_frames(p->u);
-    p->frames = all > QUICK && few_are_enough(p->u) ? QUICK : all;
+    p->frames = in_haste(p->u) && all > QUICK && few_are_enough(p->u) ? QUICK : all;
     for (unsigned i = 0; i < p->frames; i++)
         p->frame[i] = umpa_search_frame(p->u, p->frames < all ? i * (all - 1) / (QUICK - 1) : i);
 }
@@ -463,7 +469,7 @@ void umpa_cells(struct spk_umpa *u)
     const unsigned across = (u->width + STRIP_COLUMNS - 1) / STRIP_COLUMNS;
     if (!umpa_kept_cells(u))
         spk_team_run(u->team, search_strip, u, across * ((u->height + STRIP_ROWS - 1) / STRIP_ROWS));
-    if (!u->stepping)
+    if (in_haste(u) && !u->stepping)
         carry_on_rim(u);
     spk_team_run(u->team, settle_row, u, umpa_cells_down(u));
 }

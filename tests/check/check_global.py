@@ -4,7 +4,7 @@ SciPy: equations from the stacks, weights from the field, linear systems solved 
 
     check_global.py STAGE_RAW
 
-Both begin at the maps that the windows give (`quality: live`) and take the same number of iterations, which recon_umpa ends when a step is
+Both begin at the maps that the windows give (`refine: window`) and take the same number of iterations, which recon_umpa ends when a step is
 below 0.003 px. What may differ is how far conjugate gradients came, and that recon_umpa interpolates the reference for cells of neighbouring
 pixels, not for each by itself: the difference must be small beside what the refinement changed and beside the error that is left."""
 import pathlib
@@ -51,8 +51,8 @@ def make_stacks(generator):
     return noisy(np.array(reference)), noisy(np.array(sample)), (t, t * d, ux, uy)
 
 
-def run(program, folder, reference, sample, quality):
-    maps, about = run_stage(program, folder, "recon_umpa", reference, sample, "errors=1", f"quality={quality}")
+def run(program, folder, reference, sample, *options):
+    maps, about = run_stage(program, folder, "recon_umpa", reference, sample, "errors=1", "quality=best", *options)
     t, d, x, y, _, _, error = maps.astype(float)
     return np.array([t, t * d, x, y]), error, about["iterations"]
 
@@ -252,13 +252,13 @@ def main():
     print("seed", seed)
     reference, sample, truth = make_stacks(np.random.default_rng(seed))
     with tempfile.TemporaryDirectory() as name:
-        live, error, _ = run(program, pathlib.Path(name), reference, sample, "live")
-        best, _, iterations = run(program, pathlib.Path(name), reference, sample, "best")
-    expected = refine(Equations(reference, sample), live, error / WINDOW_ERROR, iterations)
+        start, error, _ = run(program, pathlib.Path(name), reference, sample, "refine=window")
+        best, _, iterations = run(program, pathlib.Path(name), reference, sample)
+    expected = refine(Equations(reference, sample), start, error / WINDOW_ERROR, iterations)
     print(iterations, "iterations")
     good = True
     rms = lambda field: np.sqrt(np.mean(field[8:-8, 8:-8] ** 2))
-    for name, own, formula, begin, true in zip(("T", "K", "ux", "uy"), best, expected, live, truth):
+    for name, own, formula, begin, true in zip(("T", "K", "ux", "uy"), best, expected, start, truth):
         apart, moved, left = rms(own - formula), rms(own - begin), rms(formula - true)
         print(f"{name}: differs by {apart:.5f}; refinement moved it by {moved:.5f}; error {rms(begin - true):.5f} before, {left:.5f} after")
         good &= apart < 0.1 * moved and apart < 0.15 * left
