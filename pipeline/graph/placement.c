@@ -109,6 +109,16 @@ static spk_status count_position(uint64_t id, uint64_t base, uint32_t count, uin
     return SPK_OK;
 }
 
+/* Positions rise within a stack: one that does not begins the next. What comes late belongs to the one before when its number
+ * is lower than its position allows in this one. */
+static int64_t find_stack(const struct placement *placement, const struct spk_frame *frame, bool in_order)
+{
+    if (in_order)
+        return placement->stack + (frame->position <= placement->last_position);
+    int64_t ahead = (int64_t)(frame->id - (uint64_t)frame->position - placement->stack_id);
+    return placement->stack - (placement->stack > 0 && ahead < 0);
+}
+
 static spk_status find_position(const struct placement *placement, const struct spk_frame *frame,
                                 bool in_order, struct place *place, enum spk_reject *reason)
 {
@@ -137,8 +147,8 @@ static spk_status find_position(const struct placement *placement, const struct 
         place->stack = stack;
     else if (!carried)
         place->stack = placement->stack_offset + counted_stack;
-    else /* positions rise within a stack: one that does not begins the next */
-        place->stack = placement->stack + (in_order && frame->position <= placement->last_position);
+    else
+        place->stack = find_stack(placement, frame, in_order);
     return SPK_OK;
 }
 
@@ -149,6 +159,8 @@ static void advance(struct placement *placement, const struct spk_frame *frame, 
     placement->next_id = frame->id + 1;
     placement->last_role = place->role;
     if (place->role == SPK_ROLE_SAMPLE) {
+        if (place->stack != placement->stack || placement->last_position == SPK_UNKNOWN)
+            placement->stack_id = frame->id - place->position;
         placement->last_position = place->position;
         placement->stack = place->stack;
     }

@@ -22,6 +22,7 @@ struct placement {
     uint64_t role_base[SPK_ROLE_COUNT];
     int64_t last_position; /* of the highest sample */
     int64_t stack;         /* being filled, where frames do not say */
+    uint64_t stack_id;     /* number that its first position has or would have had */
     enum spk_role taking;  /* role of the frames that a take command claims, or AUTO */
     bool take_started;
     uint64_t take_base;

@@ -91,6 +91,22 @@ static void duplicates_and_reordering(void)
     CHECK(fixture.stats.missing == 0, "%" PRIu64, fixture.stats.missing);
 }
 
+/* A detector that numbers positions but not stacks: what comes late belongs to the stack that was open at its number. */
+static void reordering_without_stack_numbers(void)
+{
+    fixture_init(&fixture, 4);
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 4, 10);
+    static const int order[] = {4, 5, 6, 8, 7, 9, 10, 11};
+    for (unsigned i = 0; i < sizeof order / sizeof order[0]; i++)
+        fixture_frame(&fixture, SPK_ROLE_SAMPLE, (uint64_t)order[i], order[i] % 4, order[i] < 8 ? 20 : 30);
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 2, "%u", fixture.record[0].count);
+    CHECK_NEAR(result(0)->transmission, 2, 1e-6);
+    CHECK_NEAR(result(1)->transmission, 3, 1e-6);
+    CHECK(spk_stats_rejected(&fixture.stats) == 0);
+}
+
 /* A frame that comes twice is not one of those that never came. */
 static void duplicate_behind_a_gap(void)
 {
@@ -465,6 +481,7 @@ int main(void)
     counted_roles();
     partial_stacks();
     duplicates_and_reordering();
+    reordering_without_stack_numbers();
     duplicate_behind_a_gap();
     wrong_frames();
     series_of_another_shape();
