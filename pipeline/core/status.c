@@ -49,6 +49,8 @@ spk_status spk_fail_context(struct spk_error *error, const char *format, ...)
 {
     if (!error)
         return SPK_INVALID;
+    if (!error->status)
+        spk_fail(error, SPK_INVALID, "failed without a reason");
     char context[SPK_ERROR_TEXT];
     va_list arguments;
     va_start(arguments, format);

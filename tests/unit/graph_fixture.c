@@ -202,7 +202,9 @@ static spk_status averager_open(const struct spk_host *host, const void *config,
 static spk_status averager_prepare(void *self, const struct spk_format *in, struct spk_format *out,
                                    struct spk_error *error)
 {
-    (void)self, (void)in, (void)error;
+    (void)self;
+    if (in->width == FIXTURE_TOO_WIDE)
+        return spk_fail(error, SPK_INVALID, "told to refuse");
     out->maps |= 1u << SPK_MAP_TRANSMISSION | 1u << SPK_MAP_QUALITY;
     return SPK_OK;
 }
@@ -276,7 +278,10 @@ static spk_status sink_open(const struct spk_host *host, const void *config, voi
                             struct spk_error *error)
 {
     (void)host, (void)config, (void)error;
-    *self = &current->record[sinks_opened++];
+    struct record *record = &current->record[sinks_opened++];
+    if (record->closed)
+        return SPK_IO;
+    *self = record;
     return SPK_OK;
 }
 
@@ -292,6 +297,7 @@ static spk_status sink_publish(void *self, const struct spk_result *result, stru
         .number = provenance->number,
         .generation = provenance->generation,
         .reference = provenance->reference,
+        .ends = record->ends,
         .stack = provenance->stack,
         .first_id = provenance->frame_id[0],
         .present = provenance->present,

@@ -10,6 +10,9 @@ enum { SCRIPT_MAX = 4096, HEIGHT = 3, WIDTH = 5 };
 /* Values to which the stage's correction answers: the mark and what follows mask one pixel each; the other makes it fail. */
 enum { FIXTURE_MARK = 40000, FIXTURE_BROKEN = 50000 };
 
+/* Frames so wide are none that the stage takes. */
+enum { FIXTURE_TOO_WIDE = 99 };
+
 /* Values of the stage's gain that its check() and its set() refuse. */
 enum { FIXTURE_REFUSED_AT_ONCE = 98, FIXTURE_REFUSED_LATE = 99 };
 
@@ -46,6 +49,7 @@ struct script {
 
 struct remembered {
     uint64_t number, generation, reference;
+    unsigned ends; /* told to the sink before it */
     int64_t stack;
     uint64_t first_id;
     uint32_t present;
@@ -60,6 +64,7 @@ struct record {
     unsigned ends;
     int slow_ms; /* the sink sleeps so long for each result */
     bool fail;   /* the sink refuses everything */
+    bool closed; /* the sink refuses to open, and does not say why */
 };
 
 struct fixture {

@@ -396,6 +396,17 @@ static void failing_parts(void)
     CHECK(fixture.stats.sink[1].failed == 3 && fixture.stats.sink[1].message[0]);
 }
 
+/* A plugin need not say why it fails. */
+static void silent_failure(void)
+{
+    struct spk_error error = {0};
+    fixture_init(&fixture, 1);
+    fixture.record[0].closed = true;
+    CHECK(spk_pipeline_create(&fixture.pipeline, &fixture.graph, &error) < 0);
+    CHECK(strstr(error.text, "sink_memory") != NULL, "%s", error.text);
+    spk_pipeline_destroy(&fixture.pipeline);
+}
+
 static void slow_sinks(void)
 {
     fixture_init(&fixture, 1);
@@ -497,6 +508,7 @@ int main(void)
     live_options();
     several_lanes_keep_order();
     failing_parts();
+    silent_failure();
     slow_sinks();
     full_service_drops();
     stopped_in_the_middle();
