@@ -67,6 +67,16 @@ void lane_publish(struct lane *lane, const struct publication *publication)
     }
 }
 
+/* A form that cannot be worked on is a fault of its series alone. */
+static void end_fault(struct spk_pipeline *pipeline)
+{
+    int fault = SPK_STATE_FAULT;
+    for (uint32_t i = 0; i < pipeline->lanes; i++)
+        if (atomic_load(&pipeline->lane[i].failed))
+            return;
+    atomic_compare_exchange_strong(&pipeline->state, &fault, SPK_STATE_ACQUIRING);
+}
+
 static void prepare(struct lane *lane, const struct lane_message *message)
 {
     struct spk_pipeline *pipeline = lane->pipeline;
@@ -82,8 +92,10 @@ static void prepare(struct lane *lane, const struct lane_message *message)
         status = lane_prepare(lane, &error);
     }
     atomic_store(&lane->failed, status != SPK_OK);
-    if (!status)
+    if (!status) {
+        end_fault(pipeline);
         return;
+    }
     atomic_store(&pipeline->state, SPK_STATE_FAULT);
     graph_say(pipeline, SPK_LOG_ERROR, "%s", error.text);
     if (pipeline->info.format.height) /* the input is known and will not get better */

@@ -407,6 +407,37 @@ static void silent_failure(void)
     spk_pipeline_destroy(&fixture.pipeline);
 }
 
+static enum spk_state state_after(uint64_t results)
+{
+    struct spk_error error = {0};
+    struct spk_stats stats;
+    REQUIRE(spk_pipeline_create(&fixture.pipeline, &fixture.graph, &error) == SPK_OK, "%s", error.text);
+    REQUIRE(spk_pipeline_start(fixture.pipeline, &error) == SPK_OK, "%s", error.text);
+    do {
+        CHECK(spk_pipeline_wait(fixture.pipeline, 20, &error) == SPK_AGAIN);
+        spk_pipeline_stats(fixture.pipeline, &stats);
+    } while (stats.results < results);
+    spk_pipeline_destroy(&fixture.pipeline);
+    return stats.state;
+}
+
+/* A series that cannot be worked on is a fault until one comes that can. */
+static void fault_passes(void)
+{
+    fixture_init(&fixture, 1);
+    fixture.graph.options.lanes = 2;
+    fixture.script.endless = true;
+    for (unsigned series = 0; series < 2; series++) {
+        for (uint64_t id = 0; id < 2; id++) {
+            struct step *step = fixture_frame(&fixture, id ? SPK_ROLE_SAMPLE : SPK_ROLE_REFERENCE, id, 0, 10);
+            step->series = series;
+            step->width = series ? WIDTH : FIXTURE_TOO_WIDE;
+        }
+    }
+    enum spk_state state = state_after(1);
+    CHECK(state == SPK_STATE_ACQUIRING, "%s", spk_state_name(state));
+}
+
 static void slow_sinks(void)
 {
     fixture_init(&fixture, 1);
@@ -509,6 +540,7 @@ int main(void)
     several_lanes_keep_order();
     failing_parts();
     silent_failure();
+    fault_passes();
     slow_sinks();
     full_service_drops();
     stopped_in_the_middle();
