@@ -276,6 +276,7 @@ void spk_pipeline_stop(struct spk_pipeline *pipeline)
         assembler_stop_lanes(pipeline->assembler);
     for (uint32_t i = 0; i < pipeline->lanes; i++)
         graph_join(pipeline->lane[i].thread, &pipeline->lane[i].started);
+    atomic_store(&pipeline->lanes_running, 0); /* some may never have started */
     doorbell_ring(&pipeline->publisher_bell);
     graph_join(pipeline->publisher_thread, &pipeline->publisher_started);
     publisher_end_sinks(pipeline);

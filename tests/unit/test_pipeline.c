@@ -3,10 +3,26 @@
 
 #include "test.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 static struct fixture fixture;
+
+/* How many threads the process may still start. */
+static atomic_int threads_left = INT_MAX;
+
+__attribute__((visibility("default"))) /* the library uses it too */
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*entry)(void *), void *argument)
+{
+    int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    *(void **)&create = dlsym(RTLD_NEXT, "pthread_create");
+    return atomic_fetch_sub(&threads_left, 1) > 0 ? create(thread, attributes, entry, argument) : EAGAIN;
+}
 
 static const struct remembered *result(unsigned index)
 {
@@ -438,6 +454,22 @@ static void fault_passes(void)
     CHECK(state == SPK_STATE_ACQUIRING, "%s", spk_state_name(state));
 }
 
+/* A process may have no room for another thread: then it says so and ends. */
+static void no_more_threads(void)
+{
+    for (int lanes = 0; lanes < 6; lanes++) {
+        struct spk_error error = {0};
+        fixture_init(&fixture, 1);
+        fixture.graph.options.lanes = 3;
+        REQUIRE(spk_pipeline_create(&fixture.pipeline, &fixture.graph, &error) == SPK_OK, "%s", error.text);
+        atomic_store(&threads_left, lanes);
+        CHECK(spk_pipeline_start(fixture.pipeline, &error) == SPK_NOMEM);
+        atomic_store(&threads_left, INT_MAX);
+        CHECK(strstr(error.text, "cannot start thread") != NULL, "%s", error.text);
+        spk_pipeline_destroy(&fixture.pipeline);
+    }
+}
+
 static void slow_sinks(void)
 {
     fixture_init(&fixture, 1);
@@ -541,6 +573,7 @@ int main(void)
     failing_parts();
     silent_failure();
     fault_passes();
+    no_more_threads();
     slow_sinks();
     full_service_drops();
     stopped_in_the_middle();
