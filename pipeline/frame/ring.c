@@ -6,9 +6,9 @@
 #include <string.h>
 
 struct spk_ring {
-    _Alignas(64) _Atomic uint32_t head; /* records pushed, modulo 2^32; written by the producer */
-    _Alignas(64) _Atomic uint32_t tail; /* records popped; written by the consumer */
-    _Alignas(64) uint32_t capacity;     /* a power of two */
+    _Alignas(64) _Atomic uint32_t head;   /* records pushed, modulo 2^32; written by the producer */
+    _Alignas(64) _Atomic uint32_t tail;   /* records popped; written by the consumer */
+    _Alignas(64) uint32_t capacity, size; /* records allowed, and room for them: a power of two */
     size_t record_size;
     struct doorbell *filled, *emptied;
     unsigned char *records;
@@ -28,7 +28,8 @@ spk_status spk_ring_create(struct spk_ring **out, uint32_t capacity, size_t reco
         return spk_fail(error, SPK_NOMEM, "no memory for a ring of %u records", size);
     }
     memset(ring, 0, sizeof *ring);
-    ring->capacity = size;
+    ring->capacity = capacity;
+    ring->size = size;
     ring->record_size = record_size;
     ring->filled = filled;
     ring->emptied = emptied;
@@ -48,7 +49,7 @@ void spk_ring_destroy(struct spk_ring **ring)
 
 static unsigned char *record_at(const struct spk_ring *ring, uint32_t index)
 {
-    return ring->records + (size_t)(index & (ring->capacity - 1)) * ring->record_size;
+    return ring->records + (size_t)(index & (ring->size - 1)) * ring->record_size;
 }
 
 bool spk_ring_push(struct spk_ring *ring, const void *record)

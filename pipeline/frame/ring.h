@@ -13,7 +13,7 @@
 struct doorbell;
 struct spk_ring;
 
-/* A ring of at least `capacity` records of `record_size` bytes. Rings `filled` after a push and `emptied` (may be NULL)
+/* A ring of `capacity` records of `record_size` bytes. Rings `filled` after a push and `emptied` (may be NULL)
  * after a pop; both are borrowed. */
 spk_status spk_ring_create(struct spk_ring **ring, uint32_t capacity, size_t record_size,
                            struct doorbell *filled, struct doorbell *emptied, struct spk_error *error);

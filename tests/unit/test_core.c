@@ -117,7 +117,7 @@ static void rings(void)
     doorbell_init(&transfer.emptied);
     REQUIRE(spk_ring_create(&transfer.ring, 7, sizeof(uint32_t), &transfer.filled, &transfer.emptied, NULL) ==
             SPK_OK);
-    CHECK(spk_ring_capacity(transfer.ring) == 8);
+    CHECK(spk_ring_capacity(transfer.ring) == 7);
     pthread_t producer;
     REQUIRE(pthread_create(&producer, NULL, produce, &transfer) == 0);
     for (uint32_t i = 0, record; i < TRANSFERS;) {

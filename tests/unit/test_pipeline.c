@@ -492,6 +492,22 @@ static void slow_sinks(void)
     CHECK(latest->count < 200 && latest->result[latest->count - 1].number == 199);
 }
 
+/* A sink that takes its time costs its own results, never those of others: not even by holding all buffers. */
+static void queue_of_an_odd_size(void)
+{
+    fixture_init(&fixture, 1);
+    fixture_add_sink(&fixture, SPK_QUEUE_DROP, 33);
+    fixture.record[1].slow_ms = 30;
+    uint64_t id = 0;
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 1, 10);
+    for (unsigned k = 0; k < 120; k++)
+        fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, 0, 10);
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 120);
+    CHECK(fixture.stats.sink[1].queue_size == 33, "%u", fixture.stats.sink[1].queue_size);
+    CHECK(fixture.stats.sink[1].dropped > 0, "the slow sink held up all others");
+}
+
 static void full_service_drops(void)
 {
     fixture_init(&fixture, 1);
@@ -575,6 +591,7 @@ int main(void)
     fault_passes();
     no_more_threads();
     slow_sinks();
+    queue_of_an_odd_size();
     full_service_drops();
     stopped_in_the_middle();
     series_ended_by_its_sender();
