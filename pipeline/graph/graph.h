@@ -139,12 +139,12 @@ struct sink {
     bool started;
     struct spk_ring *queue; /* const struct spk_result *, NULL: the series ended */
     _Atomic(const struct spk_result *) latest;
-    atomic_bool ended; /* latest mode: end of series to be told */
+    atomic_bool ended, ended_before; /* latest mode: an end of series to be told, behind or before it */
     struct doorbell bell, space;
     atomic_bool stopping;
     _Atomic uint64_t delivered, dropped, failed;
     struct latency latency;
-    pthread_mutex_t lock; /* of message */
+    pthread_mutex_t lock; /* of message, and of the order of latest and ends */
     char message[128];
 };
 

@@ -43,14 +43,18 @@ void sink_destroy(struct sink *sink)
 
 static void offer_latest(struct sink *sink, const struct spk_result *result)
 {
-    if (!result) {
-        atomic_store(&sink->ended, true);
+    const struct spk_result *replaced = NULL;
+    pthread_mutex_lock(&sink->lock);
+    if (result) {
+        replaced = atomic_exchange(&sink->latest, spk_result_ref(result));
+        if (atomic_exchange(&sink->ended, false))
+            atomic_store(&sink->ended_before, true);
     } else {
-        const struct spk_result *replaced = atomic_exchange(&sink->latest, spk_result_ref(result));
-        if (replaced)
-            account_add(&sink->dropped, 1);
-        spk_result_unref(&replaced);
+        atomic_store(&sink->ended, true);
     }
+    pthread_mutex_unlock(&sink->lock);
+    account_add(&sink->dropped, replaced != NULL);
+    spk_result_unref(&replaced);
     doorbell_ring(&sink->bell);
 }
 
@@ -124,21 +128,24 @@ static void idle(struct sink *sink)
         note_failure(sink, &error);
 }
 
+/* False when nothing waits; NULL is the end of a series. */
+static bool take_latest(struct sink *sink, const struct spk_result **result)
+{
+    pthread_mutex_lock(&sink->lock);
+    bool ended = atomic_exchange(&sink->ended_before, false);
+    *result = ended ? NULL : atomic_exchange(&sink->latest, NULL);
+    if (!ended && !*result)
+        ended = atomic_exchange(&sink->ended, false);
+    pthread_mutex_unlock(&sink->lock);
+    return ended || *result;
+}
+
 /* True when there was something to do. */
 static bool serve(struct sink *sink)
 {
     const struct spk_result *result;
-    if (sink->node->queue == SPK_QUEUE_LATEST) {
-        result = atomic_exchange(&sink->latest, NULL);
-        if (result)
-            deliver(sink, result);
-        else if (atomic_exchange(&sink->ended, false))
-            end_series(sink);
-        else
-            return false;
-        return true;
-    }
-    if (!spk_ring_pop(sink->queue, &result))
+    bool latest = sink->node->queue == SPK_QUEUE_LATEST;
+    if (latest ? !take_latest(sink, &result) : !spk_ring_pop(sink->queue, &result))
         return false;
     if (result)
         deliver(sink, result);

@@ -508,6 +508,26 @@ static void queue_of_an_odd_size(void)
     CHECK(fixture.stats.sink[1].dropped > 0, "the slow sink held up all others");
 }
 
+/* The newest result of a series that ended is not told as one of the next. */
+static void latest_of_two_series(void)
+{
+    fixture_init(&fixture, 1);
+    fixture_add_sink(&fixture, SPK_QUEUE_LATEST, 1);
+    fixture.record[1].slow_ms = 300;
+    for (unsigned series = 0; series < 2; series++) {
+        uint64_t id = 0;
+        fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 1, 10);
+        fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 1, 10);
+        fixture_step(&fixture, STEP_WAIT_RESULTS)->results = series + 1;
+        fixture_step(&fixture, STEP_HOLD)->results = 50; /* the sink has the first result in its hands */
+        fixture_step(&fixture, STEP_END_SERIES);
+    }
+    fixture_run(&fixture, 0);
+    const struct record *latest = &fixture.record[1];
+    CHECK(latest->count == 2 && latest->result[0].ends == 0);
+    CHECK(latest->result[1].ends == 1, "told as part of the series before");
+}
+
 static void full_service_drops(void)
 {
     fixture_init(&fixture, 1);
@@ -592,6 +612,7 @@ int main(void)
     no_more_threads();
     slow_sinks();
     queue_of_an_odd_size();
+    latest_of_two_series();
     full_service_drops();
     stopped_in_the_middle();
     series_ended_by_its_sender();
