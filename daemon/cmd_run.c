@@ -19,6 +19,7 @@ struct service {
     const struct spk_configuration *configuration;
     struct spk_pipeline *pipeline;
     sigset_t signals;
+    bool on_terminal; /* as it began: one that hung up is none any more */
     int64_t status_ns, next_status_ns;
     int64_t watchdog_ns, next_watchdog_ns;
 };
@@ -71,7 +72,7 @@ static bool asked_to_stop(const struct service *service)
 {
     const struct timespec now = {0};
     int number = sigtimedwait(&service->signals, NULL, &now);
-    if (number == SIGHUP && !isatty(STDIN_FILENO)) {
+    if (number == SIGHUP && !service->on_terminal) {
         spk_log(SPK_LOG_WARNING, service->configuration->service.name,
                 "SIGHUP: a new configuration needs a restart");
         return false;
@@ -123,10 +124,12 @@ static spk_status serve(struct service *service, struct spk_error *error)
     }
 }
 
-/* Stops and prints the account. From here on a signal has its usual effect: it ends the process. */
+/* Stops and prints the account. From here on a signal has its usual effect: it ends the process. Not SIGHUP: a terminal that is
+ * closed may send it twice. */
 static int finish(struct service *service, spk_status status, const struct spk_error *error)
 {
     struct spk_stats stats;
+    sigdelset(&service->signals, SIGHUP);
     pthread_sigmask(SIG_UNBLOCK, &service->signals, NULL);
     spk_notify("STOPPING=1");
     spk_pipeline_stop(service->pipeline);
@@ -141,6 +144,7 @@ static int run_service(const struct spk_configuration *configuration, double sta
 {
     struct spk_error error = {0};
     struct service service = {.configuration = configuration,
+                              .on_terminal = isatty(STDIN_FILENO),
                               .status_ns = (int64_t)(status_interval_s * 1e9),
                               .watchdog_ns = spk_notify_watchdog_ns()};
     spk_log_set_level((enum spk_log_level)configuration->service.log_level);

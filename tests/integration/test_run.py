@@ -1,6 +1,7 @@
 """The life of `speckled run`: its ends, its signals, its account, its service manager, its refusals."""
 
 import os
+import pty
 import re
 import signal
 import socket
@@ -110,6 +111,33 @@ def test_hang_up_does_not_stop(start, tmp_path):
     wait_for("an answer to SIGHUP", lambda: "a new configuration needs a restart" in process.output())
     assert process.running()
     assert process.interrupt() == 0
+
+
+def test_a_closed_terminal_stops_in_order(tmp_path):
+    """Hung up first by the system, then by the shell that ends with its terminal."""
+    file = tmp_path / "run.yaml"
+    file.write_text(yaml.safe_dump(configuration(tmp_path, rate_hz=100)))
+    log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
+    process, terminal = pty.fork()
+    if not process:
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.execve(PROGRAM, [PROGRAM, "run", "-c", str(file)], environment())
+    os.close(log)
+    try:
+        wait_for("running", lambda: b"running" in (tmp_path / "log").read_bytes())
+        os.close(terminal)
+        wait_for("an answer", lambda: b"Hangup: stopping" in (tmp_path / "log").read_bytes())
+        os.kill(process, signal.SIGHUP)
+        ended = []
+        wait_for("the end", lambda: ended.extend(os.waitpid(process, os.WNOHANG)) or ended[-2])
+        assert ended[-1] == 0, (tmp_path / "log").read_text()
+        process = 0
+    finally:
+        if process:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+    assert ACCOUNT.search((tmp_path / "log").read_text())
 
 
 def test_interrupt_works_where_the_shell_ignored_it(tmp_path):
