@@ -47,8 +47,8 @@ spk_status h5_check_writes(const struct spk_h5 *file, struct spk_error *error)
 {
     if (!file || !file->live.failure)
         return SPK_OK;
-    return spk_fail(error, SPK_IO, "cannot write %s: %s; what was written before is kept", file->path,
-                    strerror(file->live.failure));
+    return spk_fail(error, SPK_IO, "cannot write %s: %s%s", file->path, strerror(file->live.failure),
+                    file->named ? "; what was written before is kept" : "");
 }
 
 spk_status h5_fail(struct spk_error *error, const struct spk_h5 *file, spk_status status, const char *format,

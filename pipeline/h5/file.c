@@ -133,13 +133,14 @@ fail:
     return status;
 }
 
-/* A hidden name in the folder of `path`, so that taking the name is one rename. */
+/* A hidden name in the folder of `path`, so that taking the name is one rename, which nothing has yet. With the lock held. */
 static void hidden_name(struct spk_h5 *file)
 {
     const char *slash = strrchr(file->path, '/');
     int folder = slash ? (int)(slash - file->path) + 1 : 0;
-    snprintf(file->hidden, sizeof file->hidden, "%.*s.%s.%ld", folder, file->path, file->path + folder,
-             (long)getpid());
+    for (unsigned turn = 0; !turn || access(file->hidden, F_OK) == 0; turn++)
+        snprintf(file->hidden, sizeof file->hidden, "%.*s.%s.%ld.%u", folder, file->path, file->path + folder,
+                 (long)getpid(), turn);
 }
 
 spk_status spk_h5_check_new(const char *path, bool replace, struct spk_error *error)
@@ -176,9 +177,8 @@ spk_status spk_h5_create(struct spk_h5 **file, const char *path, bool replace, s
     struct spk_h5 *made = *file;
     made->writing = true;
     made->replace = replace;
-    hidden_name(made);
-    unlink(made->hidden); /* left by an earlier process with this number */
     h5_enter();
+    hidden_name(made);
     hid_t access_list = h5_live_access(&made->live);
     if (access_list >= 0)
         made->id = H5Fcreate(made->hidden, H5F_ACC_EXCL, H5P_DEFAULT, access_list);
@@ -204,7 +204,8 @@ static spk_status take_name(struct spk_h5 *file, struct spk_error *error)
     if (failed && (errno == EINVAL || errno == ENOSYS) && access(file->path, F_OK))
         failed = rename(file->hidden, file->path);
     if (failed)
-        return spk_fail(error, SPK_IO, "cannot name the finished file %s: %s", file->path, strerror(errno));
+        return spk_fail(error, SPK_IO, "cannot name the finished file %s: %s; it is in %s", file->path,
+                        strerror(errno), file->hidden);
     file->named = true;
     return SPK_OK;
 }
@@ -237,10 +238,10 @@ spk_status spk_h5_close(struct spk_h5 **file, struct spk_error *error)
     spk_status status =
         closed ? h5_check_writes(self, error) : h5_fail(error, self, SPK_IO, "cannot close %s", self->path);
     if (self->writing && !self->named) {
-        if (!status)
-            status = take_name(self, error);
         if (status)
             unlink(self->hidden);
+        else
+            status = take_name(self, error);
     }
     h5_leave();
     /* A file that the library cannot let go of still refers to its driver's state. */

@@ -216,6 +216,41 @@ static void a_failing_disk_harms_nothing(uint64_t bytes, bool live)
     DONE(spk_h5_close(&file, &error));
 }
 
+static void write_number(struct spk_h5 **file, const char *path, double value)
+{
+    DONE(spk_h5_create(file, path, false, &error));
+    DONE(spk_h5_write_number(*file, "/number", value, NULL, &error));
+}
+
+static double read_number(const char *path)
+{
+    struct spk_h5 *file;
+    struct spk_h5_data *number;
+    double value = 0;
+    DONE(spk_h5_open(&file, path, &error));
+    DONE(spk_h5_data_open(&number, file, "/number", &error));
+    DONE(spk_h5_data_read(number, 0, NULL, SPK_F64, &value, sizeof value, &error));
+    spk_h5_data_close(&number);
+    DONE(spk_h5_close(&file, &error));
+    return value;
+}
+
+/* Of two files made under one name at a time, the one that is complete first takes it; the other is not lost. */
+static void two_files_of_one_name(void)
+{
+    const char *path = in_folder("both.h5");
+    struct spk_h5 *first, *second;
+    write_number(&first, path, 1);
+    write_number(&second, path, 2);
+    DONE(spk_h5_close(&first, &error));
+    CHECK(read_number(path) == 1);
+    CHECK(spk_h5_close(&second, &error) == SPK_IO);
+    char kept[SPK_ERROR_TEXT] = "";
+    REQUIRE(sscanf(error.text, "%*[^;]; it is in %s", kept) == 1, "%s", error.text);
+    CHECK(read_number(kept) == 2);
+    CHECK(read_number(path) == 1);
+}
+
 static void what_is_no_file_is_refused(void)
 {
     struct spk_h5 *file;
@@ -242,6 +277,7 @@ int main(void)
         a_failing_disk_harms_nothing(bytes, true);
         a_failing_disk_harms_nothing(bytes, false);
     }
+    two_files_of_one_name();
     what_is_no_file_is_refused();
     char command[64];
     snprintf(command, sizeof command, "rm -rf %s", folder);

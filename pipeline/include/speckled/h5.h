@@ -51,7 +51,8 @@ SPK_API spk_status spk_h5_create(struct spk_h5 **file, const char *path, bool re
  * appended. The file opens with and without SWMR, now and after the process was killed. */
 SPK_API spk_status spk_h5_live(struct spk_h5 *file, struct spk_error *error);
 
-/* Writes out and closes, sets *file to NULL even when it fails. NULL is allowed. Close the data first. */
+/* Writes out and closes, sets *file to NULL even when it fails. NULL is allowed. Close the data first. A whole file whose name
+ * something else has taken meanwhile stays under its hidden one, which the message says. */
 SPK_API spk_status spk_h5_close(struct spk_h5 **file, struct spk_error *error);
 
 /* Closes a file being made and removes it, unless it has its name already; sets *file to NULL. NULL is allowed. */
