@@ -208,21 +208,37 @@ static void set_acquiring(struct assembler *assembler, bool acquiring)
     graph_say(assembler->pipeline, SPK_LOG_INFO, acquiring ? "acquiring" : "idle");
 }
 
+/* What was ordered to be taken while nothing was accepted begins now. */
+static void start(struct assembler *assembler)
+{
+    enum spk_role taking = assembler->placement.taking;
+    uint32_t target = assembler->gathering[taking].target;
+    if (!assembler->acquiring) {
+        reset_placement(assembler);
+        placement_take(&assembler->placement, taking);
+        assembler->gathering[taking].target = target;
+    }
+    set_acquiring(assembler, true);
+}
+
+static void stop(struct assembler *assembler, enum spk_drop reason)
+{
+    close_everything(assembler, reason);
+    placement_take(&assembler->placement, SPK_ROLE_AUTO);
+    set_acquiring(assembler, false);
+}
+
 static void obey_command(struct assembler *assembler, enum spk_command command, uint32_t count)
 {
     switch (command) {
     case SPK_COMMAND_START:
-        if (!assembler->acquiring)
-            reset_placement(assembler);
-        set_acquiring(assembler, true);
+        start(assembler);
         break;
     case SPK_COMMAND_STOP:
-        close_everything(assembler, SPK_DROP_INCOMPLETE);
-        set_acquiring(assembler, false);
+        stop(assembler, SPK_DROP_INCOMPLETE);
         break;
     case SPK_COMMAND_ABORT:
-        close_everything(assembler, SPK_DROP_ABORTED);
-        set_acquiring(assembler, false);
+        stop(assembler, SPK_DROP_ABORTED);
         break;
     case SPK_COMMAND_TAKE_REFERENCE:
         take(assembler, SPK_ROLE_REFERENCE, count);

@@ -323,6 +323,29 @@ static void commands(void)
     CHECK(fixture.stats.dropped[SPK_DROP_ABORTED] == 1);
 }
 
+/* A dark ordered before the start is taken after it, one that a stop cut short is not. */
+static void dark_ordered_while_idle(void)
+{
+    fixture_init(&fixture, 2);
+    fixture.graph.options.acquire = false;
+    uint64_t id = 0;
+    fixture_step(&fixture, STEP_COMMAND)->command = SPK_COMMAND_TAKE_DARK;
+    fixture_step(&fixture, STEP_COMMAND)->command = SPK_COMMAND_START;
+    for (int k = 0; k < 10; k++)
+        fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, 0, 10);
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 2, 10);
+    fixture_step(&fixture, STEP_COMMAND)->command = SPK_COMMAND_TAKE_DARK;
+    fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, 0, 10);
+    fixture_step(&fixture, STEP_COMMAND)->command = SPK_COMMAND_STOP;
+    fixture_step(&fixture, STEP_COMMAND)->command = SPK_COMMAND_START;
+    fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 2, 10);
+    fixture_run(&fixture, 0);
+    CHECK(fixture.stats.darks == 1, "%" PRIu64, fixture.stats.darks);
+    CHECK(fixture.stats.published[SPK_ROLE_DARK] == 10, "%" PRIu64, fixture.stats.published[SPK_ROLE_DARK]);
+    CHECK(fixture.stats.dropped[SPK_DROP_INCOMPLETE] == 1);
+    CHECK(fixture.record[0].count == 1, "%u", fixture.record[0].count);
+}
+
 /* What a stop leaves open does not mix with what comes after the next start. */
 static void stop_and_start(void)
 {
@@ -603,6 +626,7 @@ int main(void)
     rolling_faster_than_maps();
     reference_retaken();
     commands();
+    dark_ordered_while_idle();
     stop_and_start();
     live_options();
     several_lanes_keep_order();
