@@ -68,6 +68,8 @@ static bool read_one(struct spk_pipeline *pipeline)
         return false;
     if (status >= 0)
         return true;
+    if (!error.status)
+        spk_fail(&error, status, "%s", spk_status_name(status));
     spk_fail_context(&error, "%s", plugin->name);
     graph_say(pipeline, SPK_LOG_ERROR, "%s", error.text);
     if (status == SPK_STATE) {
@@ -96,7 +98,7 @@ static spk_status get_frame(void *context, uint32_t height, uint32_t width, enum
     do {
         status = spk_pool_get(pipeline->pool, height, width, dtype, pipeline->options.block ? 100 : 0, frame);
     } while (status == SPK_AGAIN && pipeline->options.block && !atomic_load(&pipeline->stopping));
-    if (status == SPK_AGAIN && !pipeline->options.block) {
+    if (status == SPK_NOMEM || (status == SPK_AGAIN && !pipeline->options.block)) {
         account_add(&pipeline->account.received, 1);
         account_add(&pipeline->account.dropped[SPK_DROP_NO_BUFFER], 1);
     }

@@ -1,6 +1,7 @@
 /* The graph from source to sinks: modes, order, faults, and the account of every frame. */
 #include "unit/graph_fixture.h"
 
+#include "allocations.h"
 #include "test.h"
 
 #include <dlfcn.h>
@@ -346,6 +347,19 @@ static void dark_ordered_while_idle(void)
     CHECK(fixture.record[0].count == 1, "%u", fixture.record[0].count);
 }
 
+/* A frame for which there is no memory is lost, not forgotten. */
+static void frame_without_memory(void)
+{
+    fixture_init(&fixture, 1);
+    struct step *step = fixture_frame(&fixture, SPK_ROLE_SAMPLE, 0, 0, 10);
+    step->height = step->width = 1u << 31;
+    if (!allocations_counted) /* a sanitizer ends the process for it */
+        return;
+    fixture_run(&fixture, 0);
+    CHECK(fixture.stats.received == 1 && fixture.stats.dropped[SPK_DROP_NO_BUFFER] == 1);
+    CHECK(strstr(fixture.stats.message, "out of memory"), "%s", fixture.stats.message);
+}
+
 /* What a stop leaves open does not mix with what comes after the next start. */
 static void stop_and_start(void)
 {
@@ -627,6 +641,7 @@ int main(void)
     reference_retaken();
     commands();
     dark_ordered_while_idle();
+    frame_without_memory();
     stop_and_start();
     live_options();
     several_lanes_keep_order();

@@ -44,7 +44,8 @@ struct spk_host {
     void *context; /* first argument of the members below */
 
     /* [source] A pool frame to fill and return from next(). SPK_AGAIN: none free; the message is already counted as
-     * dropped, read the next one. (With `block: true` it waits instead, and SPK_AGAIN then means "stopping".) */
+     * dropped, read the next one. (With `block: true` it waits instead, and SPK_AGAIN then means "stopping".)
+     * SPK_NOMEM: counted as dropped too; next() fails with it. */
     spk_status (*frame)(void *context, uint32_t height, uint32_t width, enum spk_dtype dtype,
                         struct spk_frame **frame);
     /* [source] Counts one received message that cannot become a frame. */
