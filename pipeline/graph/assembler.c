@@ -195,7 +195,7 @@ static void take(struct assembler *assembler, enum spk_role role, uint32_t count
     calibration_forget(assembler, role, SPK_DROP_ABORTED);
     if (role != SPK_ROLE_REFERENCE) {
         struct gathering *gathering = &assembler->gathering[role];
-        gathering->target = count ? count : gathering->target ? gathering->target : COUNTED_CALIBRATION;
+        gathering->ordered = count ? count : gathering->target ? gathering->target : COUNTED_CALIBRATION;
     }
     placement_take(&assembler->placement, role);
     graph_say(assembler->pipeline, SPK_LOG_INFO, "taking a %s", spk_role_name(role));
@@ -212,11 +212,9 @@ static void set_acquiring(struct assembler *assembler, bool acquiring)
 static void start(struct assembler *assembler)
 {
     enum spk_role taking = assembler->placement.taking;
-    uint32_t target = assembler->gathering[taking].target;
     if (!assembler->acquiring) {
         reset_placement(assembler);
         placement_take(&assembler->placement, taking);
-        assembler->gathering[taking].target = target;
     }
     set_acquiring(assembler, true);
 }

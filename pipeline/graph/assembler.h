@@ -21,10 +21,11 @@ struct open_stack {
 
 /* A reference, dark or flat while its frames come in. */
 struct gathering {
-    uint32_t frames; /* 0 = none is being gathered */
-    uint32_t target; /* darks, flats: frames wanted, 0 = until the role changes */
-    bool *has;       /* reference: [count] */
-    uint64_t *id;    /* reference: [count] */
+    uint32_t frames;  /* 0 = none is being gathered */
+    uint32_t target;  /* darks, flats: frames wanted, 0 = until the role changes */
+    uint32_t ordered; /* darks, flats: frames wanted of a take command */
+    bool *has;        /* reference: [count] */
+    uint64_t *id;     /* reference: [count] */
 };
 
 struct assembler {

@@ -96,7 +96,10 @@ bool calibration_add(struct assembler *assembler, struct spk_frame **frame, cons
         assembler_send(assembler, i, &message);
     }
     spk_frame_unref(frame);
-    uint32_t wanted = place->role == SPK_ROLE_REFERENCE ? assembler->count : gathering->target;
+    bool ordered = assembler->placement.taking == place->role;
+    uint32_t wanted = place->role == SPK_ROLE_REFERENCE ? assembler->count
+                      : ordered                         ? gathering->ordered
+                                                        : gathering->target;
     if (wanted && gathering->frames >= wanted)
         finish(assembler, place->role, id);
     return true;

@@ -347,6 +347,22 @@ static void dark_ordered_while_idle(void)
     CHECK(fixture.record[0].count == 1, "%u", fixture.record[0].count);
 }
 
+/* How many frames a command takes says nothing of the darks that say themselves what they are. */
+static void darks_after_an_ordered_one(void)
+{
+    fixture_init(&fixture, 1);
+    uint64_t id = 0;
+    fixture_step(&fixture, STEP_COMMAND)->command = SPK_COMMAND_TAKE_DARK;
+    for (int k = 0; k < 10; k++)
+        fixture_frame(&fixture, SPK_ROLE_SAMPLE, id++, 0, 10);
+    for (int k = 0; k < 15; k++)
+        fixture_frame(&fixture, SPK_ROLE_DARK, id++, 0, 10);
+    fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 1, 10);
+    fixture_run(&fixture, 0);
+    CHECK(fixture.stats.darks == 2, "%" PRIu64, fixture.stats.darks);
+    CHECK(fixture.stats.published[SPK_ROLE_DARK] == 25);
+}
+
 /* A frame for which there is no memory is lost, not forgotten. */
 static void frame_without_memory(void)
 {
@@ -641,6 +657,7 @@ int main(void)
     reference_retaken();
     commands();
     dark_ordered_while_idle();
+    darks_after_an_ordered_one();
     frame_without_memory();
     stop_and_start();
     live_options();
