@@ -16,7 +16,7 @@ static void broadcast(struct assembler *assembler, const struct lane_message *me
         assembler_send(assembler, i, message);
 }
 
-static void finish(struct assembler *assembler, enum spk_role role, uint64_t last_id)
+static void finish(struct assembler *assembler, enum spk_role role)
 {
     struct gathering *gathering = &assembler->gathering[role];
     broadcast(assembler,
@@ -32,7 +32,7 @@ static void finish(struct assembler *assembler, enum spk_role role, uint64_t las
         assembler->has_reference = true;
     }
     if (assembler->placement.taking == role)
-        placement_taken(&assembler->placement, last_id);
+        placement_taken(&assembler->placement);
 }
 
 void calibration_forget(struct assembler *assembler, enum spk_role role, enum spk_drop reason)
@@ -56,7 +56,7 @@ void calibration_close_others(struct assembler *assembler, enum spk_role role)
         if (other == role || !assembler->gathering[other].frames)
             continue;
         if (other != SPK_ROLE_REFERENCE || assembler->pipeline->options.publish_partial)
-            finish(assembler, other, assembler->placement.next_id);
+            finish(assembler, other);
     }
 }
 
@@ -81,7 +81,6 @@ bool calibration_add(struct assembler *assembler, struct spk_frame **frame, cons
                      enum spk_reject *reason)
 {
     struct gathering *gathering = &assembler->gathering[place->role];
-    uint64_t id = (*frame)->id;
     if (place->late_order && !gathering->frames) {
         *reason = SPK_REJECT_LATE;
         return false;
@@ -101,6 +100,6 @@ bool calibration_add(struct assembler *assembler, struct spk_frame **frame, cons
                       : ordered                         ? gathering->ordered
                                                         : gathering->target;
     if (wanted && gathering->frames >= wanted)
-        finish(assembler, place->role, id);
+        finish(assembler, place->role);
     return true;
 }

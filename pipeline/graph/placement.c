@@ -20,10 +20,10 @@ void placement_take(struct placement *placement, enum spk_role role)
 }
 
 /* Counted samples go on behind the taken frames, in a new stack. */
-void placement_taken(struct placement *placement, uint64_t id)
+void placement_taken(struct placement *placement)
 {
     placement->taking = SPK_ROLE_AUTO;
-    placement->role_base[SPK_ROLE_SAMPLE] = id + 1;
+    placement->role_base[SPK_ROLE_SAMPLE] = placement->next_id;
     placement->last_role = SPK_ROLE_SAMPLE;
     placement->last_position = SPK_UNKNOWN;
     placement->stack_offset = ++placement->stack;

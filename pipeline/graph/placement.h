@@ -41,8 +41,8 @@ void placement_reset(struct placement *placement, const struct placement_rules *
 
 /* The next frames take this role, whatever they say, until placement_taken(). */
 void placement_take(struct placement *placement, enum spk_role role);
-/* The claimed frames are complete; `id` is the last of them. */
-void placement_taken(struct placement *placement, uint64_t id);
+/* The claimed frames are complete. */
+void placement_taken(struct placement *placement);
 /* The sender says that the series is over. */
 void placement_end_series(struct placement *placement);
 

@@ -363,6 +363,25 @@ static void darks_after_an_ordered_one(void)
     CHECK(fixture.stats.published[SPK_ROLE_DARK] == 25);
 }
 
+/* Samples are counted from behind the taken frames, in whatever order these came. */
+static void taken_frames_out_of_order(void)
+{
+    fixture_init(&fixture, 2);
+    fixture.graph.options.roles = SPK_ROLES_COUNT;
+    for (uint64_t id = 0; id < 2; id++)
+        fixture_frame(&fixture, SPK_ROLE_AUTO, id, SPK_UNKNOWN, 10);
+    fixture_step(&fixture, STEP_COMMAND)->command = SPK_COMMAND_TAKE_DARK;
+    static const uint64_t order[] = {2, 3, 4, 5, 6, 7, 8, 9, 11, 10};
+    for (unsigned i = 0; i < sizeof order / sizeof order[0]; i++)
+        fixture_frame(&fixture, SPK_ROLE_AUTO, order[i], SPK_UNKNOWN, 10);
+    for (uint64_t id = 12; id < 16; id++)
+        fixture_frame(&fixture, SPK_ROLE_AUTO, id, SPK_UNKNOWN, id < 14 ? 20 : 30);
+    fixture_run(&fixture, 0);
+    CHECK(fixture.record[0].count == 2, "%u", fixture.record[0].count);
+    CHECK_NEAR(result(0)->transmission, 2, 1e-6);
+    CHECK_NEAR(result(1)->transmission, 3, 1e-6);
+}
+
 /* A frame for which there is no memory is lost, not forgotten. */
 static void frame_without_memory(void)
 {
@@ -658,6 +677,7 @@ int main(void)
     commands();
     dark_ordered_while_idle();
     darks_after_an_ordered_one();
+    taken_frames_out_of_order();
     frame_without_memory();
     stop_and_start();
     live_options();
