@@ -9,6 +9,9 @@ spk_status spk_pipeline_command(struct spk_pipeline *pipeline, enum spk_command 
 {
     if ((unsigned)command >= SPK_COMMAND_COUNT)
         return spk_fail(error, SPK_INVALID, "there is no command %d", (int)command);
+    if (command == SPK_COMMAND_TAKE_REFERENCE && count && count != pipeline->options.count)
+        return spk_fail(error, SPK_INVALID, "a reference has as many frames as a stack: %lld frames, not %u",
+                        (long long)pipeline->options.count, count);
     spk_status status = SPK_OK;
     pthread_mutex_lock(&pipeline->lock);
     if (pipeline->orders == COMMANDS_MAX)

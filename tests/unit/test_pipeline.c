@@ -382,6 +382,20 @@ static void taken_frames_out_of_order(void)
     CHECK_NEAR(result(1)->transmission, 3, 1e-6);
 }
 
+static void reference_of_another_size(void)
+{
+    struct spk_error error = {0};
+    fixture_init(&fixture, 4);
+    REQUIRE(spk_pipeline_create(&fixture.pipeline, &fixture.graph, &error) == SPK_OK, "%s", error.text);
+    struct spk_pipeline *pipeline = fixture.pipeline;
+    CHECK(spk_pipeline_command(pipeline, SPK_COMMAND_TAKE_REFERENCE, 3, &error) == SPK_INVALID);
+    CHECK(strstr(error.text, "4 frames"), "%s", error.text);
+    CHECK(spk_pipeline_command(pipeline, SPK_COMMAND_TAKE_REFERENCE, 4, &error) == SPK_OK);
+    CHECK(spk_pipeline_command(pipeline, SPK_COMMAND_TAKE_REFERENCE, 0, &error) == SPK_OK);
+    CHECK(spk_pipeline_command(pipeline, SPK_COMMAND_TAKE_DARK, 3, &error) == SPK_OK);
+    spk_pipeline_destroy(&fixture.pipeline);
+}
+
 /* A frame for which there is no memory is lost, not forgotten. */
 static void frame_without_memory(void)
 {
@@ -678,6 +692,7 @@ int main(void)
     dark_ordered_while_idle();
     darks_after_an_ordered_one();
     taken_frames_out_of_order();
+    reference_of_another_size();
     frame_without_memory();
     stop_and_start();
     live_options();
