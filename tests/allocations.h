@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-static atomic_ulong allocations;
+static __attribute__((unused)) atomic_ulong allocations;
 static __attribute__((unused)) atomic_size_t allocated_most; /* bytes asked for at once */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
