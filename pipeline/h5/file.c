@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -76,6 +77,16 @@ static hid_t open_for_reading(const char *path)
     return id;
 }
 
+/* True when a writer that is not a SWMR one has the file locked. */
+static bool locked_by_writer(const char *path)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    bool locked = file >= 0 && flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (file >= 0)
+        close(file);
+    return locked;
+}
+
 /* Files that this process reads: none of them may be replaced. Under the lock. */
 static struct spk_h5 *readings;
 
@@ -120,7 +131,11 @@ spk_status spk_h5_open(struct spk_h5 **file, const char *path, struct spk_error 
     }
     h5_enter();
     (*file)->id = open_for_reading(path);
-    if ((*file)->id < 0)
+    if ((*file)->id < 0 && locked_by_writer(path))
+        status =
+            spk_fail(error, SPK_IO,
+                     "%s is open in a program that writes it: let that close it, or write it as SWMR", path);
+    else if ((*file)->id < 0)
         status = h5_fail(error, NULL, SPK_IO, "%s is not a readable HDF5 file", path);
     else
         list_reading(*file);

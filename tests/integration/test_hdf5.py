@@ -395,6 +395,25 @@ def test_truncated_and_broken_files(scene, tmp_path, monkeypatch):
             assert err.strip().splitlines()[-1].startswith("speckled reconstruct: "), err
 
 
+def test_files_that_are_being_written(scene, tmp_path):
+    """Of a SWMR writer's file the stacks that are there; a writer that locks its file is named as the cause."""
+    reference, sample = scene
+    path = write(tmp_path / "in.h5", reference, sample)
+    with h5py.File(path, "r+"):
+        assert "in.h5 is open in a program that writes it" in reconstruct(path, "-o", tmp_path / "out.h5", code=1)
+    with h5py.File(tmp_path / "live.h5", "w", libver="latest") as file:
+        file.attrs.update(GEOMETRY)
+        file["reference"] = reference
+        images = file.create_dataset("sample", data=sample, maxshape=(None, HEIGHT, WIDTH), chunks=(1, HEIGHT, WIDTH))
+        file.swmr_mode = True
+        for stacks in (1, 2):
+            images.resize(COUNT * stacks, axis=0)
+            images[-COUNT:] = sample
+            images.flush()
+            reconstruct(tmp_path / "live.h5", "-o", tmp_path / "out.h5", "--overwrite")
+            check_maps(tmp_path / "out.h5", stacks)
+
+
 def test_the_share_of_valid_pixels_is_told(scene, tmp_path):
     reference, sample = (part.astype("u2") for part in scene)
     saturated = np.full_like(sample, 65535)
