@@ -11,11 +11,16 @@
 #define ROW_LOOP _Pragma("GCC ivdep")
 #endif
 
-enum { WARP_BLOCK = 64 };
+enum { WARP_BLOCK = 64, WARP_CELL = 16, WARP_CELLS = WARP_BLOCK / WARP_CELL, WARP_RUNS = 4 };
 
+/* Where the pixels of a block lie, the same for all frames. A run are pixels of a cell that lie side by side, as they do where the
+ * displacement is smooth. */
 struct warp_place {
     int32_t at[4][4][WARP_BLOCK]; /* [row][column][pixel] */
     float wx[4][WARP_BLOCK], wy[4][WARP_BLOCK];
+    unsigned run[WARP_CELLS][WARP_RUNS]; /* its first pixel */
+    int32_t run_of[WARP_BLOCK];
+    int32_t runs[WARP_CELLS]; /* 0: too many, or too near an edge */
 };
 
 static void place_pixels(const struct spk_net_warp *r, struct warp_place *place, unsigned first,
@@ -38,26 +43,99 @@ static void place_pixels(const struct spk_net_warp *r, struct warp_place *place,
     }
 }
 
+/* Whether the run of a cell's pixel `i` may be read for all its pixels, wherever they lie themselves. */
+static bool is_run(const struct warp_place *place, unsigned pixel, unsigned i, int pitch, int width)
+{
+    const int32_t left = place->at[1][1][pixel] % pitch - (int32_t)i - 1;
+    return left >= 0 && left + WARP_CELL + 3 <= width;
+}
+
+static void find_runs(struct warp_place *place, unsigned cell, int pitch, int width)
+{
+    int32_t start[WARP_RUNS], runs = 0;
+    for (unsigned i = 0; i < WARP_CELL; i++) {
+        const unsigned pixel = cell * WARP_CELL + i;
+        const int32_t mine = place->at[1][1][pixel] - (int32_t)i;
+        int32_t k = 0;
+        while (k < runs && start[k] != mine)
+            k++;
+        if (k == runs) {
+            if (k == WARP_RUNS || !is_run(place, pixel, i, pitch, width))
+                return;
+            start[k] = mine;
+            place->run[cell][k] = pixel;
+            runs++;
+        }
+        place->run_of[pixel] = k;
+    }
+    place->runs[cell] = runs;
+}
+
+static inline float weigh_px(const struct warp_place *place, unsigned i, const float c[4][4])
+{
+    float sum = 0;
+    for (int j = 0; j < 4; j++)
+        sum += place->wy[j][i] * (place->wx[0][i] * c[j][0] + place->wx[1][i] * c[j][1] +
+                                  place->wx[2][i] * c[j][2] + place->wx[3][i] * c[j][3]);
+    return sum;
+}
+
+static void warp_run(const struct warp_place *place, unsigned cell, int32_t k, const float *image, float *out)
+{
+    const unsigned first = cell * WARP_CELL, member = place->run[cell][k];
+    const int32_t *run_of = place->run_of + first;
+    const float *row[4];
+    float value[WARP_CELL];
+    for (int j = 0; j < 4; j++)
+        row[j] = image + place->at[j][0][member] - (member - first);
+    ROW_LOOP
+    for (unsigned i = 0; i < WARP_CELL; i++) {
+        float c[4][4];
+        for (int j = 0; j < 4; j++)
+            for (unsigned n = 0; n < 4; n++)
+                c[j][n] = row[j][i + n];
+        value[i] = weigh_px(place, first + i, c);
+    }
+    ROW_LOOP
+    for (unsigned i = 0; i < WARP_CELL; i++)
+        out[i] = run_of[i] == k ? value[i] : out[i];
+}
+
+static void warp_each(const struct warp_place *place, unsigned first, unsigned end, const float *image,
+                      float *out)
+{
+    ROW_LOOP
+    for (unsigned i = first; i < end; i++) {
+        float c[4][4];
+        for (int j = 0; j < 4; j++)
+            for (int n = 0; n < 4; n++)
+                c[j][n] = image[place->at[j][n][i]];
+        out[i - first] = weigh_px(place, i, c);
+    }
+}
+
+static void warp_block(const struct warp_place *place, const float *image, float *out, unsigned count)
+{
+    for (unsigned first = 0; first < count; first += WARP_CELL) {
+        const unsigned cell = first / WARP_CELL, rest = count - first;
+        for (int32_t k = 0; k < place->runs[cell]; k++)
+            warp_run(place, cell, k, image, out + first);
+        if (!place->runs[cell])
+            warp_each(place, first, first + (rest < WARP_CELL ? rest : WARP_CELL), image, out + first);
+    }
+}
+
 static void warp_row(const struct spk_net_warp *r)
 {
     struct warp_place place;
     for (unsigned first = 0; first < r->width; first += WARP_BLOCK) {
-        unsigned count = r->width - first < WARP_BLOCK ? r->width - first : WARP_BLOCK;
+        const unsigned count = r->width - first < WARP_BLOCK ? r->width - first : WARP_BLOCK;
         place_pixels(r, &place, first, count);
-        for (unsigned n = 0; n < r->frames; n++) {
-            const float *image = r->image + n * r->plane;
-            float *out = r->out + n * r->out_plane + first;
-            ROW_LOOP
-            for (unsigned i = 0; i < count; i++) {
-                float sum = 0;
-                for (int j = 0; j < 4; j++)
-                    sum += place.wy[j][i] * (place.wx[0][i] * image[place.at[j][0][i]] +
-                                             place.wx[1][i] * image[place.at[j][1][i]] +
-                                             place.wx[2][i] * image[place.at[j][2][i]] +
-                                             place.wx[3][i] * image[place.at[j][3][i]]);
-                out[i] = sum;
-            }
-        }
+        memset(place.runs, 0, sizeof place.runs);
+        for (unsigned cell = 0; cell < count / WARP_CELL; cell++)
+            find_runs(&place, cell, (int)r->pitch, (int)r->width);
+        for (unsigned n = 0; n < r->frames; n++)
+            warp_block(&place, r->image + n * r->plane, r->out + n * r->out_plane + first, count);
     }
 }
 
