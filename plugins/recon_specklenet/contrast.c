@@ -9,6 +9,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { BOX_ROWS = 64 }; /* of a task */
+
 static float *plane_at(const struct spk_specklenet *net, unsigned index)
 {
     return net->sums + index * net->plane;
@@ -41,24 +43,32 @@ static void pair_task(void *context, unsigned y, unsigned worker)
                           net->w);
 }
 
-/* One plane in all windows; those of a kind are `step` planes apart. */
-static void cascade(struct spk_specklenet *net, unsigned first, unsigned step, float *line)
+struct cascade {
+    struct spk_specklenet *net;
+    unsigned first, step, count; /* planes of a window; to those of the next; how many */
+    unsigned size;               /* of the box between the two */
+};
+
+static void cascade_task(void *context, unsigned index, unsigned worker)
 {
-    for (unsigned i = 1; i < WINDOWS; i++)
-        box_plane(net->rows, plane_at(net, first + i * step), plane_at(net, first + (i - 1) * step), net->h,
-                  net->w, box_side[i - 1], line);
+    const struct cascade *job = context;
+    struct spk_specklenet *net = job->net;
+    const unsigned plane = job->first + index % job->count, y = index / job->count * BOX_ROWS,
+                   rest = net->h - y;
+    const struct band in = {plane_at(net, plane), 0, net->h},
+                      out = {plane_at(net, plane + job->step) + (size_t)y * net->w, y,
+                             rest < BOX_ROWS ? rest : BOX_ROWS};
+    box_band(net->rows, &out, &in, net->h, net->w, job->size, net->scratch[worker]);
 }
 
-static void pair_windows(void *context, unsigned k, unsigned worker)
+/* `count` planes in all windows, those of a window `step` planes from those of the one before: few planes, so in bands of rows. */
+static void cascade(struct spk_specklenet *net, unsigned first, unsigned step, unsigned count)
 {
-    struct spk_specklenet *net = context;
-    cascade(net, PLANE_PAIRS + k, SPK_PAIRS, net->scratch[worker]);
-}
-
-static void contrast_windows(void *context, unsigned k, unsigned worker)
-{
-    struct spk_specklenet *net = context;
-    cascade(net, k ? PLANE_BELOW : PLANE_WINDOW, 1, net->scratch[worker]);
+    const unsigned bands = (net->h + BOX_ROWS - 1) / BOX_ROWS;
+    for (unsigned i = 1; i < WINDOWS; i++, first += step) {
+        struct cascade job = {net, first, step, count, box_side[i - 1]};
+        spk_team_run(net->team, cascade_task, &job, count * bands);
+    }
 }
 
 /* Median of a plane over every fourth pixel of every fourth row. */
@@ -219,7 +229,7 @@ void solve_contrast(struct spk_specklenet *net)
 {
     warp_frames(net, net->h, net->w, net->r, net->plane);
     spk_team_run(net->team, pair_task, net, net->h);
-    spk_team_run(net->team, pair_windows, net, SPK_PAIRS);
+    cascade(net, PLANE_PAIRS, SPK_PAIRS, SPK_PAIRS);
     estimate_residual(net);
     find_slopes(net);
     if (net->frames >= COUNT_D) {
@@ -227,7 +237,8 @@ void solve_contrast(struct spk_specklenet *net)
         join_windows(&d);
     }
     spk_team_run(net->team, compose_task, net, net->h);
-    spk_team_run(net->team, contrast_windows, net, 2);
+    cascade(net, PLANE_WINDOW, 1, 1);
+    cascade(net, PLANE_BELOW, 1, 1);
     spk_team_run(net->team, ratio_task, net, net->h);
     struct joining t = {net, net_joining_t_px(net->frames), plane_at(net, PLANE_RESIDUAL), 0, net->t};
     join_windows(&t);

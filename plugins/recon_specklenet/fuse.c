@@ -79,10 +79,12 @@ static void choose_row(void *context, unsigned y, unsigned worker)
     const float *error[SPK_NET_SUPPORTS];
     window_errors(net, at, net->scratch[worker], error);
     net->rows->softmax(choice(net, 0, at), net->plane, windows, error, net->trust[0], net->w);
+    choose_step(net, at);
+    if (net->more)
+        return;
     net->rows->softmax(choice(net, windows, at), net->plane, transmissions, NULL, 0, net->w);
     net->rows->softmax(choice(net, windows + transmissions, at), net->plane, windows, error, net->trust[1],
                        net->w);
-    choose_step(net, at);
     choose_contrast(net, at, net->scratch[worker] + windows * net->w);
 }
 

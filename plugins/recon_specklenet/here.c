@@ -10,12 +10,13 @@ static float *take(size_t count)
     return spk_planes_create(count * sizeof(float));
 }
 
-/* The largest of what a worker's task needs beside the planes: an offset of the coarse level, a strip of the fine one, a row of
+/* The largest of what a worker's task needs beside the planes: some offsets of the coarse level, a strip of the fine one, a row of
  * all windows' fits. */
 static size_t scratch_need(const struct spk_specklenet *net)
 {
     const size_t w = net->w + 2 * LINE_MARGIN, quarter = net->plane / 16;
-    size_t coarse = 2 * w + 6 * quarter, strip = w + 2 * (size_t)48 * net->w;
+    size_t coarse = (1 + COARSE_TOGETHER) * w + (COARSE_TOGETHER + 5) * quarter,
+           strip = w + (size_t)(SEARCH_SIDE + 1) * STRIP_ROWS * net->w;
     size_t fits = (size_t)(SPK_NET_SUPPORTS * SPK_FITS + 4) * net->w,
            offsets = (size_t)COARSE_OFFSETS * SPK_NET_EXPECT_BLOCK;
     size_t need = coarse > strip ? coarse : strip;

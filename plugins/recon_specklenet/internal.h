@@ -8,7 +8,14 @@
 #include <speckled/num_match.h>
 #include <speckled/num_pace.h>
 
-enum { LINE_MARGIN = 32 }; /* floats round a row for the widest window */
+enum {
+    LINE_MARGIN = 32,                  /* floats round a row for the widest window */
+    COARSE_TOGETHER = 4,               /* offsets of the first level whose products are made side by side */
+    SEARCH_SIDE = 2 * FINE_RADIUS + 1, /* offsets in a row of the other levels */
+    STRIP = 32,                        /* rows of them a task */
+    REACH = 4,                         /* rows that the cascade of three boxes looks beyond them */
+    STRIP_ROWS = STRIP + 2 * REACH
+};
 
 /* One level of the search: its frames' form and its network's tensors. */
 struct level {
@@ -69,6 +76,7 @@ struct spk_specklenet {
     unsigned *position; /* [count] the positions in use: those of the reference, or also of the sample */
     unsigned frames;    /* how many are in use */
     bool ready;         /* the reference is prepared for them */
+    bool more;          /* passes of the fusion follow: the displacement alone is chosen */
     float *mean;        /* [2][count] of reference and sample frames */
     float *r, *s, *q; /* [frames][plane]: spline of reference / envelope - 1; sample; sample / envelope - 1 */
     float *envelope, *inverse; /* [plane], and its inverse */

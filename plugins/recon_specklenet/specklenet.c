@@ -176,6 +176,7 @@ static spk_status reconstruct(struct spk_specklenet *net, const struct spk_stack
     }
     int64_t passes = net->config.passes ? net->config.passes : net->count <= 3 ? 2 : 1;
     for (int64_t i = 0; i < passes && !status; i++) {
+        net->more = i + 1 < passes;
         status = net->ops->fit(net, error);
         status = status ? status : spk_nn_run(net->nn, LEVELS, error);
         status = status ? status : net->ops->choose(net, error);
