@@ -188,7 +188,6 @@ static bool late(const struct spk_global_problem *p, int64_t needed_ns)
 /* A linearisation that began at `start`. */
 static void iterate(struct spk_global *g, int64_t start, struct spk_global_report *report)
 {
-    const struct spk_global_problem *p = g->problem;
     const bool going_on = g->on && g->iteration == 0;
     unsigned bands = global_bands(g->height);
     if (!going_on) /* its start is that for which there are equations already */
@@ -196,8 +195,7 @@ static void iterate(struct spk_global *g, int64_t start, struct spk_global_repor
     global_weigh(g);
     global_assemble(g);
     g->setup_ns = spk_clock_monotonic_ns() - start;
-    report->inner +=
-        global_solve(g, global_inner_steps(p->frames), going_on ? GLOBAL_TOLERANCE_ON : GLOBAL_TOLERANCE);
+    report->inner += global_solve(g, GLOBAL_STEPS, going_on ? GLOBAL_TOLERANCE_ON : GLOBAL_TOLERANCE);
     spk_team_run(g->team, step_band, g, bands);
     double sum = 0;
     for (unsigned i = 0; i < bands; i++)
@@ -270,8 +268,8 @@ static void deviation(struct spk_global *g, struct spk_global_report *report)
         if (told && i == 0)
             misfit(g, true, 0, report);
         if (!hurry)
-            draw(g, GLOBAL_SEED + i, global_deviation_steps(g->problem->frames),
-                 g->sampled ? GLOBAL_TOLERANCE_DRAW : GLOBAL_TOLERANCE, report);
+            draw(g, GLOBAL_SEED + i, GLOBAL_STEPS, g->sampled ? GLOBAL_TOLERANCE_DRAW : GLOBAL_TOLERANCE,
+                 report);
         report->deviation = i + 1 == GLOBAL_DRAWS;
         if (told)
             misfit(g, false, i, report);
@@ -286,7 +284,7 @@ void spk_global_run(struct spk_global *g, const struct spk_global_problem *probl
 {
     *report = (struct spk_global_report){.change = NAN};
     g->problem = problem;
-    unsigned most = problem->iterations ? problem->iterations : SPK_GLOBAL_ITERATIONS;
+    unsigned most = problem->iterations ? problem->iterations : spk_global_iterations(problem->frames);
     if (late(problem, 2 * g->setup_ns))
         return;
     int64_t start = spk_clock_monotonic_ns();

@@ -239,7 +239,7 @@ static spk_status iterate(struct spk_global_device *g, const struct spk_global_d
     status = status ? status : p->equations(p->context, &g->call.g.state->idle, error);
     status = status ? status : run(g, WEIGH, error);
     status = status ? status : run(g, ASSEMBLE, error);
-    status = status ? status : solve(g, global_inner_steps(p->frames), error);
+    status = status ? status : solve(g, GLOBAL_STEPS, error);
     return status ? status : run(g, TAKE, error);
 }
 
@@ -261,8 +261,7 @@ static spk_status misfit(struct spk_global_device *g, bool field, struct spk_err
     return status ? status : run(g, MISFIT_TAKE, error);
 }
 
-static spk_status deviation(struct spk_global_device *g, const struct spk_global_device_problem *p,
-                            struct spk_error *error)
+static spk_status deviation(struct spk_global_device *g, struct spk_error *error)
 {
     spk_status status = SPK_OK;
     for (unsigned i = 0; i < GLOBAL_DRAWS && !status; i++) {
@@ -271,7 +270,7 @@ static spk_status deviation(struct spk_global_device *g, const struct spk_global
         status = run(g, GATE_SPREAD, error);
         if (!status && i == 0)
             status = misfit(g, true, error);
-        status = status ? status : draw(g, GLOBAL_SEED + i, global_deviation_steps(p->frames), error);
+        status = status ? status : draw(g, GLOBAL_SEED + i, GLOBAL_STEPS, error);
         status = status ? status : misfit(g, false, error);
         status = status ? status : run(g, SPREAD, error);
     }
@@ -295,7 +294,7 @@ spk_status spk_global_device_run(struct spk_global_device *g, const struct spk_g
     struct global_there *t = &g->call.g;
     const size_t draws =
         SPK_GLOBAL_PARAMS * sizeof(float) * (size_t)t->level[0].height * (size_t)t->level[0].width;
-    const unsigned most = p->iterations ? p->iterations : SPK_GLOBAL_ITERATIONS;
+    const unsigned most = p->iterations ? p->iterations : spk_global_iterations(p->frames);
     spk_status status = take_problem(g, p, error);
     status = status ? status : run(g, BEGIN, error);
     status = status ? status : p->equations(p->context, &t->state->idle, error);
@@ -309,7 +308,7 @@ spk_status spk_global_device_run(struct spk_global_device *g, const struct spk_g
         status = status ? status : draw(g, GLOBAL_SEED, GLOBAL_DRAW_STEPS, error);
     }
     if (!status && p->deviation)
-        status = deviation(g, p, error);
+        status = deviation(g, error);
     return status ? status : end(g, error);
 }
 

@@ -14,7 +14,8 @@ enum {
     GLOBAL_LEVELS_MAX = 7,
     GLOBAL_SMALLEST = 6, /* no coarser than this */
 
-    GLOBAL_DRAW_STEPS = 4,
+    GLOBAL_STEPS = 12,     /* of conjugate gradients; the next linearisation takes up what is left */
+    GLOBAL_DRAW_STEPS = 4, /* of a sample of the error, from one linearisation to the next */
     GLOBAL_DRAWS = 2,
     GLOBAL_SAMPLES = 4096, /* values a quantile is taken of */
 
@@ -52,29 +53,24 @@ enum {
 #define GLOBAL_DATA_NONE 0.1f    /* times what is typical: there is no data near */
 #define GLOBAL_CHI2_EXPLAINED 2  /* times what is typical: pixels above count less */
 
-/* What a prior's weights are made of: strength / (floor^2 + mean-square second difference over `sigma` px + that of the error).
- * Strength is 1/4 in theory, for white second differences; a third serves edges and smooth fields alike on simulated scenes. The
+/* What a prior's weights are made of: strength / (floor^2 + mean-square second difference over `sigma` px + that of the error). The
  * floor only keeps the system solvable. `unknown` is the second difference where the start knows nothing. T and K in 1, u in px. */
 struct global_prior {
-    float strength, floor, sigma, unknown;
+    float floor, sigma, unknown;
 };
 
 SPK_HD struct global_prior global_prior_px(unsigned i)
 {
-    struct global_prior p = {0.35f, 1e-4f, 1.5f, 0.02f}, u = {0.3f, 3e-4f, 1.0f, 0.04f};
+    struct global_prior p = {1e-4f, 1.5f, 0.02f}, u = {3e-4f, 1.0f, 0.04f};
     return i + 1 < GLOBAL_PRIORS ? p : u;
 }
 
-/* Few frames leave more to the priors, whose systems are harder to solve. */
-SPK_HD unsigned global_inner_steps(unsigned frames)
+/* 1/4 in theory, for white second differences; a third serves edges and smooth fields alike on simulated scenes. One frame tells T from
+ * pattern by the priors alone, which does best where they are stricter with T and K, and less so with u. */
+SPK_HD float global_strength_px(unsigned i, unsigned frames)
 {
-    return frames >= 5 ? 12 : frames >= 2 ? 25 : 40;
-}
-
-/* A sample of the error whose squares are averaged over some pixels need not be known as well. */
-SPK_HD unsigned global_deviation_steps(unsigned frames)
-{
-    return 2 * global_inner_steps(frames) / 3;
+    const float few = 0.03f / (float)frames;
+    return i + 1 < GLOBAL_PRIORS ? 0.35f + few : 0.3f - few;
 }
 
 SPK_HD float global_second_px(float before, float here, float after)

@@ -225,7 +225,8 @@ __global__ void weigh_prior(struct global_there t, int i, const float *near, con
     const struct global_prior p = global_prior_px((unsigned)i);
     float *weight = &t.level[0].prior[i][at];
     const float own = near[at] > 0 ? p.unknown * p.unknown : *weight;
-    *weight = p.strength / (p.floor * p.floor + own + (extra ? extra[at] : 0));
+    *weight = global_strength_px((unsigned)i, (unsigned)t.frames) /
+              (p.floor * p.floor + own + (extra ? extra[at] : 0));
 }
 
 /* Takes what the field does not explain out of the equations, and at first what is in doubt. */

@@ -179,7 +179,7 @@ static void forget_row(const struct spk_global *g, unsigned i, unsigned y, float
 static void prior_row(const struct spk_global *g, unsigned i, unsigned y, float *extra, float *scratch)
 {
     const struct global_grid *grid = &g->grid[0];
-    const float strength = global_prior_px(i).strength,
+    const float strength = global_strength_px(i, g->problem->frames),
                 least = global_prior_px(i).floor * global_prior_px(i).floor;
     float taps[2 * SPK_MATCH_STEP], *row = grid->prior[i] + y * grid->pitch;
     unsigned radius = spk_window_gauss(taps, global_prior_px(i).sigma, SPK_MATCH_STEP - 1);

@@ -338,14 +338,15 @@ static unsigned plan(struct spk_umpa_device *d, int64_t *allowance)
         d->allowance_ns = spk_pace_allowance(d->allowance_ns, between, known ? between - last.all : 0);
     d->started_ns = now;
     *allowance = 0;
+    const unsigned enough = spk_global_iterations((unsigned)d->there.used_count);
     if (d->quality == SPK_UMPA_BEST)
-        return SPK_GLOBAL_ITERATIONS;
+        return enough;
     *allowance = d->deadline_ms > 0 ? d->deadline_ms * 1000000 : d->allowance_ns;
     const int64_t left = *allowance - last.before;
     if (*allowance <= 0 || left < 2 * last.setup)
         return 0;
-    const int64_t most = last.iteration > 0 ? 1 + left / last.iteration : SPK_GLOBAL_ITERATIONS;
-    return most < SPK_GLOBAL_ITERATIONS ? (unsigned)most : SPK_GLOBAL_ITERATIONS;
+    const int64_t most = last.iteration > 0 ? 1 + left / last.iteration : enough;
+    return most < enough ? (unsigned)most : enough;
 }
 
 static spk_status queue_equations(void *context, const uint32_t *idle, struct spk_error *error)

@@ -19,7 +19,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
 from stage import run_stage  # noqa: E402
 
 COUNT, HEIGHT, WIDTH, SHIFT_MAX = 6, 60, 72, 4
-STRENGTH, FLOOR, SIGMA, UNKNOWN = (0.35, 0.35, 0.3), (1e-4, 1e-4, 3e-4), (1.5, 1.5, 1.0), (0.02, 0.02, 0.04)
+STRENGTH = (0.35 + 0.03 / COUNT, 0.35 + 0.03 / COUNT, 0.3 - 0.03 / COUNT)
+FLOOR, SIGMA, UNKNOWN = (1e-4, 1e-4, 3e-4), (1.5, 1.5, 1.0), (0.02, 0.02, 0.04)
 GAMMA, SEED, WINDOW_ERROR = 3000.0, 0x5EED, 3.5
 
 

@@ -25,10 +25,15 @@
 #include <speckled/status.h>
 #include <speckled/team.h>
 
-enum { SPK_GLOBAL_ITERATIONS = 6 }; /* linearisations at most, unless the caller says */
 enum { SPK_GLOBAL_T, SPK_GLOBAL_K, SPK_GLOBAL_X, SPK_GLOBAL_Y, SPK_GLOBAL_PARAMS };
 
 struct spk_global;
+
+/* Linearisations at most, unless the caller says: one frame leaves more to the priors, whose weights take longer to settle. */
+static inline unsigned spk_global_iterations(unsigned frames)
+{
+    return frames > 1 ? 6 : 8;
+}
 
 /* Makes an instance for maps of height x width pixels. `team` is borrowed until destroy (NULL: the caller works alone).
  * Errors: SPK_INVALID (no pixels), SPK_UNSUPPORTED (`isa` does not run here), SPK_NOMEM. [control] */
@@ -63,8 +68,8 @@ struct spk_global_problem {
     unsigned frames;                 /* equations a pixel: what chi2 is expected to be */
     bool dark_field;                 /* false: K = T */
     unsigned
-        iterations; /* linearisations at most; 0 = until the field moves by less than 0.003 px (0.01 px in the step that goes on from
-                            another run), 6 */
+        iterations; /* linearisations at most; 0 = spk_global_iterations(). It is over when the field moves by less than 0.003 px
+                            (0.01 px in the step that goes on from another run) */
     int64_t deadline_ns; /* CLOCK_MONOTONIC; what is reached by then is the result. 0 = none */
     /* Replace `error`, if the deadline leaves the time: by the spread of samples of the error, and by how much more than these the field
      * leaves of the data that is displacement (global_trust_px()). */
