@@ -230,6 +230,8 @@ spk_status spk_h5_live(struct spk_h5 *file, struct spk_error *error)
     if (!file->writing || file->named)
         return spk_fail(error, SPK_STATE, "%s is not being made", file->path);
     h5_enter();
+    /* The library reads again what it has written, and waits for years where that did not reach the disk. */
+    H5Fflush(file->id, H5F_SCOPE_LOCAL);
     spk_status status = h5_check_writes(file, error);
     if (!status && H5Fstart_swmr_write(file->id) < 0)
         status = h5_fail(error, file, SPK_IO, "cannot make %s readable while it is written", file->path);

@@ -743,6 +743,17 @@ def test_a_full_disk_ends_a_reconstruction(small_disk, scene, tmp_path):
     assert [p.name for p in small_disk.iterdir() if p.name.startswith(".")] == []
 
 
+def test_a_disk_without_room_for_the_file_itself(small_disk, scene, tmp_path):
+    reference, sample = scene
+    write(tmp_path / "in.h5", reference, np.stack([sample] * 60))
+    for room in range(4, 44, 4):  # KiB
+        for path in small_disk.iterdir():
+            path.unlink()
+        (small_disk / "ballast").write_bytes(bytes((3072 - room) * 1024))
+        message = reconstruct(tmp_path / "in.h5", "-o", small_disk / "out.h5", "--set", "sink_hdf5.compression=1", code=1)
+        assert "No space left on device" in message, (room, message)
+
+
 def test_interrupt(start, scene, tmp_path):
     reference, sample = scene
     write(tmp_path / "in.h5", reference, np.stack([sample] * 400))
