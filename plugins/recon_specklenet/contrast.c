@@ -1,7 +1,7 @@
 /* T and D in closed form at the displacement that was found (train/physics.py, contrast()).
  *
  * Least squares of s + 1 = T (1 + D r) in windows of 1 to 33 px. The windows are joined band by band: the mean of the widest, and of
- * each difference between neighbours the share of its local energy that is above its noise (a local Wiener filter). Planes lie
+ * each difference between neighbours a share that its local energy over its noise tells (a local Wiener filter). Planes lie
  * where the fusion's sums were. */
 #include "contrast_px.h"
 #include "internal.h"

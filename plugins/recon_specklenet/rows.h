@@ -120,7 +120,7 @@ struct spk_net_rows {
                     const float *own, unsigned width);
     /* energy[x] = (a[x] - b[x])^2 */
     void (*energy)(float *energy, const float *a, const float *b, unsigned width);
-    /* share[x] = of energy[x], what is above factor * noise[x]. */
+    /* share[x]: how much of a difference of energy[x] is kept above factor * noise[x] */
     void (*share)(float *share, const float *energy, const float *noise, float factor, unsigned width);
     /* sum[x] += share[x] * (a[x] - b[x]) */
     void (*join)(float *sum, const float *share, const float *a, const float *b, unsigned width);
