@@ -102,8 +102,8 @@ static spk_status find_target(struct spk_pipeline *pipeline, const char *key, st
         return spk_fail(error, SPK_INVALID, "%s: there are two %s; change it in the configuration file", key,
                         other);
     if (other)
-        return spk_fail(error, SPK_INVALID, "%s: %s and %s have this option, say %s.%s", key,
-                        target->section.name, other, target->section.name, bare);
+        return spk_fail(error, SPK_INVALID, "%s: say %s.%s or %s.%s: both have this option", key,
+                        target->section.name, bare, other, bare);
     if (!target->option)
         return spk_fail(error, SPK_INVALID, "%s: no plugin of this graph has this option%s%s%s", key,
                         near ? ", did you mean " : "", near ? near : "", near ? "?" : "");

@@ -5,6 +5,7 @@ middle. Two image models take turns. `warp` makes the sample image exactly T (m 
 `wave` propagates modulator and sample together over the distance; D then mixes the image with that of the sample alone, whose intensity is
 the true T, and u is that of the ray that arrives at the pixel (see plugins/source_simulate, whose code this is independent of)."""
 import dataclasses
+import difflib
 import math
 
 import torch
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 OVERSAMPLE = 2
 MARGIN = 32  # px, both sides together
 REACH = 14  # px round the view that displaced rays may come from
+KINDS = ("mask", "sandpaper", "grating", "speckle")
 FACET_SEED = 1 << 50  # facets have random numbers of their own: the scenes without them stay what they are
 
 
@@ -36,6 +38,39 @@ class Ranges:
     wave: float = 0.3  # share of scenes by wave optics
     step: tuple = (1.5, 10)  # px, log: between scan positions
     facets: float = 0.0  # share of image-model scenes whose displacement is constant between edges
+
+    @classmethod
+    def of(cls, values):
+        """From a dictionary, as a file of ranges holds it. ValueError: what is wrong with it, in a line."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, 1)
+                raise ValueError(f"{name} is no range" + (f"; {near[0]} is" if near else f": {', '.join(names)}"))
+        ranges = cls(**values)
+        for field in dataclasses.fields(cls):
+            check_range(field.name, getattr(ranges, field.name), field.default)
+        return ranges
+
+
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+def is_pair(value):
+    return isinstance(value, (list, tuple)) and len(value) == 2
+
+
+def check_range(name, value, default):
+    if name == "kinds":
+        good = isinstance(value, (list, tuple)) and all(is_pair(kind) and kind[0] in KINDS and is_number(kind[1]) for kind in value)
+        if not good or not sum(kind[1] for kind in value):
+            raise ValueError(f"kinds is a list of pairs [name, share], name one of {', '.join(KINDS)}; not {value}")
+    elif is_pair(default):
+        if not is_pair(value) or not all(map(is_number, value)) or not 0 < value[0] <= value[1]:
+            raise ValueError(f"{name} is a pair [least, most], such as {list(default)}; not {value}")
+    elif not is_number(value):
+        raise ValueError(f"{name} is a number, such as {default}; not {value}")
 
 
 @dataclasses.dataclass

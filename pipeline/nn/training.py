@@ -16,11 +16,20 @@ import time
 import h5py
 import torch
 
+import torch_file
 import weights
 from scenes import Ranges, draw_batch
 
 WARM_UP = 100  # steps
 SETTLING = 40  # batches
+
+
+def device(name):
+    try:
+        torch.empty(0, device=name)
+    except (AssertionError, RuntimeError) as wrong:
+        raise argparse.ArgumentTypeError(f"{name}: {str(wrong).splitlines()[0]}") from None
+    return name
 
 
 def options(description, steps, batch, size, rate):
@@ -36,10 +45,11 @@ def options(description, steps, batch, size, rate):
     parser.add_argument("--keep", type=float, default=0.995, help="of the running mean of the weights, a step")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save", type=int, default=500, help="steps between two checkpoints")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", type=device, default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32",
                         help="of the convolutions; bfloat16 where the processor or GPU multiplies in it")
-    parser.add_argument("--start", type=pathlib.Path, help="weights.pt, or a file of weights that export.py wrote, to begin with; else at random")
+    parser.add_argument("--start", type=pathlib.Path, help="weights.pt or checkpoint.pt of a training, or a file of weights that export.py wrote, "
+                        "to begin with; else at random")
     parser.add_argument("--ranges", type=pathlib.Path, help="JSON file of scene ranges that differ from scenes.Ranges")
     parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0 = as many as there are")
     return parser
@@ -47,16 +57,22 @@ def options(description, steps, batch, size, rate):
 
 def ranges_of(path, **own):
     """scenes.Ranges with a network's own values, then those of a file."""
-    values = own | (json.loads(path.read_text()) if path else {})
-    if "kinds" in values:
-        values["kinds"] = tuple((name, share) for name, share in values["kinds"])
-    return Ranges(**values)
+    try:
+        given = json.loads(path.read_text()) if path else {}
+        if not isinstance(given, dict):
+            raise ValueError("not an object of ranges, {...}")
+        return Ranges.of(own | given)
+    except OSError as wrong:
+        sys.exit(f"cannot read {path}: {wrong.strerror}")
+    except ValueError as wrong:
+        sys.exit(f"{path}: {wrong}")
 
 
 def start_of(path, state, device):
     """What to begin with in place of `state`."""
-    if not h5py.is_hdf5(path):
-        return torch.load(path, map_location=device)
+    if not path.exists() or not h5py.is_hdf5(path):
+        saved = torch_file.load(path, device)
+        return saved.get("mean", saved)
     try:
         return {name: torch.from_numpy(value) for name, value in weights.read(path, state).items()}
     except KeyError as missing:
@@ -75,15 +91,21 @@ class Training:
         self.loss, self.frames, self.judge = loss, frames, judge
         self.net = make().to(arguments.device)
         if arguments.start:
-            self.net.load_state_dict(start_of(arguments.start, self.net.state_dict(), arguments.device))
+            self.begin_with(arguments.start)
         self.mean = copy.deepcopy(self.net)
         self.optimizer = torch.optim.Adam(self.net.parameters(), arguments.rate)
         normalised = any(isinstance(layer, torch.nn.BatchNorm2d) for layer in self.net.modules())
         self.team = concurrent.futures.ThreadPoolExecutor(1 if normalised else arguments.parts)
         self.step_number, self.seconds, self.history = 0, 0.0, []
 
+    def begin_with(self, path):
+        try:
+            self.net.load_state_dict(start_of(path, self.net.state_dict(), self.arguments.device))
+        except (AttributeError, RuntimeError):
+            sys.exit(f"{path} holds another network: its parameters are not those of {self.architecture}")
+
     def load(self, path):
-        saved = torch.load(path, map_location=self.arguments.device)
+        saved = torch_file.load(path, self.arguments.device)
         if saved["architecture"] != self.architecture:
             sys.exit(f"{path} holds a {saved['architecture']}, this is {self.architecture}: choose another --output")
         self.net.load_state_dict(saved["net"])

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Phase integration of 2048 x 2048 maps beside SciPy (pocketfft, single precision, same threads), in one run.
 
 usage: peer_integrate.py INTEGRATE_RAW [THREADS]   (INTEGRATE_RAW: build/release/bench/integrate_raw)"""

@@ -76,7 +76,7 @@ def rule_layers(root, files):
 
 
 def rule_tree(root, files):
-    """Agreed top-level entries, files of readable length, a page for each room and plugin."""
+    """Agreed top-level entries, files of readable length, programs that can be started, a page for each room and plugin."""
     for entry in sorted({file.parts[0] for file in files}):
         if entry not in TOP_LEVEL | DOT_FILES:
             yield f"{entry}: not an agreed top-level entry"
@@ -84,6 +84,9 @@ def rule_tree(root, files):
         size = (root / file).stat().st_size
         if size > (MAX_WEIGHTS_BYTES if file.suffix == ".h5" and file.parts[0] == "plugins" else MAX_BYTES):
             yield f"{file}: {size} bytes"
+        with (root / file).open("rb") as start:
+            if start.read(2) == b"#!" and not os.access(root / file, os.X_OK):
+                yield f"{file}: begins with #! and is not executable"
         if file.suffix in C_FAMILY | {".py"}:
             lines = (root / file).read_bytes().count(b"\n")
             if lines > MAX_LINES:

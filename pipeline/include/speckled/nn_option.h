@@ -37,8 +37,8 @@ struct spk_nn_choice {
     {                                                                                                        \
         .key = "memory", .type = SPK_OPTION_INT, .offset = (at) + offsetof(struct spk_nn_choice, memory_mb), \
         .unit = "MB", .minimum = 0, .maximum = 1 << 20, .default_value = "0",                                \
-        .help = "Most that the strips of all threads may take together; 0: about 192 MB each. The maps are " \
-                "the same."                                                                                  \
+        .help = "Most that the strips of all threads may take together; 0: about 192 MB each, 48 MB in "     \
+                "recon_specklenet. The maps are the same."                                                   \
     }
 
 /* What a choice means to spk_nn_prepare(). */

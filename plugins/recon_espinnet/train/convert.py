@@ -12,9 +12,8 @@ import argparse
 import pathlib
 import sys
 
-import torch
-
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "pipeline" / "nn"))
+import torch_file  # noqa: E402
 import weights  # noqa: E402
 
 ESTIMATORS = {"t": "t_estimator.NetMain_T", "d": "d_estimator.NetMain_D"}
@@ -45,10 +44,10 @@ def main():
     weights.add_options(parser)
     parser.add_argument("--refiners", action="store_true", help="the network was trained with its refiners on")
     arguments = vars(parser.parse_args())
-    checkpoint = torch.load(arguments.pop("checkpoint"), map_location="cpu")
-    arguments["training"] = arguments["training"] or weights.training_of(checkpoint)
+    saved = torch_file.load(arguments.pop("checkpoint"))
+    arguments["training"] = arguments["training"] or weights.training_of(saved)
     try:
-        convert(checkpoint, arguments.pop("out"), **arguments)
+        convert(saved, arguments.pop("out"), **arguments)
     except KeyError as missing:
         sys.exit(f"convert.py: the checkpoint has no parameter {missing}: it is not ESPINNet's")
 

@@ -50,7 +50,7 @@ def make_training(words=None):
     parser = training.options(__doc__, steps=150000, batch=16, size=256, rate=1e-4)
     parser.add_argument("--refiners", action="store_true", help="train with the refiners on")
     arguments = parser.parse_args(words)
-    ranges = training.ranges_of(arguments.ranges, **{} if arguments.ranges else {"frames": (FRAMES, FRAMES)})
+    ranges = training.ranges_of(arguments.ranges, frames=(FRAMES, FRAMES))
     make = functools.partial(ESPINNet, refiners=arguments.refiners)
     draw_frames = lambda chance, least, most: chance.randint(least, most)
     return training.Training("espinnet", arguments, ranges, make, loss_of, draw_frames, Judge(errors))

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "pipeline" / "nn"))
+import torch_file  # noqa: E402
 import weights  # noqa: E402
 from model import ARCHITECTURE, SpeckleNet  # noqa: E402
 from scenes import Ranges, draw_batch  # noqa: E402
@@ -75,7 +76,9 @@ def main():
     parser.add_argument("--trained", choices=("full", "short"), default="full", help="short: too little, results are labelled so")
     parser.add_argument("--batches", type=int, default=54, help="of four scenes, to calibrate the predicted errors with")
     arguments = parser.parse_args()
-    saved = torch.load(arguments.checkpoint, map_location="cpu")
+    saved = torch_file.load(arguments.checkpoint)
+    if saved.get("architecture") != ARCHITECTURE:
+        sys.exit(f"{arguments.checkpoint} is no checkpoint.pt of this network's train.py")
     ranges = Ranges(**saved["ranges"])
     state = rounded(saved["mean"])
     net = SpeckleNet()

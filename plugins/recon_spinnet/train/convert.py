@@ -9,9 +9,8 @@ import argparse
 import pathlib
 import sys
 
-import torch
-
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "pipeline" / "nn"))
+import torch_file  # noqa: E402
 import weights  # noqa: E402
 
 
@@ -28,7 +27,7 @@ def layers_of(state, levels, refiners):
 
 def convert(checkpoint, path, trained, **texts):
     state = weights.state_of(checkpoint)
-    levels = max(level for level in range(1, 6) if f"flow.{level - 1}.0.0.weight" in state)
+    levels = max((level for level in range(1, 6) if f"flow.{level - 1}.0.0.weight" in state), default=0)
     refiners = "refine_flow.0.0.weight" in state
     radius = int(state["flow.0.0.0.weight"].shape[1] ** 0.5) // 2
     variant = f"6-{7 - levels} range {radius}{' refiners' if refiners else ''}"
@@ -41,10 +40,10 @@ def main():
     parser.add_argument("out")
     weights.add_options(parser)
     arguments = vars(parser.parse_args())
-    checkpoint = torch.load(arguments.pop("checkpoint"), map_location="cpu")
-    arguments["training"] = arguments["training"] or weights.training_of(checkpoint)
+    saved = torch_file.load(arguments.pop("checkpoint"))
+    arguments["training"] = arguments["training"] or weights.training_of(saved)
     try:
-        convert(checkpoint, arguments.pop("out"), **arguments)
+        convert(saved, arguments.pop("out"), **arguments)
     except (KeyError, ValueError) as missing:
         sys.exit(f"convert.py: {missing}: the checkpoint is not of train/model.py")
 

@@ -5,6 +5,7 @@
 
 Meant for a GPU. Started again with the same --output it goes on where it was. convert.py turns DIR/checkpoint.pt into the file that the
 plugin loads."""
+import dataclasses
 import functools
 import pathlib
 import sys
@@ -37,7 +38,7 @@ def make_training(words=None):
     parser.add_argument("--levels", type=int, choices=(4, 5), default=5, help="5: ends at half resolution, 4: at a quarter")
     parser.add_argument("--refiners", action="store_true", help="train with the refiners on")
     arguments = parser.parse_args(words)
-    ranges = training.ranges_of(arguments.ranges, frames=(1, 1))
+    ranges = dataclasses.replace(training.ranges_of(arguments.ranges), frames=(1, 1))
     make = functools.partial(SPINNet, levels=arguments.levels, refiners=arguments.refiners)
     return training.Training("spinnet", arguments, ranges, make, loss_of, lambda *_: 1, Judge(errors, ("u, px", "T")))
 
