@@ -6,6 +6,8 @@
 #include "conv_onednn.h"
 #include "pixels.h"
 
+#include "core/clones.h"
+
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -103,7 +105,7 @@ static void destroy(struct nn_context *context, struct nn_chain *chain)
 /* Handles of what enters the chain, and of the parts of the first layer's output, which lies at `output`. */
 static dnnl_status_t bind_first(const struct nn_context *context, const struct nn_chain *chain,
                                 const struct onednn_kind *kind, struct onednn_worker *worker,
-                                unsigned char *output)
+                                unsigned char *output, unsigned char *part)
 {
     const struct nn_span *span =
         &chain->span[chain->first_of_kind[kind - ((const struct onednn_chain *)chain->state)->kind] *
@@ -115,8 +117,8 @@ static dnnl_status_t bind_first(const struct nn_context *context, const struct n
     const size_t row = dnnl_memory_desc_get_size(&kind->fed) / kind->rows;
     for (unsigned i = 0; !status && i < kind->feeds; i++)
         status = dnnl_memory_create(&worker->fed[i], &kind->fed, context->engine,
-                                    output + first_row(kind, span, i) * row);
-    if (!status && !kind->pixels)
+                                    kind->spread ? part : output + first_row(kind, span, i) * row);
+    if (!status && !kind->beside)
         status = dnnl_memory_create(&worker->planes, &kind->planes, context->engine, worker->planes_at);
     return status;
 }
@@ -135,9 +137,12 @@ static dnnl_status_t bind_worker(const struct nn_context *context, const struct 
     worker->made = (float *)(void *)scratch;
     worker->planes_at = (float *)(void *)planes;
     worker->input = buffer;
-    dnnl_status_t status = bind_first(context, chain, kind, worker, buffer + state->buffer_bytes);
+    unsigned char *output = buffer + state->buffer_bytes, *part = planes + state->planes_bytes;
+    worker->blocks = (float *)(void *)output;
+    worker->part = (float *)(void *)part;
+    dnnl_status_t status = bind_first(context, chain, kind, worker, output, part);
     for (unsigned i = 0; !status && i <= chain->layers; i++) {
-        void *at = i == 0 && !kind->enter && !kind->pixels ? planes : buffer + (i % 2) * state->buffer_bytes;
+        void *at = i == 0 && !kind->enter && !kind->beside ? planes : buffer + (i % 2) * state->buffer_bytes;
         status = dnnl_memory_create(&worker->boundary[i], &kind->boundary[i], context->engine, at);
     }
     for (unsigned i = 0; !status && i < chain->layers; i++)
@@ -187,27 +192,47 @@ static dnnl_status_t reorder(dnnl_primitive_t primitive, dnnl_stream_t stream, d
                                   (const dnnl_exec_arg_t[]){{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
 }
 
+/* As many channels of `from`, whose first is number `channel` of the first layer's input, as lie side by side there. */
+static uint32_t take_some(const struct onednn_kind *kind, const struct onednn_worker *mine, size_t channel,
+                          const struct nn_part *from, size_t pixels)
+{
+    if (!kind->beside) {
+        memcpy(mine->planes_at + channel * pixels, from->from, pixels * sizeof(float));
+        return 1;
+    }
+    const uint32_t within = (uint32_t)(channel % kind->beside), room = kind->beside - within;
+    const uint32_t channels = from->channels < room ? from->channels : room;
+    const size_t at = (channel - within) * pixels + within;
+    if (kind->boundary[0].data_type == dnnl_bf16)
+        nn_to_pixels_bf16((uint16_t *)mine->input + at, kind->beside, from->from, from->plane, channels,
+                          pixels);
+    else
+        nn_to_pixels((float *)mine->input + at, kind->beside, from->from, from->plane, channels, pixels);
+    return channels;
+}
+
 /* Rows first .. first + rows - 1 of a strip's input, to the first layer's or to planes of their own. */
 static void take(const struct nn_chain *chain, const struct nn_span *span, const struct onednn_kind *kind,
                  const struct onednn_worker *mine, uint32_t first)
 {
-    const size_t inputs = chain->layer[0].inputs, pixels = (size_t)kind->rows * chain->width[0];
-    const bool rounded = kind->boundary[0].data_type == dnnl_bf16;
+    const size_t pixels = (size_t)kind->rows * chain->width[0];
     size_t channel = 0;
     for (unsigned k = 0; k < chain->sources; k++) {
-        const struct nn_part part = nn_part_of(chain, span, &chain->source[k], mine->made, first);
-        if (!kind->pixels)
-            for (uint32_t c = 0; c < part.channels; c++)
-                memcpy(mine->planes_at + (channel + c) * pixels, part.from + c * part.plane,
-                       pixels * sizeof(float));
-        else if (rounded)
-            nn_to_pixels_bf16((uint16_t *)mine->input + channel, inputs, part.from, part.plane, part.channels,
-                              pixels);
-        else
-            nn_to_pixels((float *)mine->input + channel, inputs, part.from, part.plane, part.channels,
-                         pixels);
-        channel += part.channels;
+        struct nn_part part = nn_part_of(chain, span, &chain->source[k], mine->made, first);
+        while (part.channels) {
+            const uint32_t taken = take_some(kind, mine, channel, &part, pixels);
+            channel += taken;
+            part.channels -= taken;
+            part.from += taken * part.plane;
+        }
     }
+}
+
+SPK_CLONES
+static void rectify(float *x, size_t count, float slope)
+{
+    for (size_t i = 0; i < count; i++)
+        x[i] = x[i] < 0 ? slope * x[i] : x[i];
 }
 
 static dnnl_status_t run_layer(const struct nn_chain *chain, const struct onednn_kind *kind,
@@ -220,7 +245,23 @@ static dnnl_status_t run_layer(const struct nn_chain *chain, const struct onednn
                                     {DNNL_ARG_BIAS, state->bias[i]},
                                     {DNNL_ARG_DST, to},
                                     {DNNL_ARG_SCRATCHPAD, mine->scratch[i]}};
-    return dnnl_primitive_execute(kind->conv[i], stream, mine->scratch[i] ? 5 : 4, list);
+    dnnl_status_t status = dnnl_primitive_execute(kind->conv[i], stream, mine->scratch[i] ? 5 : 4, list);
+    if (status || kind->slope[i] == 1)
+        return status;
+    void *made = NULL;
+    status = dnnl_memory_get_data_handle(to, &made);
+    if (!status)
+        rectify(made, dnnl_memory_desc_get_size(&kind->boundary[i + 1]) / sizeof(float), kind->slope[i]);
+    return status;
+}
+
+/* A part of the first layer's output, which starts at row `first`, to the blocks that the second layer reads. */
+static void spread(const struct nn_chain *chain, const struct nn_span *span, const struct onednn_kind *kind,
+                   const struct onednn_worker *mine, uint32_t first)
+{
+    const size_t width = chain->width[1];
+    nn_to_blocks(mine->blocks + first * width * NN_BLOCK, span->out_rows * width * NN_BLOCK, mine->part,
+                 chain->layer[0].channels, kind->rows * width);
 }
 
 static spk_status run(struct nn_context *context, struct nn_chain *chain, unsigned strip, unsigned worker)
@@ -233,11 +274,14 @@ static spk_status run(struct nn_context *context, struct nn_chain *chain, unsign
     work_alone();
     dnnl_status_t status = dnnl_success;
     for (unsigned i = 0; !status && i < kind->feeds; i++) {
-        take(chain, span, kind, mine, first_row(kind, span, i));
+        const uint32_t first = first_row(kind, span, i);
+        take(chain, span, kind, mine, first);
         if (kind->enter)
             status = reorder(kind->enter, stream, mine->planes, mine->boundary[0]);
         if (!status)
             status = run_layer(chain, kind, mine, stream, 0, mine->fed[i]);
+        if (!status && kind->spread)
+            spread(chain, span, kind, mine, first);
     }
     for (unsigned i = 1; !status && i < chain->layers; i++)
         status = run_layer(chain, kind, mine, stream, i, mine->boundary[i + 1]);

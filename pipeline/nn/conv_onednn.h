@@ -28,17 +28,20 @@ struct onednn_worker {
     float *planes_at;        /* their memory */
     dnnl_memory_t *boundary; /* [layers + 1]: input of each layer, output of the last */
     dnnl_memory_t *fed;      /* [feeds]: rows of the first layer's output */
+    float *part, *blocks;    /* where it is made and where it is spread to */
     dnnl_memory_t *scratch;  /* [layers], NULL where a layer wants none */
 };
 
 struct onednn_kind {
-    bool pixels;    /* the first layer reads channels side by side: laid out here, some rows at a time */
-    uint32_t rows;  /* of its output that are computed together, while they are in the cache */
-    unsigned feeds; /* such parts; the last one overlaps its neighbour */
+    uint32_t beside; /* channels side by side in what the first layer reads, laid out here; 0 = planes */
+    uint32_t rows;   /* of its output that are computed together, while they are in the cache */
+    unsigned feeds;  /* such parts; the last one overlaps its neighbour */
+    bool spread;     /* they are spread over the blocks that the second layer reads */
     dnnl_memory_desc_t planes, fed, *boundary, *scratch; /* the handles' forms */
     dnnl_primitive_t enter, leave;   /* reorders; enter NULL = the first layer reads pixels or planes */
     dnnl_primitive_t *conv;          /* [layers] */
     struct onednn_weights **weights; /* [layers], borrowed */
+    float *slope;                    /* [layers] of rectifiers that oneDNN does not apply; else 1 */
     struct onednn_worker *worker;    /* [workers] */
 };
 
@@ -49,7 +52,7 @@ struct onednn_chain {
     void **bias_data;
     struct onednn_kind *kind;
     dnnl_memory_t *out; /* [strips], rows of the output's planes */
-    size_t buffer_bytes, scratchpad_bytes, planes_bytes;
+    size_t buffer_bytes, scratchpad_bytes, planes_bytes, part_bytes;
 };
 
 /* Translates a failure of oneDNN here and nowhere else. */

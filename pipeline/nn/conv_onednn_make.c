@@ -1,5 +1,6 @@
 /* Making the primitives of a chain, one kind of strip after another, and laying out its weights. */
 #include "conv_onednn.h"
+#include "pixels.h"
 
 #include <oneapi/dnnl/dnnl_debug.h>
 
@@ -7,6 +8,7 @@
 #include <string.h>
 
 static const size_t FED_BYTES = (size_t)512 << 10;
+static const size_t WINOGRAD_BYTES = (size_t)8 << 20; /* of scratch, which is not in the strips' budget */
 
 spk_status onednn_fail(struct spk_error *error, dnnl_status_t status, const char *what, const char *name)
 {
@@ -22,7 +24,7 @@ static dnnl_data_type_t type_of(const struct nn_context *context, const struct n
 }
 
 static dnnl_status_t describe_convolution(const struct nn_context *context, const struct nn_chain *chain,
-                                          const struct nn_span *span, unsigned i,
+                                          const struct nn_span *span, unsigned i, dnnl_alg_kind_t algorithm,
                                           const dnnl_memory_desc_t *from, dnnl_convolution_desc_t *desc)
 {
     const struct nn_layer *layer = &chain->layer[i];
@@ -48,7 +50,7 @@ static dnnl_status_t describe_convolution(const struct nn_context *context, cons
             dnnl_memory_desc_init_by_tag(&dst, 4, out, type_of(context, chain, i + 1), dnnl_format_tag_any);
     if (status)
         return status;
-    return dnnl_dilated_convolution_forward_desc_init(desc, dnnl_forward_inference, dnnl_convolution_direct,
+    return dnnl_dilated_convolution_forward_desc_init(desc, dnnl_forward_inference, algorithm,
                                                       from ? from : &src, &weights, &bias, &dst, strides,
                                                       dilates, before, after);
 }
@@ -173,37 +175,54 @@ static dnnl_status_t make_bias(const struct nn_context *context, const struct nn
     return status ? status : dnnl_memory_create(&state->bias[i], &form, context->engine, state->bias_data[i]);
 }
 
-/* Rows of pixels without gaps, as a tensor's form. */
-static dnnl_status_t dense_form(dnnl_memory_desc_t *form, const dnnl_memory_desc_t *like, uint32_t rows)
+/* `rows` rows of a tensor without gaps, laid out as `tag` says. */
+static dnnl_status_t form_of(dnnl_memory_desc_t *form, const dnnl_memory_desc_t *like, uint32_t rows,
+                             dnnl_format_tag_t tag)
 {
     const dnnl_dims_t dims = {1, like->dims[1], rows, like->dims[3]};
-    return dnnl_memory_desc_init_by_tag(form, 4, dims, like->data_type, dnnl_acdb);
+    return dnnl_memory_desc_init_by_tag(form, 4, dims, like->data_type, tag);
 }
 
-static bool is_dense(const dnnl_memory_desc_t *form)
+static bool lies_as(const dnnl_memory_desc_t *form, dnnl_format_tag_t tag)
 {
-    dnnl_memory_desc_t dense;
-    return form->dims[1] > 1 && !dense_form(&dense, form, (uint32_t)form->dims[2]) &&
-           dnnl_memory_desc_equal(&dense, form);
+    dnnl_memory_desc_t wanted;
+    return form->dims[1] > 1 && !form_of(&wanted, form, (uint32_t)form->dims[2], tag) &&
+           dnnl_memory_desc_equal(&wanted, form);
 }
 
-static dnnl_status_t make_layer(const struct nn_context *context, const struct nn_chain *chain,
-                                const struct nn_span *span, unsigned i, struct onednn_kind *kind,
-                                size_t *bytes)
+/* Channels that lie side by side: all of a pixel, those of a block, or 0 where they lie otherwise or leave a block's rest free. */
+static uint32_t channels_beside(const dnnl_memory_desc_t *form)
 {
+    const uint32_t channels = (uint32_t)form->dims[1];
+    if (lies_as(form, dnnl_acdb))
+        return channels;
+    return channels % NN_BLOCK == 0 && lies_as(form, dnnl_aBcd16b) ? NN_BLOCK : 0;
+}
+
+/* dnnl_unimplemented: the layer has to be computed otherwise. */
+static dnnl_status_t make_by(const struct nn_context *context, const struct nn_chain *chain,
+                             const struct nn_span *span, unsigned i, dnnl_alg_kind_t algorithm,
+                             struct onednn_kind *kind, size_t *bytes)
+{
+    const bool winograd = algorithm == dnnl_convolution_winograd;
     dnnl_convolution_desc_t desc;
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t found = NULL;
     dnnl_status_t status =
-        describe_convolution(context, chain, span, i, i ? &kind->boundary[i] : NULL, &desc);
+        describe_convolution(context, chain, span, i, algorithm, i ? &kind->boundary[i] : NULL, &desc);
+    kind->slope[i] = winograd ? chain->layer[i].slope : 1;
     if (!status)
-        status = make_attributes(&attributes, chain->layer[i].slope);
+        status = make_attributes(&attributes, winograd ? 1 : chain->layer[i].slope);
     if (!status)
         status = dnnl_primitive_desc_create(&found, &desc, attributes, context->engine, NULL);
     if (!status) {
+        kind->scratch[i] = *dnnl_primitive_desc_query_md(found, dnnl_query_scratchpad_md, 0);
+        if (winograd && dnnl_memory_desc_get_size(&kind->scratch[i]) > WINOGRAD_BYTES)
+            status = dnnl_unimplemented;
+    }
+    if (!status) {
         kind->boundary[i] = *dnnl_primitive_desc_query_md(found, dnnl_query_src_md, 0);
         kind->boundary[i + 1] = *dnnl_primitive_desc_query_md(found, dnnl_query_dst_md, 0);
-        kind->scratch[i] = *dnnl_primitive_desc_query_md(found, dnnl_query_scratchpad_md, 0);
         status =
             find_weights(context, chain, i, dnnl_primitive_desc_query_md(found, dnnl_query_weights_md, 0),
                          &kind->weights[i], bytes);
@@ -213,6 +232,28 @@ static dnnl_status_t make_layer(const struct nn_context *context, const struct n
     dnnl_primitive_desc_destroy(found);
     dnnl_primitive_attr_destroy(attributes);
     return status;
+}
+
+/* Winograd's algorithm takes about half the time, in blocks of channels; those of a first layer must be full. */
+static bool suits_winograd(const struct nn_context *context, const struct nn_chain *chain, unsigned i)
+{
+    const struct nn_layer *layer = &chain->layer[i];
+    const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa(), avx512 = dnnl_cpu_isa_avx512_core;
+    return (isa & avx512) == avx512 && type_of(context, chain, i) == dnnl_f32 && layer->kernel == 3 &&
+           layer->stride == 1 && layer->dilation == 1 && layer->inputs >= NN_BLOCK &&
+           (i || layer->inputs % NN_BLOCK == 0);
+}
+
+static dnnl_status_t make_layer(const struct nn_context *context, const struct nn_chain *chain,
+                                const struct nn_span *span, unsigned i, struct onednn_kind *kind,
+                                size_t *bytes)
+{
+    dnnl_status_t status = dnnl_unimplemented;
+    if (suits_winograd(context, chain, i))
+        status = make_by(context, chain, span, i, dnnl_convolution_winograd, kind, bytes);
+    return status == dnnl_unimplemented
+               ? make_by(context, chain, span, i, dnnl_convolution_direct, kind, bytes)
+               : status;
 }
 
 /* How many rows of a 1x1 layer's input stay in a core's cache; all, where rows are not independent. */
@@ -230,24 +271,29 @@ static uint32_t rows_together(const struct nn_chain *chain, const struct nn_span
 static dnnl_status_t make_first(const struct nn_context *context, const struct nn_chain *chain,
                                 const struct nn_span *span, struct onednn_kind *kind, size_t *bytes)
 {
+    const struct nn_layer *layer = &chain->layer[0];
     struct nn_span some = span[0];
     kind->rows = some.in_rows = rows_together(chain, span);
     if (kind->rows < span->in_rows)
         some.out_rows = kind->rows;
     dnnl_status_t status = make_layer(context, chain, &some, 0, kind, bytes);
-    kind->pixels = !status && is_dense(&kind->boundary[0]);
-    if (!status && kind->rows < span->in_rows && !(kind->pixels && is_dense(&kind->boundary[1]))) {
+    bool apart = !status && layer->kernel == 1 && lies_as(&kind->boundary[0], dnnl_acdb) &&
+                 lies_as(&kind->boundary[1], dnnl_acdb);
+    if (!status && kind->rows < span->in_rows && !apart) {
         dnnl_primitive_destroy(kind->conv[0]);
         kind->conv[0] = NULL;
         kind->rows = span->in_rows;
         status = make_layer(context, chain, span, 0, kind, bytes);
-        kind->pixels = !status && is_dense(&kind->boundary[0]);
     }
+    if (status)
+        return status;
+    kind->beside = channels_beside(&kind->boundary[0]);
     kind->feeds = (span->in_rows + kind->rows - 1) / kind->rows;
     kind->fed = kind->boundary[1];
-    if (!status && kind->feeds > 1)
-        status = dense_form(&kind->boundary[1], &kind->fed, span->out_rows);
-    return status;
+    kind->spread = apart && chain->layers > 1 && suits_winograd(context, chain, 1);
+    if (kind->spread)
+        return form_of(&kind->boundary[1], &kind->fed, span->out_rows, dnnl_aBcd16b);
+    return kind->feeds > 1 ? form_of(&kind->boundary[1], &kind->fed, span->out_rows, dnnl_acdb) : status;
 }
 
 /* Rows of a chain's planes as oneDNN sees them. */
@@ -269,7 +315,7 @@ static dnnl_status_t make_ends(const struct nn_context *context, const struct nn
     if (!status)
         status = planes(&out, chain->layer[last].channels, span[last].out_rows, chain->width[last + 1],
                         (size_t)chain->height[last + 1] * chain->width[last + 1]);
-    if (!status && !kind->pixels && !dnnl_memory_desc_equal(&kind->planes, &kind->boundary[0]))
+    if (!status && !kind->beside && !dnnl_memory_desc_equal(&kind->planes, &kind->boundary[0]))
         status = make_reorder(context, &kind->planes, &kind->boundary[0], &kind->enter);
     return status ? status : make_reorder(context, &kind->boundary[last + 1], &out, &kind->leave);
 }
@@ -284,7 +330,8 @@ static spk_status make_kind(struct nn_context *context, struct nn_chain *chain, 
     kind->scratch = calloc(chain->layers, sizeof *kind->scratch);
     kind->conv = calloc(chain->layers, sizeof *kind->conv);
     kind->weights = calloc(chain->layers, sizeof *kind->weights);
-    if (!kind->boundary || !kind->scratch || !kind->conv || !kind->weights)
+    kind->slope = calloc(chain->layers, sizeof *kind->slope);
+    if (!kind->boundary || !kind->scratch || !kind->conv || !kind->weights || !kind->slope)
         return onednn_fail(error, dnnl_out_of_memory, "preparation", chain->layer[0].name);
     for (unsigned i = 0; i < chain->layers; i++) {
         dnnl_status_t status = i ? make_layer(context, chain, &span[i], i, kind, bytes)
@@ -301,8 +348,10 @@ static spk_status make_kind(struct nn_context *context, struct nn_chain *chain, 
         size = i < chain->layers ? dnnl_memory_desc_get_size(&kind->scratch[i]) : 0;
         state->scratchpad_bytes = size > state->scratchpad_bytes ? size : state->scratchpad_bytes;
     }
-    const size_t gathered = kind->pixels ? 0 : nn_round_up(dnnl_memory_desc_get_size(&kind->planes));
+    const size_t gathered = kind->beside ? 0 : nn_round_up(dnnl_memory_desc_get_size(&kind->planes));
     state->planes_bytes = gathered > state->planes_bytes ? gathered : state->planes_bytes;
+    const size_t part = kind->spread ? nn_round_up(dnnl_memory_desc_get_size(&kind->fed)) : 0;
+    state->part_bytes = part > state->part_bytes ? part : state->part_bytes;
     return SPK_OK;
 }
 
@@ -335,7 +384,8 @@ spk_status onednn_make(struct nn_context *context, struct nn_chain *chain, size_
     }
     state->buffer_bytes = nn_round_up(state->buffer_bytes);
     state->scratchpad_bytes = nn_round_up(state->scratchpad_bytes);
-    chain->scratch_bytes = 2 * state->buffer_bytes + state->scratchpad_bytes + state->planes_bytes;
+    chain->scratch_bytes =
+        2 * state->buffer_bytes + state->scratchpad_bytes + state->planes_bytes + state->part_bytes;
     return SPK_OK;
 }
 
@@ -366,6 +416,7 @@ static void free_kind(struct onednn_kind *kind, unsigned layers, unsigned worker
     free(kind->scratch);
     free(kind->conv);
     free(kind->weights);
+    free(kind->slope);
 }
 
 void onednn_free(struct onednn_chain *state)

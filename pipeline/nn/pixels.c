@@ -91,3 +91,15 @@ void nn_to_pixels_bf16(uint16_t *to, size_t step, const float *from, size_t plan
             turn_bf16(to + i * step + c, step, tile, across, along);
         }
 }
+
+void nn_to_blocks(float *to, size_t block, const float *from, uint32_t channels, size_t pixels)
+{
+    const uint32_t full = channels / NN_BLOCK, rest = channels % NN_BLOCK;
+    for (size_t i = 0; i < pixels; i++, from += channels) {
+        float *out = to + i * NN_BLOCK;
+        for (uint32_t k = 0; k < full; k++, out += block)
+            memcpy(out, from + (size_t)k * NN_BLOCK, NN_BLOCK * sizeof *out);
+        for (uint32_t c = 0; rest && c < NN_BLOCK; c++)
+            out[c] = c < rest ? from[full * NN_BLOCK + c] : 0;
+    }
+}

@@ -108,6 +108,15 @@ static const struct chain chains[] = {
       {"f", 2, 1, 1, 1, 1}}},
     {{107, 50, 61, 1}, 3, {{"a", 32, 1, 1, 1, 0.1f}, {"b", 16, 3, 1, 2, 0.1f}, {"c", 6, 1, 1, 1, 1}}},
     {{101, 55, 64, 1}, 1, {{"a", 16, 1, 1, 1, 0.1f}}},
+    {{58, 53, 70, 1},
+     5,
+     {{"a", 40, 1, 1, 1, 0.1f},
+      {"b", 32, 3, 1, 1, 0.1f},
+      {"c", 48, 3, 1, 2, 0.1f},
+      {"d", 32, 3, 1, 1, 1},
+      {"e", 31, 1, 1, 1, 1}}},
+    {{64, 37, 66, 1}, 2, {{"a", 32, 3, 1, 1, 0.1f}, {"b", 7, 3, 1, 1, 0.2f}}},
+    {{24, 50, 80, 1}, 2, {{"a", 208, 1, 1, 1, 0.1f}, {"b", 32, 3, 1, 1, 0.1f}}},
     {{3, 19, 130, 1}, 3, {{"a", 9, 5, 1, 1, 0}, {"b", 7, 3, 1, 4, 0.3f}, {"c", 1, 7, 2, 1, 1}}},
 };
 
@@ -145,13 +154,37 @@ static void check_allocations(unsigned long made, const struct spk_nn_config *co
           "%lu allocations in oneDNN: it is not asked here", within);
 }
 
+/* The image as one input or, its first `split` channels apart, as two that are joined. */
+static int enter_image(struct spk_nn *nn, struct spk_nn_shape shape, uint32_t split, int in[2])
+{
+    const uint32_t rest = shape.channels - split;
+    if (!split)
+        return in[0] = spk_nn_input(nn, &shape);
+    shape.channels = split;
+    in[0] = spk_nn_input(nn, &shape);
+    shape.channels = rest;
+    in[1] = spk_nn_input(nn, &shape);
+    return spk_nn_join(nn, in, 2);
+}
+
+static void fill_image(struct spk_nn *nn, uint32_t split, const int in[2], const float *image)
+{
+    for (unsigned i = 0; i < (split ? 2 : 1); i++) {
+        const struct spk_nn_shape shape = spk_nn_shape_of(nn, in[i]);
+        const size_t count = (size_t)shape.channels * shape.height * shape.width;
+        memcpy(spk_nn_data(nn, in[i]), image, count * sizeof *image);
+        image += count;
+    }
+}
+
 static bool run_chain(const struct chain *chain, const struct spk_nn_weights *weights, const float *image,
                       const float *expected, struct spk_nn_shape out, const struct spk_nn_config *config)
 {
     struct spk_error error = {0};
     struct spk_nn *nn;
     REQUIRE(spk_nn_create(&nn, "test", &error) == SPK_OK, "%s", error.text);
-    int in = spk_nn_input(nn, &chain->in), x = in;
+    const uint32_t split = config->team ? chain->in.channels / 3 : 0;
+    int in[2], x = enter_image(nn, chain->in, split, in);
     for (unsigned i = 0; i < chain->layers; i++)
         x = spk_nn_conv(nn, x, &chain->layer[i]);
     spk_nn_keep(nn, x);
@@ -161,8 +194,7 @@ static bool run_chain(const struct chain *chain, const struct spk_nn_weights *we
         return false;
     }
     REQUIRE(status == SPK_OK, "%s", error.text);
-    memcpy(spk_nn_data(nn, in), image,
-           sizeof(float) * chain->in.channels * chain->in.height * chain->in.width);
+    fill_image(nn, split, in, image);
     REQUIRE(spk_nn_run(nn, 0, &error) == SPK_OK, "%s", error.text);
     unsigned long before = allocations;
     allocated_most = 0;

@@ -168,8 +168,8 @@ struct spk_nn_config {
     enum spk_nn_backend backend;
     enum spk_nn_precision precision;
     struct spk_team *team; /* borrowed until destroy; NULL: the caller works alone */
-    size_t memory; /* bytes that strips may take for all workers together; 0 = about 192 MB each, 2 GB on
-                              a device */
+    size_t memory; /* bytes that strips may take for all workers together, beside up to 8 MB of scratch each;
+                              0 = about 192 MB each, 2 GB on a device */
     /* NULL: the network runs on the processor. Else its tensors lie on the device, a run queues its work on `stream` and returns.
      * Both are borrowed until destroy, before which the work must be over. */
     struct spk_device *device;
