@@ -139,7 +139,8 @@ struct sink {
     bool started;
     struct spk_ring *queue; /* const struct spk_result *, NULL: the series ended */
     _Atomic(const struct spk_result *) latest;
-    atomic_bool ended, ended_before; /* latest mode: an end of series to be told, behind or before it */
+    atomic_bool ended,
+        ended_before; /* an end of series to be told, behind all that waits; latest mode: or before it */
     struct doorbell bell, space;
     atomic_bool stopping;
     _Atomic uint64_t delivered, dropped, failed;

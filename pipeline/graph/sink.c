@@ -74,22 +74,21 @@ static bool wait_for_space(struct sink *sink)
     return true;
 }
 
+/* The end of a series is never dropped: a queue that is full tells of it once it is empty, and takes nothing until then. */
 void sink_offer(struct sink *sink, const struct spk_result *result)
 {
     if (sink->node->queue == SPK_QUEUE_LATEST) {
         offer_latest(sink, result);
         return;
     }
-    /* the end of a series is never dropped */
-    if ((sink->node->queue == SPK_QUEUE_BLOCK || !result) && !wait_for_space(sink)) {
-        account_add(&sink->dropped, result != NULL);
-        return;
-    }
+    bool late = sink->node->queue == SPK_QUEUE_DROP ? atomic_load(&sink->ended) : !wait_for_space(sink);
     const struct spk_result *own = result ? spk_result_ref(result) : NULL;
-    if (!spk_ring_push(sink->queue, &own)) {
-        account_add(&sink->dropped, 1);
-        spk_result_unref(&own);
-    }
+    if (!late && spk_ring_push(sink->queue, &own))
+        return;
+    account_add(&sink->dropped, result != NULL);
+    spk_result_unref(&own);
+    if (!result)
+        atomic_store(&sink->ended, true);
 }
 
 static void note_failure(struct sink *sink, const struct spk_error *error)
@@ -140,12 +139,22 @@ static bool take_latest(struct sink *sink, const struct spk_result **result)
     return ended || *result;
 }
 
+/* The same of a queue. An end that found it full is behind all that is in it. */
+static bool take_next(struct sink *sink, const struct spk_result **result)
+{
+    bool ended = atomic_load(&sink->ended); /* before the look into the queue */
+    if (spk_ring_pop(sink->queue, result))
+        return true;
+    *result = NULL;
+    return ended && atomic_exchange(&sink->ended, false);
+}
+
 /* True when there was something to do. */
 static bool serve(struct sink *sink)
 {
     const struct spk_result *result;
     bool latest = sink->node->queue == SPK_QUEUE_LATEST;
-    if (latest ? !take_latest(sink, &result) : !spk_ring_pop(sink->queue, &result))
+    if (latest ? !take_latest(sink, &result) : !take_next(sink, &result))
         return false;
     if (result)
         deliver(sink, result);

@@ -62,10 +62,10 @@ static spk_status play_frame(struct player *player, const struct step *step, str
     return SPK_OK;
 }
 
-static bool published(const struct player *player, uint64_t results)
+static bool published(const struct spk_host *host, uint64_t results)
 {
     struct spk_stats stats;
-    player->host->stats(player->host->context, &stats);
+    host->stats(host->context, &stats);
     return stats.results >= results;
 }
 
@@ -109,7 +109,7 @@ static spk_status player_next(void *self, struct spk_frame **out, struct spk_err
         return current->script.endless ? SPK_AGAIN : SPK_END;
     }
     const struct step *step = &current->script.step[player->next];
-    if (step->kind == STEP_WAIT_RESULTS && !published(player, step->results)) {
+    if (step->kind == STEP_WAIT_RESULTS && !published(player->host, step->results)) {
         pause_ms(1);
         return SPK_AGAIN;
     }
@@ -277,12 +277,22 @@ static unsigned sinks_opened;
 static spk_status sink_open(const struct spk_host *host, const void *config, void **self,
                             struct spk_error *error)
 {
-    (void)host, (void)config, (void)error;
+    (void)config, (void)error;
     struct record *record = &current->record[sinks_opened++];
+    record->host = host;
     if (record->closed)
         return SPK_IO;
     *self = record;
     return SPK_OK;
+}
+
+static void be_stuck(struct record *record)
+{
+    for (int ms = 0; ms < 10000 && !record->freed; ms++) {
+        record->freed = published(record->host, record->stuck);
+        pause_ms(1);
+    }
+    record->stuck = 0;
 }
 
 static spk_status sink_publish(void *self, const struct spk_result *result, struct spk_error *error)
@@ -291,6 +301,8 @@ static spk_status sink_publish(void *self, const struct spk_result *result, stru
     const struct spk_provenance *provenance = &result->provenance;
     if (record->slow_ms)
         pause_ms(record->slow_ms);
+    if (record->stuck)
+        be_stuck(record);
     if (record->fail)
         return spk_fail(error, SPK_IO, "told to fail");
     record->result[record->count++ % SCRIPT_MAX] = (struct remembered){

@@ -59,12 +59,15 @@ struct remembered {
 };
 
 struct record {
+    const struct spk_host *host;
     struct remembered result[SCRIPT_MAX];
     unsigned count;
     unsigned ends;
-    int slow_ms; /* the sink sleeps so long for each result */
-    bool fail;   /* the sink refuses everything */
-    bool closed; /* the sink refuses to open, and does not say why */
+    int slow_ms;    /* the sink sleeps so long for each result */
+    uint64_t stuck; /* the sink keeps its first result until so many were published, for 10 s at most */
+    bool freed;     /* they were */
+    bool fail;      /* the sink refuses everything */
+    bool closed;    /* the sink refuses to open, and does not say why */
 };
 
 struct fixture {

@@ -594,6 +594,34 @@ static void queue_of_an_odd_size(void)
     CHECK(fixture.stats.sink[1].dropped > 0, "the slow sink held up all others");
 }
 
+/* A sink that is stuck while a series ends holds up nobody, and is told of the end behind what it still gets of that series. */
+static void stuck_at_the_end_of_a_series(void)
+{
+    enum { SERIES = 2, STACKS = 5 };
+    fixture_init(&fixture, 1);
+    fixture_add_sink(&fixture, SPK_QUEUE_DROP, 2);
+    struct record *stuck = &fixture.record[1];
+    stuck->stuck = SERIES * STACKS;
+    for (unsigned series = 0; series < SERIES; series++) {
+        uint64_t id = 0;
+        fixture_stack(&fixture, SPK_ROLE_REFERENCE, &id, 1, 10);
+        for (unsigned k = 0; k < STACKS; k++)
+            fixture_stack(&fixture, SPK_ROLE_SAMPLE, &id, 1, 10);
+        fixture_step(&fixture, STEP_WAIT_RESULTS)->results = (series + 1) * STACKS;
+        fixture_step(&fixture, STEP_END_SERIES);
+    }
+    fixture_run(&fixture, 0);
+    const struct spk_sink_stats *sink = &fixture.stats.sink[1];
+    CHECK(stuck->freed, "the publisher waited for a sink that drops");
+    CHECK(fixture.record[0].count == SERIES * STACKS);
+    CHECK(sink->delivered + sink->dropped == SERIES * STACKS, "%" PRIu64 " + %" PRIu64, sink->delivered,
+          sink->dropped);
+    for (unsigned i = 0; i < stuck->count; i++)
+        CHECK((stuck->result[i].number < STACKS) == (stuck->result[i].ends == 0),
+              "%" PRIu64 " behind %u ends", stuck->result[i].number, stuck->result[i].ends);
+    CHECK(stuck->ends > 0);
+}
+
 /* The newest result of a series that ended is not told as one of the next. */
 static void latest_of_two_series(void)
 {
@@ -703,6 +731,7 @@ int main(void)
     no_more_threads();
     slow_sinks();
     queue_of_an_odd_size();
+    stuck_at_the_end_of_a_series();
     latest_of_two_series();
     full_service_drops();
     stopped_in_the_middle();
