@@ -3,10 +3,11 @@
 #include "bench_run.h"
 #include "find_plugin.h"
 
+#include <speckled/team.h>
+
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,12 +38,9 @@ static const char *instruction_set(void)
 
 static void print_machine(void)
 {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    int cores = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-    printf("machine: %d processors, %s; build: " SPECKLED_BUILD_TYPE "\n"
+    printf("machine: %u processors, %s; build: " SPECKLED_BUILD_TYPE "\n"
            "Wall times on a shared machine are noise: read CPU times and ratios.\n",
-           cores, instruction_set());
+           spk_team_processors(), instruction_set());
 }
 
 /* As many stacks as take about `seconds`, judged by a first run. */

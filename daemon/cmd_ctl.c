@@ -113,6 +113,8 @@ static void make_request(const struct client *client, const struct verb *verb, c
         append_member(request, "key", word, size);
         append_member(request, "value", word + size + 1, strlen(word + size + 1));
     } else if (word) {
+        while (word[0] == '0' && word[1]) /* JSON knows no leading zeros */
+            word++;
         append(request, ", \"count\": ");
         append(request, word);
     }

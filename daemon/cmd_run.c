@@ -39,7 +39,7 @@ static void take_signals(sigset_t *signals)
     pthread_sigmask(SIG_BLOCK, signals, NULL);
 }
 
-/* Until the service runs there is nothing to finish, and a source may compute for minutes: a signal ends the process. */
+/* Until the service runs there is nothing to finish, and a source may compute for minutes: a signal ends the process, as it was told. */
 static void *leave_on_signal(void *nothing)
 {
     int number = 0;
@@ -50,7 +50,7 @@ static void *leave_on_signal(void *nothing)
     if (sigwait(&signals, &number))
         return nothing;
     fprintf(stderr, "speckled run: %s before the service ran\n", strsignal(number));
-    _exit(COMMAND_FAILURE);
+    _exit(COMMAND_OK);
 }
 
 static spk_status start(struct service *service, struct spk_error *error)

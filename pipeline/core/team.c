@@ -54,18 +54,19 @@ static void *worker_main(void *argument)
     }
 }
 
-static unsigned available_processors(void)
+unsigned spk_team_processors(void)
 {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set))
-        return 1;
-    int count = CPU_COUNT(&set);
+    enum { MOST = 1 << 16 }; /* cpu_set_t ends at 1024 */
+    const size_t size = CPU_ALLOC_SIZE(MOST);
+    cpu_set_t *set = CPU_ALLOC(MOST);
+    int count = set && sched_getaffinity(0, size, set) == 0 ? CPU_COUNT_S(size, set) : 0;
+    CPU_FREE(set);
     return count > 0 ? (unsigned)count : 1;
 }
 
 spk_status spk_team_create(struct spk_team **out, unsigned threads, struct spk_error *error)
 {
-    unsigned size = threads ? threads : available_processors();
+    unsigned size = threads ? threads : spk_team_processors();
     struct spk_team *team = calloc(1, sizeof *team + size * sizeof team->worker[0]);
     if (!team)
         return spk_fail(error, SPK_NOMEM, "no memory for a team of %u threads", size);

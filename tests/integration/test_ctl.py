@@ -34,7 +34,7 @@ def test_status_for_people_and_programs(service):
 
 
 def test_commands_are_silent(service):
-    for words in (["stop"], ["start"], ["reference"], ["reference", "2"], ["dark", "3"], ["flat", "3"], ["abort"], ["start"]):
+    for words in (["stop"], ["start"], ["reference"], ["reference", "2"], ["dark", "3"], ["flat", "003"], ["abort"], ["start"]):
         assert service.command(*words) == ""
     assert json.loads(service.command("--json", "start")) == {"ok": True}
 

@@ -10,7 +10,10 @@ struct spk_team;
  * scratch memory may be indexed by it). */
 typedef void (*spk_team_task)(void *context, unsigned task, unsigned worker);
 
-/* `team` may be NULL in spk_team_size() and spk_team_run(): then the caller works alone. `threads` counts the caller; 0 = one for each processor this process may use. */
+/* Processors that this process may use, at least 1. Any thread. */
+SPK_API unsigned spk_team_processors(void);
+
+/* `team` may be NULL in spk_team_size() and spk_team_run(): then the caller works alone. `threads` counts the caller; 0 = spk_team_processors(). */
 SPK_API spk_status spk_team_create(struct spk_team **team, unsigned threads, struct spk_error *error);
 SPK_API void spk_team_destroy(struct spk_team **team);
 
