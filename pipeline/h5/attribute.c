@@ -18,7 +18,8 @@ bool spk_h5_has_data(struct spk_h5 *file, const char *path)
 {
     H5O_info_t about;
     h5_enter();
-    bool there = object_at(file->id, path, &about) && about.type == H5O_TYPE_DATASET;
+    bool there =
+        object_at(file->id, path, &about) ? about.type == H5O_TYPE_DATASET : h5_is_external(file->id, path);
     h5_leave();
     return there;
 }

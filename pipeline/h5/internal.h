@@ -50,6 +50,15 @@ spk_status h5_fail(struct spk_error *error, const struct spk_h5 *file, spk_statu
 /* SPK_IO with the cause when a write failed earlier: the library itself never hears of it. */
 spk_status h5_check_writes(const struct spk_h5 *file, struct spk_error *error);
 
+/* True when `path` is a link to an object of another file, whether that is there or not. */
+bool h5_is_external(hid_t file, const char *path);
+
+/* The failure of such a link that leads nowhere. */
+spk_status h5_fail_link(const struct spk_h5_data *data, struct spk_error *error);
+
+/* SPK_INVALID and which, when a file that a virtual dataset is put together from is missing: HDF5 would give zeros. */
+spk_status h5_check_virtual(hid_t properties, const struct spk_h5_data *data, struct spk_error *error);
+
 /* The element type of a dataset or attribute; SPK_UNSUPPORTED for what is no plain number. */
 spk_status h5_dtype(hid_t type, enum spk_dtype *dtype);
 

@@ -32,6 +32,14 @@ static const char *filter_source(H5Z_filter_t filter)
     }
 }
 
+/* lzf comes with h5py and is in neither package. */
+static const char *filter_remedy(H5Z_filter_t filter)
+{
+    return filter == 32000 ? ""
+                           : "install the filter (package hdf5-filter-plugin, or pip install hdf5plugin) and "
+                             "name its folder in HDF5_PLUGIN_PATH, or ";
+}
+
 static spk_status check_filters(hid_t properties, const struct spk_h5_data *data, struct spk_error *error)
 {
     int count = H5Pget_nfilters(properties);
@@ -42,10 +50,9 @@ static spk_status check_filters(hid_t properties, const struct spk_h5_data *data
         if (filter < 0 || H5Zfilter_avail(filter) <= 0)
             return spk_fail(
                 error, SPK_UNSUPPORTED,
-                "%s:%s is compressed with HDF5 filter %d (%s), which is not installed: install the "
-                "filter (package hdf5-filter-plugin, or pip install hdf5plugin) and name its folder "
-                "in HDF5_PLUGIN_PATH, or write the data uncompressed or with gzip",
-                data->file->path, data->path, (int)filter, filter_source(filter));
+                "%s:%s is compressed with HDF5 filter %d (%s), which is not installed: %swrite the data "
+                "uncompressed or with gzip",
+                data->file->path, data->path, (int)filter, filter_source(filter), filter_remedy(filter));
     }
     return SPK_OK;
 }
@@ -119,7 +126,9 @@ static spk_status open_data(struct spk_h5_data *data, struct spk_error *error)
     const char *file = data->file->path;
     H5O_info_t about;
     if (H5Oget_info_by_name(data->file->id, data->path, &about, H5P_DEFAULT) < 0)
-        return h5_fail(error, NULL, SPK_INVALID, "%s has nothing at %s", file, data->path);
+        return h5_is_external(data->file->id, data->path)
+                   ? h5_fail_link(data, error)
+                   : h5_fail(error, NULL, SPK_INVALID, "%s has nothing at %s", file, data->path);
     if (about.type != H5O_TYPE_DATASET)
         return spk_fail(error, SPK_INVALID, "%s:%s is no dataset", file, data->path);
     data->id = H5Dopen2(data->file->id, data->path, H5P_DEFAULT);
@@ -132,6 +141,8 @@ static spk_status open_data(struct spk_h5_data *data, struct spk_error *error)
     if (properties < 0)
         return h5_fail(error, NULL, SPK_IO, "cannot read the layout of %s:%s", file, data->path);
     status = check_filters(properties, data, error);
+    if (!status)
+        status = h5_check_virtual(properties, data, error);
     size_t cache = status ? 0 : wanted_cache(properties, &data->form);
     H5Pclose(properties);
     if (cache)

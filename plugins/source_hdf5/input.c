@@ -61,7 +61,10 @@ spk_status input_open(struct input *input, const char *specification, const char
     snprintf(input->name, sizeof input->name, "%s%s%s", path, dataset[0] ? ":" : "", dataset);
     bool tiff = !dataset[0] && is_tiff(path);
     if (tiff && !*specification)
-        return SPK_END; /* a TIFF `file` holds the sample only by name */
+        return role != SPK_ROLE_SAMPLE
+                   ? SPK_END
+                   : spk_fail(error, SPK_INVALID,
+                              "%s: TIFF images do not say what they are; name them `sample`", path);
     spk_status status =
         tiff ? input_tiff_open(input, path, error) : input_hdf5_open(input, path, dataset, role, error);
     if (!status && input->frames == 0)

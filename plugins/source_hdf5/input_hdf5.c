@@ -13,8 +13,8 @@ enum { FRAMES_MAX = 1 << 26 };
 static const char *const usual_names[SPK_ROLE_COUNT][3] = {
     [SPK_ROLE_REFERENCE] = {"/reference", "/ref"},
     [SPK_ROLE_SAMPLE] = {"/sample"},
-    [SPK_ROLE_DARK] = {"/dark"},
-    [SPK_ROLE_FLAT] = {"/flat"},
+    [SPK_ROLE_DARK] = {"/dark", "/exchange/data_dark"},
+    [SPK_ROLE_FLAT] = {"/flat", "/exchange/data_white"},
 };
 
 /* Where a file with one series and no name of ours keeps it: NeXus, Data Exchange, plain. */

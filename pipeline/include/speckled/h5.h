@@ -61,7 +61,7 @@ SPK_API void spk_h5_discard(struct spk_h5 **file);
 /* The path it was opened by; borrowed. */
 SPK_API const char *spk_h5_path(const struct spk_h5 *file);
 
-/* True when there is a dataset at `path`. */
+/* True when there is a dataset at `path`, or a link to another file that leads nowhere, which opening it reports. */
 SPK_API bool spk_h5_has_data(struct spk_h5 *file, const char *path);
 
 /* Attribute `name` of the object at `path` as a number (any integer or float, or a string that is one; the first element
