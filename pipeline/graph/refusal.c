@@ -5,7 +5,8 @@
 #include <speckled/log.h>
 
 static const char *const reject_words[SPK_REJECT_COUNT] = {
-    [SPK_REJECT_ROLE] = "its role is not known, or its stack's number is out of range; see pipeline.roles",
+    [SPK_REJECT_ROLE] =
+        "its role or scan position is not known, or its stack's number is out of range; see pipeline.roles",
     [SPK_REJECT_DUPLICATE] = "its scan position holds a frame already",
     [SPK_REJECT_LATE] =
         "its stack or series is over; stack numbers rise, and begin again with a new series or after STOP",

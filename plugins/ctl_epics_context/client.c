@@ -57,8 +57,14 @@ static void on_connection(struct connection_handler_args event)
 static void log_nonsense(const struct watched *pv, const char *value)
 {
     static struct spk_log_limit limit;
-    spk_log_limited(&limit, SPK_LOG_WARNING, "epics",
-                    "%s = %s says nothing about a frame: frames are rejected", pv->name, value);
+    char expected[64] = "a whole number from 0";
+    if (pv->which == SPK_CONTEXT_ROLE)
+        snprintf(expected, sizeof expected, "a value that `roles` has");
+    else if (pv->which == SPK_CONTEXT_POSITION)
+        snprintf(expected, sizeof expected, "a whole number from %lld (first_position)",
+                 (long long)pv->client->config.first_position);
+    spk_log_limited(&limit, SPK_LOG_WARNING, "epics", "%s = %s is not %s: frames are rejected", pv->name,
+                    value, expected);
 }
 
 static void take_role(struct client *client, const struct watched *pv, const char *value)
