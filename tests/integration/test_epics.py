@@ -311,6 +311,12 @@ def test_roles_and_positions_from_pvs(service, detector, pvs, scan, monkeypatch)
     names = {"transmission": "Trans1:", "dark_field": "Dark1:", "displacement_x": "DispX1:", "displacement_y": "DispY1:", "valid": "Valid1:"}
     scene.check({name: pvs.picture(prefix) for name, prefix in names.items()})
     check_pv_account(pvs)
+
+    def told():
+        for value in (-1.0, 0.0):
+            pvs.put("SCAN:step", value)
+        return "is not a whole number from 1 (first_position)" in running.output()
+    wait_for("what is expected of a position", told)
     motors.stop()
     wait_for("a line about it", lambda: running.output().count("disconnected") == 3)
     rejected = pvs.get("Recon1:RejectedRole_RBV")
