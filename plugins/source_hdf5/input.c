@@ -78,6 +78,7 @@ spk_status input_open(struct input *input, const char *specification, const char
 
 void input_close(struct input *input)
 {
+    input_parts_close(input);
     spk_h5_data_close(&input->data);
     spk_h5_close(&input->file, NULL);
     input_tiff_close(&input->tiff);
@@ -99,10 +100,11 @@ static spk_status read_hdf5(struct input *input, uint64_t number, enum spk_dtype
                             struct spk_error *error)
 {
     uint64_t place = input->index ? input->index[number] : number;
+    struct spk_h5_data *data = input_parts_at(input, &place);
     const uint64_t deep[2] = {input->group ? place / input->group : 0,
                               input->group ? place % input->group : 0};
     size_t capacity = (size_t)input->height * input->width * spk_dtype_size(dtype);
-    return spk_h5_data_read(input->data, 2, input->group ? deep : &place, dtype, out, capacity, error);
+    return spk_h5_data_read(data, 2, input->group ? deep : &place, dtype, out, capacity, error);
 }
 
 spk_status input_read(struct input *input, uint64_t number, enum spk_dtype dtype, void *out,
@@ -136,6 +138,8 @@ spk_status input_look(const char *specification, const char *file, enum spk_role
         return status;
     if (input.data)
         status = spk_h5_data_walk(input.data, error);
+    for (unsigned i = 0; !status && i < input.further_count; i++)
+        status = spk_h5_data_walk(input.further[i], error);
     if (!status)
         status = input_geometry(&input, &geometry, error);
     if (!status)

@@ -9,7 +9,7 @@
 #include <speckled/maps.h>
 #include <speckled/option.h>
 
-enum { INPUT_SIDE_MAX = 1 << 16, INPUT_NAME_SIZE = 4 * SPK_STRING_SIZE };
+enum { INPUT_SIDE_MAX = 1 << 16, INPUT_PARTS_MAX = 10000, INPUT_NAME_SIZE = 4 * SPK_STRING_SIZE };
 
 struct tiff_series;
 
@@ -24,6 +24,9 @@ struct input {
     double *angle;   /* [frames] degrees, NULL = unknown */
     struct spk_h5 *file;
     struct spk_h5_data *data;
+    struct spk_h5_data **further; /* [further_count] parts behind `data` */
+    unsigned further_count;
+    uint64_t part; /* images of each part but the last; 0 = the series is in one */
     struct tiff_series *tiff;
 };
 
@@ -48,6 +51,16 @@ spk_status input_read(struct input *input, uint64_t number, enum spk_dtype dtype
 /* Fills the members of `geometry` that are 0 from attributes energy_kev, pixel_size_m and distance_m of the dataset, the
  * groups above it and the file. [control] */
 spk_status input_geometry(const struct input *input, struct spk_geometry *geometry, struct spk_error *error);
+
+/* Path of the first part, true when `group` has one. [control] */
+bool input_parts_find(struct spk_h5 *file, const char *group, char *path, size_t size);
+
+/* Opens the parts behind the first, which is `data`. [control] */
+spk_status input_parts_open(struct input *input, const char *group, struct spk_error *error);
+void input_parts_close(struct input *input);
+
+/* The part that holds image *place, which becomes its place there; borrowed. [source] */
+struct spk_h5_data *input_parts_at(const struct input *input, uint64_t *place);
 
 /* The rows of the three kinds of file. */
 spk_status input_hdf5_open(struct input *input, const char *path, const char *dataset, enum spk_role role,

@@ -144,11 +144,17 @@ spk_status input_hdf5_open(struct input *input, const char *path, const char *da
         return open_nxtomo(input, group, role, error);
     if (!name)
         name = usual_name(input->file, role, image);
+    char first[SPK_STRING_SIZE + 32];
+    const char *parts = *dataset ? dataset : name || !image ? NULL : "/entry/data";
+    if (parts && input_parts_find(input->file, parts, first, sizeof first))
+        name = first;
     if (!name)
         return SPK_END;
     snprintf(input->name, sizeof input->name, "%s:%s", path, name);
     status = spk_h5_data_open(&input->data, input->file, name, error);
-    return status ? status : take_form(input, role, error);
+    if (!status)
+        status = take_form(input, role, error);
+    return status || name != first ? status : input_parts_open(input, parts, error);
 }
 
 /* Looks for attribute `name` on the dataset and on each group above it. */

@@ -52,7 +52,39 @@ def test_a_missing_part_is_named(scene, tmp_path):
     assert "link to data_0.h5:/data" in reconstruct("--sample", master, *words, code=2)
     with h5py.File(tmp_path / "detector.h5", "w") as file:
         file["entry/data/data_000001"] = h5py.ExternalLink("elsewhere.h5", "/data")
-    assert "it has /entry/data/data_000001" in reconstruct("--sample", tmp_path / "detector.h5", *words, code=2)
+    assert "link to elsewhere.h5:/data" in reconstruct("--sample", tmp_path / "detector.h5", *words, code=2)
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["scan/images"] = h5py.ExternalLink("elsewhere.h5", "/data")
+    assert "it has /scan/images" in reconstruct("--sample", tmp_path / "other.h5", *words, code=2)
+
+
+def master(folder, sample, lengths):
+    """What a Dectris detector leaves: a file with links to files of so many images each."""
+    start = 0
+    with h5py.File(folder / "master.h5", "w") as file:
+        for number, length in enumerate(lengths, 1):
+            write(folder / f"data_{number}.h5", data=sample[start:start + length])
+            file[f"entry/data/data_{number:06}"] = h5py.ExternalLink(f"data_{number}.h5", "/data")
+            start += length
+    return folder / "master.h5"
+
+
+def test_master_files(scene, tmp_path):
+    """Stacks go across the files; the second has twice the transmission, so that an image at a wrong place shows."""
+    reference, sample = write(tmp_path / "reference.h5", scene[0]), np.concatenate([scene[1], 2 * scene[1], scene[1]])
+    words = ["--reference", reference, "-o", tmp_path / "out.h5", "--overwrite"]
+    for lengths in ((4, 4, 4, 3), (15,), (5, 5, 5), (7, 7, 1)):
+        path = master(tmp_path, sample, lengths)
+        for name in (path, f"{path}:/entry/data"):
+            reconstruct("--sample", name, *words)
+            with h5py.File(tmp_path / "out.h5") as file:
+                medians = np.median(file["entry/maps/transmission"][INNER], (1, 2))
+            np.testing.assert_allclose(medians, np.array([1, 2, 1]) * TRANSMISSION, rtol=5e-3)
+    assert "unequal length" in reconstruct("--sample", master(tmp_path, sample, (4, 3, 4, 4)), *words, code=2)
+    assert "unequal length" in reconstruct("--sample", master(tmp_path, sample, (4, 5, 4)), *words, code=2)
+    path = master(tmp_path, sample, (4, 4, 4, 3))
+    write(tmp_path / "data_2.h5", data=sample[:4, :-1])
+    assert "data_000002 does not hold images as data_000001" in reconstruct("--sample", path, *words, code=2)
 
 
 def test_tiffs_have_to_be_named(tmp_path):
