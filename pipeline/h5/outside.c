@@ -17,7 +17,7 @@ bool h5_is_external(hid_t file, const char *path)
 
 spk_status h5_fail_link(const struct spk_h5_data *data, struct spk_error *error)
 {
-    char value[2 * NAME_SIZE];
+    char value[2 * NAME_SIZE] = {0}; /* unpacking asks for a zero at its end */
     const char *file = NULL, *path = NULL;
     if (H5Lget_val(data->file->id, data->path, value, sizeof value, H5P_DEFAULT) < 0 ||
         H5Lunpack_elink_val(value, sizeof value, NULL, &file, &path) < 0)
