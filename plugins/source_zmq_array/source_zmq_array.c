@@ -10,15 +10,23 @@
 
 enum { PARTS_MAX = 3, WAIT_MS = 100, WATCH_EVERY = 1024 };
 
+/* What is open for one endpoint. A socket of its own, so that connecting to one sender anew loses nothing of the others. */
+struct link {
+    void *socket;
+    struct spk_zmq_watch *watch;
+};
+
 struct spk_zmq_array {
     const struct spk_host *host;
     struct spk_zmq_array_config config; /* the parser borrows its strings */
     struct spk_array_parser parser;
-    void *context, *socket;
-    struct spk_zmq_watch *watch;
-    uint32_t busy;          /* messages since the connections were looked at */
-    uint64_t series, frame; /* of the next frame whose header has none */
-    bool series_open;       /* a frame of `series` has come */
+    void *context;
+    struct link link[SPK_STRINGS_SIZE];    /* as config.endpoints */
+    zmq_pollitem_t item[SPK_STRINGS_SIZE]; /* as link */
+    size_t turn;                           /* the link that is asked first */
+    uint32_t busy;                         /* messages since the connections were looked at */
+    uint64_t series, frame;                /* of the next frame whose header has none */
+    bool series_open;                      /* a frame of `series` has come */
     struct spk_log_limit limit[SPK_REJECT_COUNT];
 };
 
@@ -75,37 +83,48 @@ void spk_zmq_array_check(const struct spk_zmq_array_config *config, struct spk_c
 
 /* libzmq cuts off a sender whose message is beyond its limit, uncounted: twice ours, so that what is merely too large is
  * read and counted. */
-static spk_status limit_messages(struct spk_zmq_array *source, struct spk_error *error)
+static spk_status limit_messages(const struct spk_zmq_array_config *c, void *socket, struct spk_error *error)
 {
-    const struct spk_zmq_array_config *c = &source->config;
     int64_t most = c->max_frame_bytes > c->max_header_bytes ? c->max_frame_bytes : c->max_header_bytes;
     int64_t limit = 2 * most;
-    if (zmq_setsockopt(source->socket, ZMQ_MAXMSGSIZE, &limit, sizeof limit) == 0)
+    if (zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &limit, sizeof limit) == 0)
         return SPK_OK;
     return spk_fail(error, SPK_IO, "cannot limit the message size: %s", zmq_strerror(zmq_errno()));
 }
 
-static spk_status open_socket(struct spk_zmq_array *source, struct spk_error *error)
+static spk_status open_link(struct spk_zmq_array *source, size_t i, struct spk_error *error)
 {
     const struct spk_zmq_array_config *c = &source->config;
+    struct link *link = &source->link[i];
     bool sub = c->pattern == SPK_ZMQ_ARRAY_SUB;
     spk_status status;
+    link->socket = zmq_socket(source->context, sub ? ZMQ_SUB : ZMQ_PULL);
+    if (!link->socket)
+        return spk_fail(error, SPK_IO, "cannot make a ZeroMQ socket: %s", zmq_strerror(zmq_errno()));
+    source->item[i] = (zmq_pollitem_t){.socket = link->socket, .events = ZMQ_POLLIN};
+    if ((status = spk_zmq_set(link->socket, ZMQ_RCVHWM, (int)c->rcvhwm, error)) != SPK_OK ||
+        (status = spk_zmq_watch_create(&link->watch, source->context, link->socket, "source_zmq_array",
+                                       error)) != SPK_OK ||
+        (status = limit_messages(c, link->socket, error)) != SPK_OK ||
+        (status = spk_zmq_prepare(link->socket, 0, &c->curve, error)) != SPK_OK)
+        return status;
+    if (sub && zmq_setsockopt(link->socket, ZMQ_SUBSCRIBE, c->topic, strlen(c->topic)) != 0)
+        return spk_fail(error, SPK_IO, "cannot subscribe: %s", zmq_strerror(zmq_errno()));
+    return spk_zmq_attach(link->socket, c->endpoints.value[i], c->bind, error);
+}
+
+static spk_status open_links(struct spk_zmq_array *source, struct spk_error *error)
+{
+    const struct spk_zmq_array_config *c = &source->config;
+    spk_status status = SPK_OK;
+    if (c->endpoints.count == 0)
+        return spk_fail(error, SPK_INVALID, "endpoints: at least one is needed");
     source->context = zmq_ctx_new();
     if (!source->context || zmq_ctx_set(source->context, ZMQ_IO_THREADS, (int)c->io_threads) != 0)
         return spk_fail(error, SPK_NOMEM, "cannot make a ZeroMQ context: %s", zmq_strerror(zmq_errno()));
-    source->socket = zmq_socket(source->context, sub ? ZMQ_SUB : ZMQ_PULL);
-    if (!source->socket)
-        return spk_fail(error, SPK_IO, "cannot make a ZeroMQ socket: %s", zmq_strerror(zmq_errno()));
-    if ((status = spk_zmq_set(source->socket, ZMQ_RCVHWM, (int)c->rcvhwm, error)) != SPK_OK ||
-        (status = spk_zmq_set(source->socket, ZMQ_RCVTIMEO, WAIT_MS, error)) != SPK_OK ||
-        (status = spk_zmq_watch_create(&source->watch, source->context, source->socket, "source_zmq_array",
-                                       error)) != SPK_OK ||
-        (status = limit_messages(source, error)) != SPK_OK ||
-        (status = spk_zmq_prepare(source->socket, 0, &c->curve, error)) != SPK_OK)
-        return status;
-    if (sub && zmq_setsockopt(source->socket, ZMQ_SUBSCRIBE, c->topic, strlen(c->topic)) != 0)
-        return spk_fail(error, SPK_IO, "cannot subscribe: %s", zmq_strerror(zmq_errno()));
-    return spk_zmq_attach_all(source->socket, &c->endpoints, c->bind, error);
+    for (size_t i = 0; i < c->endpoints.count && !status; i++)
+        status = open_link(source, i, error);
+    return status;
 }
 
 spk_status spk_zmq_array_create(struct spk_zmq_array **source, const struct spk_host *host,
@@ -120,7 +139,7 @@ spk_status spk_zmq_array_create(struct spk_zmq_array **source, const struct spk_
     made->config = *config;
     made->series = 1;
     if ((status = make_parser(&made->config, &made->parser, error)) != SPK_OK ||
-        (status = open_socket(made, error)) != SPK_OK)
+        (status = open_links(made, error)) != SPK_OK)
         goto fail;
     *source = made;
     return SPK_OK;
@@ -134,9 +153,11 @@ void spk_zmq_array_destroy(struct spk_zmq_array **source)
     struct spk_zmq_array *s = *source;
     if (!s)
         return;
-    spk_zmq_watch_destroy(&s->watch);
-    if (s->socket)
-        zmq_close(s->socket);
+    for (size_t i = 0; i < s->config.endpoints.count; i++) {
+        spk_zmq_watch_destroy(&s->link[i].watch);
+        if (s->link[i].socket)
+            zmq_close(s->link[i].socket);
+    }
     if (s->context)
         zmq_ctx_term(s->context);
     free(s);
@@ -151,25 +172,50 @@ static spk_status receive_failed(struct spk_error *error)
     return spk_fail(error, SPK_IO, "cannot receive: %s", zmq_strerror(code));
 }
 
-/* The first part is waited for, the others are there with it: libzmq hands out whole messages. A signal may end the wait, but
- * must not split a message. */
-static int receive_part(void *socket, zmq_msg_t *part, bool first)
+/* The first part of the next message that is there, of the links in turn; *socket is where the others are. */
+static int take_first(struct spk_zmq_array *source, zmq_msg_t *part, void **socket)
+{
+    const size_t links = source->config.endpoints.count;
+    int size = -1;
+    for (size_t i = 0; i < links && size < 0; i++) {
+        *socket = source->link[source->turn].socket;
+        source->turn = (source->turn + 1) % links;
+        size = zmq_msg_recv(part, *socket, ZMQ_DONTWAIT);
+        if (size < 0 && zmq_errno() != EAGAIN)
+            break;
+    }
+    return size;
+}
+
+static int receive_first(struct spk_zmq_array *source, zmq_msg_t *part, void **socket)
+{
+    int size = take_first(source, part, socket);
+    if (size >= 0 || zmq_errno() != EAGAIN ||
+        zmq_poll(source->item, (int)source->config.endpoints.count, WAIT_MS) < 0)
+        return size;
+    return take_first(source, part, socket);
+}
+
+/* The other parts are there with the first: libzmq hands out whole messages. A signal may end the wait, but must not split a
+ * message. */
+static int receive_other(void *socket, zmq_msg_t *part)
 {
     int size;
     do
-        size = zmq_msg_recv(part, socket, first ? 0 : ZMQ_DONTWAIT);
-    while (size < 0 && zmq_errno() == EINTR && !first);
+        size = zmq_msg_recv(part, socket, ZMQ_DONTWAIT);
+    while (size < 0 && zmq_errno() == EINTR);
     return size;
 }
 
 static spk_status receive(struct spk_zmq_array *source, struct message *message, struct spk_error *error)
 {
     zmq_msg_t surplus;
+    void *socket = NULL;
     message->parts = 0;
     for (;;) {
         zmq_msg_t *part = message->parts < PARTS_MAX ? &message->part[message->parts] : &surplus;
         zmq_msg_init(part);
-        if (receive_part(source->socket, part, message->parts == 0) < 0) {
+        if ((message->parts ? receive_other(socket, part) : receive_first(source, part, &socket)) < 0) {
             spk_status status = receive_failed(error);
             zmq_msg_close(part);
             return status;
@@ -193,18 +239,19 @@ static void release(struct message *message)
 static spk_status look_after_connections(struct spk_zmq_array *source, struct spk_error *error)
 {
     const struct spk_strings *endpoints = &source->config.endpoints;
+    spk_status status = SPK_OK;
     source->busy = 0;
-    if (!spk_zmq_watch_needs_reconnect(source->watch) || source->config.bind)
-        return SPK_OK;
-    spk_log(SPK_LOG_WARNING, "source_zmq_array",
-            "a sender broke the protocol or max_frame_bytes: connecting anew");
-    for (size_t i = 0; i < endpoints->count; i++) {
-        zmq_disconnect(source->socket, endpoints->value[i]);
-        spk_status status = spk_zmq_attach(source->socket, endpoints->value[i], false, error);
-        if (status != SPK_OK)
-            return status;
+    for (size_t i = 0; i < endpoints->count && !status; i++) {
+        const struct link *link = &source->link[i];
+        if (!spk_zmq_watch_needs_reconnect(link->watch) || source->config.bind)
+            continue;
+        spk_log(SPK_LOG_WARNING, "source_zmq_array",
+                "the sender at %s broke the protocol or max_frame_bytes: connecting anew",
+                endpoints->value[i]);
+        zmq_disconnect(link->socket, endpoints->value[i]);
+        status = spk_zmq_attach(link->socket, endpoints->value[i], false, error);
     }
-    return SPK_OK;
+    return status;
 }
 
 static spk_status refuse(struct spk_zmq_array *source, enum spk_reject reason, const char *why)

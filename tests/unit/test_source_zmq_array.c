@@ -385,6 +385,79 @@ static void test_several_endpoints(void)
     check_both_heard(&b, first, second);
 }
 
+/* Three endpoints: one sender that is cut off, one that never stops, and nobody. */
+struct trio {
+    struct bench b;
+    void *guilty, *busy;
+    uint64_t sent, expected; /* frames of the busy one */
+    bool back;               /* the guilty one is heard again */
+};
+
+enum { TRIO_WAITING = 50, TRIO_OTHER = 1000000 };
+
+static void begin_trio(struct trio *t)
+{
+    struct spk_error error = {0};
+    char guilty_end[128], busy_end[128], nobody[128], all[400];
+    *t = (struct trio){.guilty = zmq_bound_socket(context, ZMQ_PUSH, guilty_end),
+                       .busy = zmq_bound_socket(context, ZMQ_PUSH, busy_end)};
+    zmq_free_endpoint(nobody);
+    snprintf(all, sizeof all, "%s, %s, %s", guilty_end, busy_end, nobody);
+    zmq_host_begin(&t->b.h, 4);
+    const char *const pairs[] = {"endpoints", all, "max_header_bytes", "1024", "max_frame_bytes",
+                                 "3000",      NULL};
+    REQUIRE(zmq_host_open(&t->b.h, "source_zmq_array", pairs, &t->b.self, &t->b.plugin, &error) == SPK_OK,
+            "%s", error.text);
+}
+
+/* Lets the busy one be ahead, and the guilty one say something. */
+static void send_both(struct trio *t)
+{
+    char header[128];
+    for (; !t->back && t->sent < t->expected + TRIO_WAITING; t->sent++) {
+        snprintf(header, sizeof header, "{" FORM ",\"frame\":%llu}", (unsigned long long)t->sent);
+        send_frame(t->busy, header, pixels, sizeof pixels);
+    }
+    snprintf(header, sizeof header, "{" FORM ",\"frame\":%d}", TRIO_OTHER);
+    zmq_send(t->guilty, header, strlen(header), ZMQ_SNDMORE | ZMQ_DONTWAIT);
+    zmq_send(t->guilty, pixels, sizeof pixels, ZMQ_DONTWAIT);
+}
+
+static void take_some(struct trio *t)
+{
+    bool dealt;
+    for (int i = 0; i < TRIO_WAITING / 2; i++) {
+        struct spk_frame *f = next(&t->b, t->back ? 100 : 1000, &dealt);
+        if (f && f->id == TRIO_OTHER)
+            t->back = true;
+        else if (f)
+            CHECK(f->id == t->expected++, "frame %llu came", (unsigned long long)f->id);
+        spk_frame_unref(&f);
+    }
+}
+
+/* The one that is cut off is heard again though nobody is at another endpoint, and none of the frames of the third, which wait in
+ * line meanwhile, is lost. */
+static void test_cut_off_beside_others(void)
+{
+    enum { HUGE_SIZE = 10000, ROUNDS = 400 };
+    static char huge[HUGE_SIZE];
+    struct trio t;
+    begin_trio(&t);
+    send_frame(t.guilty, GOOD, huge, HUGE_SIZE);
+    for (int round = 0; round < ROUNDS && !(t.back && t.expected == t.sent); round++) {
+        send_both(&t);
+        take_some(&t);
+        spk_clock_sleep_until(spk_clock_monotonic_ns() + 10000000);
+    }
+    CHECK(t.back, "no frame after the sender was cut off");
+    CHECK(t.expected == t.sent, "%llu of %llu frames of the other sender", (unsigned long long)t.expected,
+          (unsigned long long)t.sent);
+    zmq_close(t.guilty);
+    t.b.sender = t.busy;
+    end(&t.b);
+}
+
 static void write_text(const char *path, const char *text)
 {
     FILE *file = fopen(path, "w");
@@ -482,6 +555,7 @@ int main(void)
     test_sub();
     test_bind();
     test_several_endpoints();
+    test_cut_off_beside_others();
     test_curve();
     test_refused_configurations();
     test_port_in_use();
