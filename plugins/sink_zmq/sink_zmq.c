@@ -4,6 +4,7 @@
 #include <speckled/wire_array.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -24,8 +25,8 @@ struct outgoing {
 struct spk_sink_zmq {
     struct spk_sink_zmq_config config;
     void *context, *socket;
-    uint32_t wanted;       /* bits of maps */
-    int64_t subscriptions; /* distinct ones in force; pattern push: always 1 */
+    uint32_t wanted; /* bits of maps */
+    uint64_t heard;  /* different subscriptions so far; pattern push: 1 */
     char *header;
     size_t header_size;
     struct loan loan[MAPS];
@@ -41,13 +42,13 @@ static int high_water_mark(const struct spk_sink_zmq *sink)
     return (int)sink->config.sndhwm * maps;
 }
 
-/* XPUB is PUB that tells of subscriptions, so that nothing is copied while nobody listens. */
+/* XPUB is PUB that tells of subscriptions, so that nothing is made ready before somebody listens. */
 static spk_status open_socket(struct spk_sink_zmq *sink, struct spk_error *error)
 {
     const struct spk_sink_zmq_config *c = &sink->config;
     bool push = c->pattern == SPK_SINK_ZMQ_PUSH;
     spk_status status;
-    sink->subscriptions = push;
+    sink->heard = push;
     sink->context = zmq_ctx_new();
     if (!sink->context)
         return spk_fail(error, SPK_NOMEM, "cannot make a ZeroMQ context: %s", zmq_strerror(zmq_errno()));
@@ -99,35 +100,28 @@ void spk_sink_zmq_destroy(struct spk_sink_zmq **sink)
     *sink = NULL;
 }
 
-/* ZeroMQ tells of a new subscription with a byte 1, of one that ended with a byte 0; anything else is a client's chatter. */
-static spk_status read_subscriptions(struct spk_sink_zmq *sink, struct spk_error *error)
+/* ZeroMQ tells of a new subscription with a byte 1. It tells of ended ones too, but believes a client that ends what it never had, so
+ * that nothing follows from it while others listen. */
+static spk_status follow_subscriptions(struct spk_sink_zmq *sink, struct spk_error *error)
 {
-    enum { END = 0, BEGIN = 1 };
-    uint8_t text[1];
+    enum { BEGIN = 1 };
+    if (sink->config.pattern == SPK_SINK_ZMQ_PUSH)
+        return SPK_OK;
+    const uint64_t before = sink->heard;
     for (;;) {
+        unsigned char text[1];
         int size = zmq_recv(sink->socket, text, sizeof text, ZMQ_DONTWAIT);
         if (size < 0 && zmq_errno() == EINTR)
             continue;
-        if (size < 0 && zmq_errno() == EAGAIN)
-            return SPK_OK;
-        if (size < 0)
+        if (size < 0 && zmq_errno() != EAGAIN)
             return spk_fail(error, SPK_IO, "cannot read subscriptions: %s", zmq_strerror(zmq_errno()));
-        if (size > 0 && text[0] == BEGIN)
-            sink->subscriptions++;
-        else if (size > 0 && text[0] == END && sink->subscriptions > 0)
-            sink->subscriptions--;
+        if (size < 0)
+            break;
+        sink->heard += size > 0 && text[0] == BEGIN;
     }
-}
-
-static spk_status follow_subscriptions(struct spk_sink_zmq *sink, struct spk_error *error)
-{
-    int64_t before = sink->subscriptions;
-    if (sink->config.pattern == SPK_SINK_ZMQ_PUSH)
-        return SPK_OK;
-    spk_status status = read_subscriptions(sink, error);
-    if (sink->subscriptions != before)
-        spk_log(SPK_LOG_DEBUG, "sink_zmq", "different subscriptions: %lld", (long long)sink->subscriptions);
-    return status;
+    if (sink->heard != before)
+        spk_log(SPK_LOG_DEBUG, "sink_zmq", "different subscriptions so far: %" PRIu64, sink->heard);
+    return SPK_OK;
 }
 
 static spk_status add_copy(struct outgoing *message, const void *data, size_t size, struct spk_error *error)
@@ -251,7 +245,7 @@ spk_status spk_sink_zmq_publish(struct spk_sink_zmq *sink, const struct spk_resu
 {
     spk_status status = follow_subscriptions(sink, error);
     bool lend = atomic_load_explicit(&sink->open_loans, memory_order_acquire) == 0;
-    if (sink->subscriptions == 0)
+    if (!sink->heard)
         return status;
     for (int map = 0; map < MAPS && status == SPK_OK; map++) {
         if (sink->wanted >> map & 1)
@@ -270,7 +264,7 @@ spk_status spk_sink_zmq_end(struct spk_sink_zmq *sink, struct spk_error *error)
     struct outgoing message = {.parts = 0};
     int length = spk_array_write_stop(sink->header, sink->header_size, sink->config.source);
     spk_status status = follow_subscriptions(sink, error);
-    if (status != SPK_OK || sink->subscriptions == 0 || !sink->config.send_stop)
+    if (status != SPK_OK || !sink->heard || !sink->config.send_stop)
         return status;
     if ((status = add_head(sink, &message, "end", (size_t)length, error)) != SPK_OK ||
         (status = add_copy(&message, SPK_ARRAY_STOP, strlen(SPK_ARRAY_STOP), error)) != SPK_OK) {

@@ -119,8 +119,8 @@ class Service(Process):
         return dict(last)
 
     def wait_subscriptions(self, number):
-        """Until its sink_zmq knows of so many different subscriptions: whoever made them misses no map from here on."""
-        said = re.compile(r"sink_zmq: different subscriptions: (\d+)$", re.MULTILINE)
+        """Until its sink_zmq knows of so many different subscriptions so far: whoever made them misses no map from here on."""
+        said = re.compile(r"sink_zmq: different subscriptions so far: (\d+)$", re.MULTILINE)
         wait_for(f"{number} subscriptions", lambda: said.findall(self.output())[-1:] == [str(number)])
 
     def wait_received(self, frames):

@@ -8,6 +8,12 @@
 #include <speckled/clock.h>
 #include <speckled/wire_array.h>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 enum { HEIGHT = 6, WIDTH = 8, PIXELS = HEIGHT * WIDTH, COUNT = 3 };
 
 static void *context;
@@ -212,6 +218,45 @@ static void test_prefix_subscription(void)
     end(&b);
 }
 
+/* A client of another make, at the level of bytes (ZMTP 3.0, https://rfc.zeromq.org/spec/23), that ends a subscription which it never had. */
+static int end_what_never_was(const char *endpoint)
+{
+    static const char mechanism[] = "NULL", ready[] = "\x04\x19\x05READY\x0bSocket-Type\0\0\0\3SUB";
+    static const char unsubscribe[] = {0, 1, 0};
+    char greeting[64] = {(char)0xff, [9] = 0x7f, [10] = 3}, answer[64];
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    address.sin_port = htons((uint16_t)atoi(strrchr(endpoint, ':') + 1));
+    int client = socket(AF_INET, SOCK_STREAM, 0);
+    memcpy(greeting + 12, mechanism, sizeof mechanism);
+    REQUIRE(client >= 0 && connect(client, (struct sockaddr *)&address, sizeof address) == 0);
+    REQUIRE(send(client, greeting, sizeof greeting, 0) == sizeof greeting);
+    REQUIRE(recv(client, answer, sizeof answer, MSG_WAITALL) == sizeof answer);
+    REQUIRE(send(client, ready, sizeof ready - 1, 0) == sizeof ready - 1);
+    REQUIRE(send(client, unsubscribe, sizeof unsubscribe, 0) == sizeof unsubscribe);
+    return client;
+}
+
+/* Nobody else's maps end by that. */
+static void test_end_of_another_subscription(void)
+{
+    static struct received r;
+    struct spk_sink_zmq_config config = {.maps = {.count = 1, .value = {"phase"}}};
+    struct bench b = begin(&config, "");
+    until_heard(b.sink, b.pool, b.client);
+    drain(b.client);
+    int other = end_what_never_was(config.endpoints.value[0]);
+    for (uint64_t n = 1; n < 20; n++) {
+        struct spk_result *result = make_result(b.pool, n);
+        spk_clock_sleep_until(spk_clock_monotonic_ns() + 10000000);
+        CHECK(spk_sink_zmq_publish(b.sink, result, NULL) == SPK_OK);
+        receive(b.client, &r);
+        check_map(&r, result, SPK_MAP_PHASE);
+        release(result);
+    }
+    close(other);
+    end(&b);
+}
+
 static void test_topic_part(void)
 {
     struct spk_sink_zmq_config config = {.topic = true};
@@ -341,6 +386,7 @@ int main(void)
     test_all_maps();
     test_chosen_maps();
     test_prefix_subscription();
+    test_end_of_another_subscription();
     test_topic_part();
     test_client_that_never_reads();
     test_push_to_a_bound_client();
