@@ -448,7 +448,8 @@ static void test_refined_in_time(const struct spk_nn_weights *weights)
 }
 
 /* Pixels that are masked on either side have no say, whatever they hold. They are 2.4 % of what is compared, and filled from round them: where
- * that is wrong by a quarter of a pixel, it is 0.04 px of the whole. */
+ * that is wrong by a quarter of a pixel, it is 0.04 px of the whole. Nor are they said to be known better than others; a constant field is
+ * known nearly as well there. */
 static void test_refined_masked(const struct spk_nn_weights *weights)
 {
     static struct scene scene;
@@ -469,9 +470,12 @@ static void test_refined_masked(const struct spk_nn_weights *weights)
     CHECK_NEAR(rms(scene.map[2], UX), 0, 0.04);
     CHECK_NEAR(rms(scene.map[3], UY), 0, 0.04);
     CHECK_NEAR(rms(scene.map[0], T), 0, 0.01);
-    CHECK(scene.map[5][33 * W + 33] > 2 * scene.map[5][60 * W + 60],
-          "what is masked is known to %g, what is not to %g", (double)scene.map[5][33 * W + 33],
-          (double)scene.map[5][60 * W + 60]);
+    double masked = 0;
+    for (unsigned y = 30; y < 36; y++)
+        for (unsigned x = 30; x < 36; x++)
+            masked += (double)scene.map[5][y * W + x] / 36;
+    CHECK(masked > 0.7 * rms(scene.map[5], 0), "what is masked is known to %g, all to %g", masked,
+          rms(scene.map[5], 0));
     drop_scene(&scene);
 }
 
